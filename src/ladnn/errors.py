@@ -1,0 +1,25 @@
+"""The errors a user may see: one plain sentence that says what happened and what to do instead."""
+
+
+class LadnnError(Exception):
+    """Something the user can act on; its text is one sentence, shown without a traceback."""
+
+
+class ImageError(LadnnError):
+    """A file that cannot be read as an image within the limits."""
+
+
+class DataError(LadnnError):
+    """A manifest, a label, a split or a dataset folder that does not hold."""
+
+
+class WeightsError(LadnnError):
+    """Weights that are missing, truncated or made for another network."""
+
+
+class BundleError(LadnnError):
+    """A bundle that is missing, altered or of another schema."""
+
+
+class ConfigError(LadnnError):
+    """A configuration that names an unknown key or an impossible value."""

@@ -1,0 +1,116 @@
+"""The vocabulary: lesions, their labels, findings and the prediction that every interface returns."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from ladnn.errors import DataError
+
+RESEARCH_NOTICE = "For research use only. Not for diagnosis."
+
+
+class Lesion(StrEnum):
+    """The five lesions of the paper, by the short names of its Figure 1."""
+
+    GGO = "GGO"
+    CSLD = "Csld"
+    CRPA = "CrPa"
+    AIRBR = "AirBr"
+    INSEPTHI = "InSepThi"
+
+
+LESIONS: tuple[Lesion, ...] = tuple(Lesion)
+"""The order of the lesion columns everywhere: files, logits, heatmaps."""
+
+LESION_NAMES: dict[Lesion, str] = {
+    Lesion.GGO: "Ground-glass opacity",
+    Lesion.CSLD: "Consolidation",
+    Lesion.CRPA: "Crazy-paving appearance",
+    Lesion.AIRBR: "Air bronchograms",
+    Lesion.INSEPTHI: "Interlobular septal thickening",
+}
+
+OUTPUTS: tuple[str, ...] = ("covid", *LESIONS)
+"""The order of the six logits and of the six heatmaps."""
+
+
+class Decision(StrEnum):
+    """What the model says of one image at one operating point."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    INDETERMINATE = "indeterminate"
+    NOT_ASSESSABLE = "not_assessable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionLabels:
+    """Five lesion labels in the order of `LESIONS`; None is unknown, which is not absent."""
+
+    values: tuple[bool | None, ...] = (None,) * len(LESIONS)
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(LESIONS):
+            raise DataError(
+                f"expected {len(LESIONS)} lesion labels, got {len(self.values)}: "
+                f"give one for each of {', '.join(LESIONS)}"
+            )
+
+    @classmethod
+    def from_present(cls, present: set[Lesion]) -> Self:
+        """Labels of an image whose lesions are all known: those in `present`, and no others."""
+        return cls(values=tuple(lesion in present for lesion in LESIONS))
+
+    @property
+    def known(self) -> bool:
+        """Whether all five are known."""
+        return None not in self.values
+
+    @property
+    def count(self) -> int:
+        """The number of lesions known to be present."""
+        return sum(value is True for value in self.values)
+
+    def __getitem__(self, lesion: Lesion) -> bool | None:
+        return self.values[LESIONS.index(lesion)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one image.
+
+    Attributes:
+        sha256: of the file's bytes.
+        probability: calibrated probability of COVID-19 in [0, 1].
+        decision: at the operating point named by `operating_point`.
+        lesions: five probabilities in [0, 1] in the order of `LESIONS`; None for a baseline.
+        score: in-distribution score in [0, 1]; the larger, the more like an axial chest CT.
+        assessable: whether the score passes the bundle's threshold.
+        model_name, model_version: of the bundle.
+    """
+
+    sha256: str
+    probability: float
+    decision: Decision
+    operating_point: str
+    lesions: tuple[float, ...] | None
+    score: float
+    assessable: bool
+    model_name: str
+    model_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The design's Prediction, without `path` and `heatmap`, which belong to the caller."""
+        lesions = None if self.lesions is None else dict(zip(LESIONS, self.lesions, strict=True))
+        return {
+            "sha256": self.sha256,
+            "covid": {
+                "probability": self.probability,
+                "decision": str(self.decision),
+                "operating_point": self.operating_point,
+            },
+            "lesions": None if lesions is None else {str(k): v for k, v in lesions.items()},
+            "in_distribution": {"score": self.score, "ok": self.assessable},
+            "model": {"name": self.model_name, "version": self.model_version},
+            "research_use_only": True,
+        }
