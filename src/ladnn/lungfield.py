@@ -1,0 +1,171 @@
+"""The canonical frame: one chest CT image cropped to its lungs, with fixed grey levels.
+
+Hospitals export the same anatomy in other windows, fields of view and aspect ratios. A network that
+sees those learns the hospital. So training and serving both look through this frame: the box around
+the lungs, air-filled lung and soft tissue at fixed grey values, squashed to a square.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
+"""Grey values that aerated lung and soft tissue are mapped to."""
+
+_SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
+_MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside
+_CORE = (0.70, 0.55)  # of the body box, always inside: a consolidated lung is not dark
+_MIN_LUNG, _MIN_BODY = 0.03, 0.10  # share of the image below which a find is not believed
+_MAX_BORDER = 0.12  # share of the image border that a lung cut by a tight crop may touch
+_MIN_CONTRAST = 12.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungField:
+    """Where the lungs are and how grey they are.
+
+    Attributes:
+        box: x0, y0, x1, y1 as fractions of the image's width and height, in [0, 1].
+        kind: "lung" when the lungs were found, "body" when only the body was, "full" otherwise.
+        lung_share, body_share: of the image's area, in [0, 1].
+        lung_grey, tissue_grey: grey values of aerated lung and soft tissue before they are mapped.
+    """
+
+    box: tuple[float, float, float, float]
+    kind: str
+    lung_share: float
+    body_share: float
+    lung_grey: float
+    tissue_grey: float
+
+
+def model_input(pixels: Pixels, size: int) -> tuple[Pixels, LungField]:
+    """What the network sees of an image.
+
+    Args:
+        pixels: uint8 [H, W], 8-bit grey.
+        size: side of the square in pixels.
+
+    Returns:
+        uint8 [size, size] and the field it was cut from.
+    """
+    field = locate(pixels)
+    square = Image.fromarray(crop(pixels, field.box)).resize((size, size), Image.Resampling.BICUBIC)
+    return map_levels(np.asarray(square), field), field
+
+
+def locate(pixels: Pixels) -> LungField:
+    """Find the lungs (else the body) of an axial image, uint8 [H, W]."""
+    small = _shrink(pixels)
+    threshold = otsu(small)
+    lungs, body = find_lungs(small, threshold), _find_body(small, threshold)
+    box, kind = _frame(lungs, body)
+    inside = crop(small, box)
+    bright = inside[inside > threshold]
+    dark = small[lungs] if kind == "lung" else inside[inside <= threshold]
+    return LungField(
+        box=box,
+        kind=kind,
+        lung_share=float(lungs.mean()),
+        body_share=float(body.mean()),
+        lung_grey=float(np.percentile(dark, 30)) if dark.size else 0.0,
+        tissue_grey=float(np.percentile(bright, 60)) if bright.size else 255.0,
+    )
+
+
+def crop(pixels: NDArray[Any], box: tuple[float, float, float, float]) -> NDArray[Any]:
+    """The part of [H, W] inside `box` (fractions), at least one pixel in each direction."""
+    height, width = pixels.shape
+    x0, y0 = int(box[0] * width), int(box[1] * height)
+    x1, y1 = int(np.ceil(box[2] * width)), int(np.ceil(box[3] * height))
+    return pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+
+
+def map_levels(pixels: Pixels, field: LungField) -> Pixels:
+    """Map the field's lung and tissue grey to `LUNG_LEVEL` and `TISSUE_LEVEL`, linearly, clipped."""
+    contrast = field.tissue_grey - field.lung_grey
+    if contrast < _MIN_CONTRAST:  # nothing to anchor on; stretching would only amplify noise
+        return pixels
+    gain = (TISSUE_LEVEL - LUNG_LEVEL) / contrast
+    levels = np.arange(256, dtype=np.float32)
+    table = np.clip((levels - field.lung_grey) * gain + LUNG_LEVEL, 0, 255).round()
+    return table.astype(np.uint8)[pixels]
+
+
+def otsu(pixels: Pixels) -> int:
+    """Otsu's threshold of 8-bit grey: the value up to which a pixel counts as dark."""
+    counts = np.bincount(pixels.ravel(), minlength=256).astype(np.float64)
+    below = np.cumsum(counts)
+    total = np.cumsum(counts * np.arange(256))
+    above = below[-1] - below
+    spread = (total[-1] * below / below[-1] - total) ** 2
+    weight = below * above
+    return int(np.divide(spread, weight, out=np.zeros(256), where=weight > 0).argmax())
+
+
+def find_lungs(small: Pixels, threshold: int) -> Mask:
+    """Dark regions that the body encloses, bool [h, w]; air outside the body is left out."""
+    from scipy import ndimage
+
+    dark = ndimage.binary_opening(small <= threshold)
+    labels, count = ndimage.label(dark)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    touching = np.bincount(border, minlength=count + 1) / border.size
+    area = np.bincount(labels.ravel(), minlength=count + 1) / labels.size
+    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    keep = (area >= 0.004) & (touching <= _MAX_BORDER)
+    keep[corners] = False
+    keep[0] = False
+    return keep[labels]
+
+
+def _find_body(small: Pixels, threshold: int) -> Mask:
+    """The largest bright region with its holes filled, bool [h, w]."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(ndimage.binary_opening(small > threshold, iterations=2))
+    if count == 0:
+        return np.zeros(small.shape, dtype=bool)
+    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    return np.asarray(ndimage.binary_fill_holes(labels == largest), dtype=bool)
+
+
+def _frame(lungs: Mask, body: Mask) -> tuple[tuple[float, float, float, float], str]:
+    body_box = _bounds(body) if body.mean() >= _MIN_BODY else (0.0, 0.0, 1.0, 1.0)
+    if lungs.mean() < _MIN_LUNG:
+        return (body_box, "body") if body.mean() >= _MIN_BODY else (body_box, "full")
+    x0, y0, x1, y1 = _bounds(lungs)
+    dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
+    cx0, cy0, cx1, cy1 = _core(body_box)
+    box = min(x0 - dx, cx0), min(y0 - dy, cy0), max(x1 + dx, cx1), max(y1 + dy, cy1)
+    return (max(0.0, box[0]), max(0.0, box[1]), min(1.0, box[2]), min(1.0, box[3])), "lung"
+
+
+def _core(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    dx, dy = _CORE[0] * (box[2] - box[0]) / 2, _CORE[1] * (box[3] - box[1]) / 2
+    return cx - dx, cy - dy, cx + dx, cy + dy
+
+
+def _bounds(mask: Mask) -> tuple[float, float, float, float]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    height, width = mask.shape
+    return (
+        float(columns[0] / width),
+        float(rows[0] / height),
+        float((columns[-1] + 1) / width),
+        float((rows[-1] + 1) / height),
+    )
+
+
+def _shrink(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape
+    scale = _SEARCH_SIDE / max(height, width)
+    size = max(8, round(width * scale)), max(8, round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
