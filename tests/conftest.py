@@ -1,0 +1,20 @@
+"""Fixtures that more than one test file uses."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the real images: skipped where absent, but required in CI."""
+    root = Path(os.environ.get("LADNN_DATA", DEFAULT_DATA))
+    if (root / "covid-ct").is_dir():
+        return root
+    reason = f"no real images in {root}: set LADNN_DATA to the folder that holds covid-ct"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
