@@ -1,0 +1,195 @@
+"""How far probabilities can be taken at their word, and the temperature that makes them better.
+
+Metrics take labels bool[N], probabilities in [0, 1] float[N] and optional weights, float[N] or
+float[R, N], as those of `statistics` do, and answer one number per resample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ladnn.errors import DataError
+
+FloatArray = NDArray[np.float64]
+
+BINS = 10
+"""Bins of the expected calibration error, of equal width and closed on the right."""
+
+COLDEST, HOTTEST = 0.05, 20.0
+"""The range of temperatures in 1 that a fit may give; beyond it a probability says nothing."""
+
+
+def _checked(
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    truth = np.asarray(labels, dtype=np.float64)
+    values = np.asarray(probabilities, dtype=np.float64)
+    counts = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape or counts.shape[-1:] != values.shape:
+        raise DataError(
+            f"labels {truth.shape}, probabilities {values.shape} and weights {counts.shape} do "
+            "not fit: give one of each per row"
+        )
+    if not np.isin(truth, (0, 1)).all():
+        raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise DataError("a probability lies outside [0, 1]: give probabilities, not logits")
+    return truth, values, counts
+
+
+def _per_row(sums: FloatArray, counts: FloatArray) -> FloatArray:
+    """Sums over the total weight; NaN where there are no rows."""
+    total = counts.sum(axis=-1)
+    out = np.full(total.shape, np.nan)
+    np.divide(sums, total, out=out, where=total > 0)
+    return out
+
+
+def brier(
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> FloatArray:
+    """Mean squared difference of probability and outcome (Brier 1950), in [0, 1]; 0 is best.
+
+    NaN without rows. Raises DataError for shapes that differ, labels other than 0 and 1 and
+    probabilities outside [0, 1].
+    """
+    truth, values, counts = _checked(labels, probabilities, weights)
+    return _per_row(counts @ (values - truth) ** 2, counts)
+
+
+def _bin_of(values: FloatArray, bins: int) -> NDArray[np.intp]:
+    if bins < 1:
+        raise DataError(f"{bins} bins cannot hold anything: give 1 or more")
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], values, side="left")
+
+
+def expected_calibration_error(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    bins: int = BINS,
+) -> FloatArray:
+    """Mean over bins of |observed rate - mean probability|, weighted by the bin's share of rows.
+
+    Guo et al. 2017, equation 3, for the probability of the positive class, over `bins` bins of
+    equal width closed on the right. In [0, 1]; 0 is best; NaN without rows. With few rows it is
+    biased upward, and resampling adds to that: read it beside the Brier score. Raises DataError as
+    `brier`, and for fewer than one bin.
+    """
+    truth, values, counts = _checked(labels, probabilities, weights)
+    member = _bin_of(values, bins)[:, None] == np.arange(bins)
+    gaps = np.abs(counts @ (member * (truth - values)[:, None]))
+    return _per_row(gaps.sum(axis=-1), counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """What a reliability diagram draws, one entry per bin; empty bins have NaN means.
+
+    Attributes:
+        edges: float[bins + 1], probabilities.
+        counts: int[bins], rows in each bin.
+        predicted: float[bins], mean probability.
+        observed: float[bins], share of positives.
+    """
+
+    edges: FloatArray
+    counts: NDArray[np.int64]
+    predicted: FloatArray
+    observed: FloatArray
+
+
+def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = BINS) -> Reliability:
+    """The bins of `expected_calibration_error`; raises DataError as it does."""
+    truth, values, _ = _checked(labels, probabilities, None)
+    member = (_bin_of(values, bins)[:, None] == np.arange(bins)).astype(np.float64)
+    return Reliability(
+        edges=np.linspace(0, 1, bins + 1),
+        counts=member.sum(axis=0).astype(np.int64),
+        predicted=_per_row(member.T @ values, member.T),
+        observed=_per_row(member.T @ truth, member.T),
+    )
+
+
+# ------------------------------------------------------------------ temperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """A fitted temperature.
+
+    Attributes:
+        value: what logits are divided by, in [COLDEST, HOTTEST]; None where none can be fitted.
+        loss_before, loss_after: mean negative log-likelihood in nats at 1 and at `value`.
+        reason: why there is none, or why it stands at the end of its range; else None.
+    """
+
+    value: float | None
+    loss_before: float | None
+    loss_after: float | None
+    reason: str | None = None
+
+
+def probability(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
+    """Logistic function of logits over temperature, in [0, 1], without overflow.
+
+    Raises:
+        DataError: for a temperature that is not above 0.
+    """
+    if not temperature > 0:
+        raise DataError(f"a temperature of {temperature} cannot be: give a number above 0")
+    return np.asarray(0.5 * (1 + np.tanh(np.asarray(logits, dtype=np.float64) / temperature / 2)))
+
+
+def log_loss(labels: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood in nats, from logits, so that no probability rounds to 0."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    signs = 1 - 2 * np.asarray(labels, dtype=np.float64)
+    return float(np.logaddexp(0, signs * scaled).mean())
+
+
+def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> Temperature:
+    """The temperature of the least negative log-likelihood on labels bool[N] and logits float[N].
+
+    Guo et al. 2017, section 4.2, for one logit. One parameter and no bias (Platt scaling has
+    one): a bias would learn how common the disease is among the validation images, which no other
+    hospital shares, and would move the point where the probability is one half. A temperature
+    changes neither the order of the images nor that point. With 1/T as the unknown the loss is
+    convex, so halving finds the root of its derivative.
+
+    Raises:
+        DataError: for shapes that differ, labels other than 0 and 1, logits that are not finite.
+    """
+    truth, scores = np.asarray(labels, dtype=np.float64), np.asarray(logits, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != scores.shape or not np.isfinite(scores).all():
+        raise DataError("labels and logits do not fit: give one finite logit per label")
+    if not np.isin(truth, (0, 1)).all():
+        raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
+    if not truth.size or truth.min() == truth.max():
+        reason = "both classes are needed to fit a temperature"
+        return Temperature(value=None, loss_before=None, loss_after=None, reason=reason)
+    value = _best_temperature(truth, scores)
+    at_end = value in (COLDEST, HOTTEST)
+    return Temperature(
+        value=value,
+        loss_before=log_loss(truth, scores),
+        loss_after=log_loss(truth, scores, value),
+        reason="the best temperature lies outside the range allowed" if at_end else None,
+    )
+
+
+def _best_temperature(truth: FloatArray, scores: FloatArray) -> float:
+    def slope(sharpness: float) -> float:
+        return float(((probability(scores, 1 / sharpness) - truth) * scores).sum())
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    if slope(low) >= 0:
+        return HOTTEST
+    if slope(high) <= 0:
+        return COLDEST
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return 2 / (low + high)

@@ -1,0 +1,302 @@
+"""How sure a metric is: patient-clustered bootstrap, DeLong, Wilson.
+
+Images of one patient resemble each other, so patients are drawn, not images: an interval that
+drew images would be too narrow.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import erfc, sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ladnn.errors import DataError
+
+FloatArray = NDArray[np.float64]
+
+Metric = Callable[[ArrayLike, ArrayLike, ArrayLike | None], FloatArray]
+"""(labels [N], scores [N], weights [N] or [R, N] or None) -> a scalar, or float[R]."""
+
+REPLICATES = 2000
+LEVEL = 0.95
+_CELLS = 2_000_000  # of one block of weights: 16 MB, however many rows and replicates
+_DEFINED = 0.9  # of the replicates; with fewer, the rest would be a selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its interval; None where it is not defined, and then `reason` says why."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """First minus second, with its interval and a two-sided p-value; None where not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    reason: str | None = None
+
+
+def _codes(clusters: Sequence[object], rows: int) -> NDArray[np.intp]:
+    """Number of the cluster of each row, in order of first appearance."""
+    if len(clusters) != rows:
+        raise DataError(f"{len(clusters)} patients for {rows} rows: give one per row")
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in clusters], dtype=np.intp)
+
+
+def _blocks(codes: NDArray[np.intp], replicates: int, seed: int) -> Iterator[FloatArray]:
+    """Weights float[r, N] of resamples that draw whole clusters with replacement."""
+    generator = np.random.default_rng(seed)
+    clusters = int(codes.max()) + 1
+    block = max(1, _CELLS // codes.size)
+    for start in range(0, replicates, block):
+        size = min(block, replicates - start)
+        drawn = generator.integers(clusters, size=(size, clusters))
+        drawn += np.arange(size)[:, None] * clusters
+        counts = np.bincount(drawn.ravel(), minlength=size * clusters).reshape(size, clusters)
+        yield counts[:, codes].astype(np.float64)
+
+
+def _check_settings(replicates: int, level: float) -> None:
+    if replicates < 1:
+        raise DataError(f"{replicates} replicates make no interval: give 1 or more")
+    if not 0 < level < 1:
+        raise DataError(f"a level of {level} cannot be: give a share in (0, 1), as 0.95")
+
+
+def _percentiles(draws: FloatArray, level: float) -> tuple[float, float] | None:
+    """Equal-tailed percentiles of the defined draws; None where too few are defined."""
+    defined = draws[np.isfinite(draws)]
+    if defined.size < _DEFINED * draws.size:
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap(
+    metrics: Mapping[str, Metric],
+    labels: ArrayLike,
+    scores: ArrayLike,
+    clusters: Sequence[object],
+    *,
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Each metric with its percentile interval over resamples of whole clusters.
+
+    All metrics see the same resamples. The interval needs two clusters and a metric that is
+    defined in nine of ten resamples; `value` is the metric of the rows as they are.
+
+    Args:
+        metrics: by name; each takes weights float[R, N] (see `Metric`, and `by_rows`).
+        labels: bool[N].
+        scores: float[N].
+        clusters: the patient of each row; any hashable, equal for rows of one patient.
+        replicates: how many resamples.
+        level: coverage in (0, 1).
+        seed: of the resampling; the same seed gives the same interval.
+
+    Raises:
+        DataError: for lengths that differ, and what the metrics refuse.
+    """
+    _check_settings(replicates, level)
+    truth = np.asarray(labels)
+    codes = _codes(clusters, truth.size)
+    values = {name: float(metric(truth, scores, None)) for name, metric in metrics.items()}
+    wanted = [name for name, value in values.items() if np.isfinite(value)]
+    if codes.size == 0 or codes.max() == 0 or not wanted:
+        return {name: _without_interval(values[name]) for name in metrics}
+    draws: dict[str, list[FloatArray]] = {name: [] for name in wanted}
+    for weights in _blocks(codes, replicates, seed):
+        for name in wanted:
+            draws[name].append(metrics[name](truth, scores, weights))
+    return {
+        name: _estimate(values[name], np.concatenate(draws[name]), level)
+        if name in draws
+        else _without_interval(values[name])
+        for name in metrics
+    }
+
+
+def _without_interval(value: float) -> Estimate:
+    if not np.isfinite(value):
+        return Estimate(value=None, reason="not defined for these cases")
+    return Estimate(value=value, reason="no interval: all cases are of one patient")
+
+
+def _estimate(value: float, draws: FloatArray, level: float) -> Estimate:
+    bounds = _percentiles(draws, level)
+    if bounds is None:
+        reason = "no interval: not defined in one of ten resamples or more"
+        return Estimate(value=value, reason=reason)
+    return Estimate(value=value, low=bounds[0], high=bounds[1])
+
+
+def by_rows(function: Callable[[NDArray[np.bool_], FloatArray], float]) -> Metric:
+    """A `Metric` from any function of labels and scores, by repeating rows: slow, but general."""
+
+    def metric(
+        labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+    ) -> FloatArray:
+        truth, values = np.asarray(labels, dtype=np.bool_), np.asarray(scores, dtype=np.float64)
+        if weights is None:
+            return np.asarray(function(truth, values), dtype=np.float64)
+        counts = np.asarray(weights).astype(np.intp)
+        rows = [np.repeat(np.arange(truth.size), count) for count in np.atleast_2d(counts)]
+        found = np.array([function(truth[row], values[row]) for row in rows], dtype=np.float64)
+        return found.reshape(counts.shape[:-1])
+
+    return metric
+
+
+def paired_bootstrap(
+    metric: Metric,
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    clusters: Sequence[object],
+    *,
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Difference:
+    """Difference of a metric between two models on the same rows, whole clusters resampled.
+
+    Both models see the same resamples, so what they share cancels. The p-value is twice the
+    smaller share of resamples on one side of zero, counting one more on each side, so it is never
+    zero: with R replicates at least 2 / (R + 1). Arguments and errors as `bootstrap`.
+    """
+    _check_settings(replicates, level)
+    truth = np.asarray(labels)
+    codes = _codes(clusters, truth.size)
+    value = float(metric(truth, first, None) - metric(truth, second, None))
+    if not np.isfinite(value):
+        return Difference(value=None, reason="not defined for these cases")
+    if codes.max() == 0:
+        return Difference(value=value, reason="no interval: all cases are of one patient")
+    draws = np.concatenate(
+        [
+            metric(truth, first, weights) - metric(truth, second, weights)
+            for weights in _blocks(codes, replicates, seed)
+        ]
+    )
+    bounds = _percentiles(draws, level)
+    if bounds is None:
+        reason = "no interval: not defined in one of ten resamples or more"
+        return Difference(value=value, reason=reason)
+    defined = draws[np.isfinite(draws)]
+    smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    p_value = min(1.0, 2 * (smaller + 1) / (defined.size + 1))
+    return Difference(value=value, low=bounds[0], high=bounds[1], p_value=p_value)
+
+
+# ------------------------------------------------------------------ DeLong
+
+
+def _midranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1 along the last axis of [K, N]; ties share the mean of theirs."""
+    ranks = np.empty(values.shape)
+    for row, out in zip(values, ranks, strict=True):
+        _, member, counts = np.unique(row, return_inverse=True, return_counts=True)
+        out[:] = (np.cumsum(counts) - (counts - 1) / 2)[member]
+    return ranks
+
+
+def _delong(labels: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """AUC float[K] and covariance float[K, K] of K models' scores [K, N]; NaN if not defined."""
+    truth = np.asarray(labels, dtype=np.float64)
+    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    models = values.shape[0]
+    if truth.ndim != 1 or values.shape[1:] != truth.shape or np.isnan(values).any():
+        raise DataError("labels and scores do not fit: give one score per label and no NaN")
+    if not np.isin(truth, (0, 1)).all():
+        raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
+    positive = truth == 1
+    cases, controls = int(positive.sum()), int((~positive).sum())
+    if not cases or not controls:
+        return np.full(models, np.nan), np.full((models, models), np.nan)
+    together = _midranks(values)
+    # The placement of each case among the controls, and of each control among the cases.
+    of_cases = (together[:, positive] - _midranks(values[:, positive])) / controls
+    of_controls = 1 - (together[:, ~positive] - _midranks(values[:, ~positive])) / cases
+    if min(cases, controls) < 2:
+        return of_cases.mean(axis=1), np.full((models, models), np.nan)
+    spread = np.cov(of_cases) / cases + np.cov(of_controls) / controls
+    return of_cases.mean(axis=1), np.reshape(spread, (models, models))
+
+
+def delong_variance(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
+    """AUC and its variance (DeLong et al. 1988, by the ranks of Sun and Xu 2014).
+
+    Takes images as independent: for several images per patient prefer `bootstrap`. NaN where a
+    class is absent; the variance is NaN where a class has one case. Raises DataError for shapes
+    that differ, labels other than 0 and 1 and scores that are not numbers.
+    """
+    auc, covariance = _delong(labels, scores)
+    return float(auc[0]), float(covariance[0, 0])
+
+
+def delong_interval(labels: ArrayLike, scores: ArrayLike, *, level: float = LEVEL) -> Estimate:
+    """AUC with DeLong's normal interval, cut to [0, 1]; errors as `delong_variance`."""
+    _check_settings(1, level)
+    auc, variance = delong_variance(labels, scores)
+    if not np.isfinite(auc):
+        return Estimate(value=None, reason="both classes are needed")
+    if not np.isfinite(variance):
+        return Estimate(value=auc, reason="no interval: two cases of each class are needed")
+    half = NormalDist().inv_cdf((1 + level) / 2) * sqrt(max(variance, 0.0))
+    return Estimate(value=auc, low=max(0.0, auc - half), high=min(1.0, auc + half))
+
+
+def delong_test(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = LEVEL
+) -> Difference:
+    """Paired DeLong test of two models' AUC on the same rows; errors as `delong_variance`.
+
+    `value` is the first AUC minus the second. Without any variance there is no test: `reason`
+    says so.
+    """
+    _check_settings(1, level)
+    auc, covariance = _delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
+    value = float(auc[0] - auc[1])
+    if not np.isfinite(value):
+        return Difference(value=None, reason="both classes are needed")
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    # Rounding leaves a variance of 1e-18 where the two rank alike; that is none.
+    if not variance > 1e-15:
+        return Difference(value=value, reason="no test: the difference has no variance")
+    error = sqrt(variance)
+    half = NormalDist().inv_cdf((1 + level) / 2) * error
+    p_value = erfc(abs(value) / error / sqrt(2))
+    return Difference(value=value, low=value - half, high=value + half, p_value=p_value)
+
+
+def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Estimate:
+    """A proportion of independent trials with the score interval of Wilson 1927, in [0, 1].
+
+    Raises:
+        DataError: for more successes than trials or a negative count.
+    """
+    _check_settings(1, level)
+    if not 0 <= successes <= trials:
+        raise DataError(f"{successes} successes of {trials} trials cannot be")
+    if trials == 0:
+        return Estimate(value=None, reason="no cases")
+    rate, z = successes / trials, NormalDist().inv_cdf((1 + level) / 2)
+    centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
+    # Rounding may leave the end of 0 or of all successes a hair off its exact value.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return Estimate(value=rate, low=low, high=high)
