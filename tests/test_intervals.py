@@ -1,0 +1,292 @@
+"""Bootstrap by patient, DeLong, Wilson."""
+
+import time
+
+import confidenceinterval as other
+import numpy as np
+import pytest
+from confidenceinterval.delong import delong_roc_variance
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from MLstatkit import Delong_test
+from numpy.testing import assert_allclose
+from scipy.stats import norm
+from statsmodels.stats.proportion import proportion_confint
+
+from ladnn import intervals
+from ladnn.calibration import brier
+from ladnn.errors import DataError
+from ladnn.intervals import bootstrap, delong_test, paired_bootstrap, wilson
+from ladnn.statistics import at_threshold, roc_auc
+
+
+def sample(seed=0, size=200, patients=60):
+    """Labels, two models' probabilities that share what is hard, and the patient of each row."""
+    generator = np.random.default_rng(seed)
+    patient = generator.integers(0, patients, size)
+    labels = (generator.random(patients) < 0.4)[patient]
+    shared = generator.normal(0, 1, patients)[patient] + 1.2 * labels
+    first, second = shared + generator.normal(0, 1, (2, size))
+    return labels, 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-second)), list(patient)
+
+
+def auc_of(labels, scores, clusters, **options):
+    return bootstrap({"auc": roc_auc}, labels, scores, clusters, **options)["auc"]
+
+
+class TestBootstrap:
+    def test_value_is_the_metric_of_the_rows_as_they_are(self):
+        labels, scores, _, patients = sample()
+        assert auc_of(labels, scores, patients).value == float(roc_auc(labels, scores))
+
+    @given(st.integers(0, 10_000))
+    @settings(max_examples=25)
+    def test_contains_the_point_estimate(self, seed):
+        labels, scores, _, patients = sample(seed)
+        found = auc_of(labels, scores, patients, replicates=200)
+        assert found.low <= found.value <= found.high
+
+    def test_same_seed_gives_the_same_interval(self):
+        labels, scores, _, patients = sample()
+        once = auc_of(labels, scores, patients, seed=7)
+        assert once == auc_of(labels, scores, patients, seed=7)
+
+    def test_another_seed_gives_another_interval(self):
+        labels, scores, _, patients = sample()
+        assert auc_of(labels, scores, patients, seed=7) != auc_of(labels, scores, patients, seed=8)
+
+    def test_agrees_with_delong_on_independent_rows(self):
+        labels, scores, _, _ = sample(size=600, patients=600)
+        drawn = auc_of(labels, scores, range(600))
+        exact = intervals.delong_interval(labels, scores)
+        assert drawn.low == pytest.approx(exact.low, abs=0.005)
+        assert drawn.high == pytest.approx(exact.high, abs=0.005)
+
+    def test_agrees_with_the_other_package_on_independent_rows(self):
+        labels, scores, _, _ = sample()
+        called = (scores >= 0.5).astype(int)
+        _, (low, high) = other.accuracy_score(
+            list(labels.astype(int)), list(called), method="bootstrap_percentile", random_state=0
+        )
+        found = bootstrap({"a": at_threshold("accuracy", 0.5)}, labels, scores, range(200))["a"]
+        assert (found.low, found.high) == pytest.approx((low, high), abs=0.011)
+
+    def test_copies_of_patients_do_not_make_it_narrower(self):
+        """Ten images that say the same of each patient are no more evidence than one."""
+        labels, scores, _, _ = sample(size=60)
+        once = auc_of(labels, scores, range(60))
+        often = auc_of(np.tile(labels, 10), np.tile(scores, 10), list(range(60)) * 10)
+        assert (often.low, often.high) == pytest.approx((once.low, once.high), abs=1e-9)
+
+    def test_is_wider_than_one_that_draws_images(self):
+        labels, scores, _, patients = sample(size=400, patients=30)
+        by_patient = auc_of(labels, scores, patients)
+        by_image = auc_of(labels, scores, range(400))
+        assert by_patient.high - by_patient.low > by_image.high - by_image.low
+
+    def test_covers_the_truth_about_as_often_as_it_says(self):
+        """Of 200 studies of two normal classes, 95 percent intervals hold the true AUC."""
+        generator, truth, inside = np.random.default_rng(0), norm.cdf(1 / np.sqrt(2)), 0
+        labels = np.arange(80) < 40
+        for _ in range(200):
+            scores = generator.normal(labels, 1)
+            found = auc_of(labels, scores, range(80), replicates=300)
+            inside += found.low <= truth <= found.high
+        assert 0.89 <= inside / 200 <= 0.99
+
+    def test_blocks_do_not_change_the_number_of_replicates(self, monkeypatch):
+        monkeypatch.setattr(intervals, "_CELLS", 1000)
+        blocks = list(intervals._blocks(np.arange(200), 17, 0))
+        assert sum(len(block) for block in blocks) == 17
+
+    def test_draws_as_many_patients_as_there_are(self):
+        weights = next(intervals._blocks(np.arange(50), 20, 0))
+        assert (weights.sum(axis=1) == 50).all()
+
+    def test_gives_all_rows_of_a_patient_the_same_weight(self):
+        weights = next(intervals._blocks(np.array([0, 1, 0, 2, 1]), 20, 0))
+        assert (weights[:, 0] == weights[:, 2]).all()
+        assert (weights[:, 1] == weights[:, 4]).all()
+
+    def test_takes_any_function_by_rows(self):
+        labels, scores, _, patients = sample()
+        metric = intervals.by_rows(lambda truth, values: float(values[truth].mean()))
+        found = bootstrap({"m": metric}, labels, scores, patients, replicates=50)["m"]
+        assert found.value == pytest.approx(scores[labels].mean())
+        assert found.low < found.value < found.high
+
+    def test_by_rows_equals_the_weighted_metric(self):
+        labels, scores, _, patients = sample()
+        slow = intervals.by_rows(lambda truth, values: float(roc_auc(truth, values)))
+        both = bootstrap({"slow": slow, "fast": roc_auc}, labels, scores, patients, replicates=40)
+        assert both["slow"].low == pytest.approx(both["fast"].low, abs=1e-9)
+
+    def test_two_thousand_resamples_of_a_thousand_rows_take_under_two_seconds(self):
+        labels, scores, _, patients = sample(size=1000, patients=600)
+        metrics = {"auc": roc_auc, "brier": brier, "f1": at_threshold("f1", 0.5)}
+        start = time.process_time()
+        bootstrap(metrics, labels, scores, patients)
+        assert time.process_time() - start < 2
+
+
+class TestUndefined:
+    @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1], []])
+    def test_without_both_classes_there_is_a_reason_and_no_value(self, labels):
+        found = auc_of(labels, np.linspace(0, 1, len(labels)), range(len(labels)))
+        assert (found.value, found.low, found.high) == (None, None, None)
+        assert found.reason
+
+    def test_one_patient_has_a_value_and_no_interval(self):
+        found = auc_of([0, 1, 1], [0.1, 0.2, 0.3], ["a"] * 3)
+        assert (found.value, found.low) == (1.0, None)
+        assert "one patient" in found.reason
+
+    def test_a_metric_rarely_defined_in_resamples_has_no_interval(self):
+        found = auc_of([0, 0, 0, 1], [0.1, 0.2, 0.3, 0.4], range(4))
+        assert (found.value, found.low) == (1.0, None)
+        assert "resamples" in found.reason
+
+    def test_one_undefined_metric_leaves_the_others(self):
+        found = bootstrap({"auc": roc_auc, "brier": brier}, [1, 1, 1], [0.5, 0.6, 0.7], range(3))
+        assert found["auc"].value is None
+        assert found["brier"].low is not None
+
+    def test_a_difference_of_one_class_has_a_reason(self):
+        found = paired_bootstrap(roc_auc, [1, 1], [0.1, 0.2], [0.3, 0.4], "ab")
+        assert found.value is None
+        assert found.reason
+
+    def test_a_difference_within_one_patient_has_no_interval(self):
+        found = paired_bootstrap(roc_auc, [0, 1], [0.1, 0.2], [0.4, 0.3], "aa")
+        assert (found.value, found.p_value) == (1.0, None)
+
+    def test_refuses_patients_that_do_not_fit(self):
+        with pytest.raises(DataError, match="give one per row"):
+            auc_of([0, 1], [0.1, 0.2], ["a"])
+
+    @pytest.mark.parametrize("options", [{"replicates": 0}, {"level": 0}, {"level": 1.0}])
+    def test_refuses_impossible_settings(self, options):
+        with pytest.raises(DataError):
+            auc_of([0, 1], [0.1, 0.2], "ab", **options)
+
+
+class TestPairedBootstrap:
+    def test_value_is_first_minus_second(self):
+        labels, first, second, patients = sample()
+        found = paired_bootstrap(roc_auc, labels, first, second, patients)
+        expected = float(roc_auc(labels, first) - roc_auc(labels, second))
+        assert found.value == pytest.approx(expected)
+
+    def test_swapping_the_models_mirrors_it(self):
+        labels, first, second, patients = sample()
+        there = paired_bootstrap(roc_auc, labels, first, second, patients)
+        back = paired_bootstrap(roc_auc, labels, second, first, patients)
+        mirrored = (-back.value, -back.high, -back.low, back.p_value)
+        assert (there.value, there.low, there.high, there.p_value) == pytest.approx(mirrored)
+
+    def test_equal_models_do_not_differ(self):
+        labels, first, _, patients = sample()
+        found = paired_bootstrap(roc_auc, labels, first, first, patients)
+        assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+    def test_finds_a_plain_difference(self):
+        labels, first, _, patients = sample()
+        noise = np.random.default_rng(0).random(labels.size)
+        assert paired_bootstrap(roc_auc, labels, first, noise, patients).p_value < 0.01
+
+    def test_p_value_is_never_zero(self):
+        labels = np.arange(40) % 2
+        found = paired_bootstrap(roc_auc, labels, labels, 1 - labels, range(40), replicates=100)
+        assert found.p_value == pytest.approx(2 / 101)
+
+    def test_is_narrower_than_unpaired_intervals_allow(self):
+        labels, first, _, patients = sample()
+        second = np.clip(first + np.random.default_rng(1).normal(0, 0.02, first.size), 0, 1)
+        pair = paired_bootstrap(roc_auc, labels, first, second, patients)
+        alone = auc_of(labels, first, patients)
+        assert pair.high - pair.low < (alone.high - alone.low) / 2
+
+    def test_agrees_with_delong_on_independent_rows(self):
+        labels, first, second, _ = sample(size=600, patients=600)
+        drawn = paired_bootstrap(roc_auc, labels, first, second, range(600))
+        exact = delong_test(labels, first, second)
+        assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.006)
+
+
+class TestDeLong:
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("digits", [1, 12])
+    def test_variance_agrees_with_the_other_package(self, seed, digits):
+        labels, first, _, _ = sample(seed)
+        scores = np.round(first, digits)
+        expected = delong_roc_variance(labels.astype(bool), scores)
+        assert_allclose(intervals.delong_variance(labels, scores), expected, atol=1e-6)
+
+    def test_interval_agrees_with_the_other_package(self):
+        labels, scores, _, _ = sample()
+        auc, (low, high) = other.roc_auc_score(labels, scores)
+        found = intervals.delong_interval(labels, scores)
+        assert (found.value, found.low, found.high) == pytest.approx((auc, low, high), abs=1e-6)
+
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("digits", [1, 12])
+    def test_agrees_with_mlstatkit(self, seed, digits):
+        labels, first, second, _ = sample(seed)
+        first, second = np.round(first, digits), np.round(second, digits)
+        z, p_value = Delong_test(labels, first, second, return_ci=False, return_auc=False)
+        found = delong_test(labels, first, second)
+        error = (found.high - found.low) / 2 / norm.ppf(0.975)
+        assert -found.value / error == pytest.approx(z, abs=1e-6)
+        assert found.p_value == pytest.approx(p_value, abs=1e-6)
+
+    def test_models_that_rank_alike_have_no_test(self):
+        labels, first, _, _ = sample()
+        found = delong_test(labels, first, first**3)
+        assert (found.value, found.p_value) == (0, None)
+        assert "no variance" in found.reason
+
+    @pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
+    def test_one_class_has_a_reason(self, labels):
+        assert intervals.delong_interval(labels, [0.1, 0.2]).reason == "both classes are needed"
+        assert delong_test(labels, [0.1, 0.2], [0.2, 0.1]).value is None
+
+    def test_one_case_has_an_auc_and_no_interval(self):
+        found = intervals.delong_interval([0, 0, 1], [0.1, 0.2, 0.3])
+        assert (found.value, found.low) == (1.0, None)
+
+    def test_refuses_scores_that_are_not_numbers(self):
+        with pytest.raises(DataError):
+            intervals.delong_variance([0, 1], [0.1, np.nan])
+
+    def test_refuses_a_label_of_two(self):
+        with pytest.raises(DataError):
+            intervals.delong_variance([0, 2], [0.1, 0.2])
+
+
+class TestWilson:
+    @given(st.integers(0, 200), st.integers(1, 200), st.sampled_from([0.8, 0.95, 0.99]))
+    def test_agrees_with_statsmodels(self, successes, trials, level):
+        successes = min(successes, trials)
+        expected = proportion_confint(successes, trials, alpha=1 - level, method="wilson")
+        found = wilson(successes, trials, level=level)
+        assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
+
+    @given(st.integers(0, 50), st.integers(1, 50))
+    def test_contains_the_rate_within_zero_and_one(self, successes, trials):
+        found = wilson(min(successes, trials), trials)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+    def test_agrees_with_the_other_package(self):
+        labels, scores, _, _ = sample()
+        called = (scores >= 0.5).astype(int)
+        _, expected = other.accuracy_score(list(labels.astype(int)), list(called))
+        found = wilson(int((called == labels).sum()), labels.size)
+        assert (found.low, found.high) == pytest.approx(expected, abs=1e-6)
+
+    def test_no_trials_have_a_reason(self):
+        assert wilson(0, 0).reason == "no cases"
+
+    @pytest.mark.parametrize(("successes", "trials"), [(3, 2), (-1, 2)])
+    def test_refuses_impossible_counts(self, successes, trials):
+        with pytest.raises(DataError):
+            wilson(successes, trials)
