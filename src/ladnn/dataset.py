@@ -1,0 +1,233 @@
+"""A manifest: which images there are, whose, what they show, and on which side they lie."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ladnn.errors import DataError
+from ladnn.findings import LESIONS, LesionLabels
+
+SPLITS = ("train", "val", "test")
+"""The parts of a split, in the order of every table; a record of none has an empty split."""
+
+COLUMNS = (
+    "path",
+    "sha256",
+    "pixel_hash",
+    "source",
+    "patient",
+    "covid",
+    *map(str, LESIONS),
+    "split",
+    "diagnosis",
+    "caption",
+    "correction",
+    "correction_reason",
+    "labels",
+)
+REQUIRED = ("path", "source", "patient", "covid")
+"""Without these a manifest is useless; the other columns may be left out by hand-made ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One image of a manifest.
+
+    Attributes:
+        path: of the image's file.
+        sha256: of the file's bytes, 64 hexadecimal digits; empty in a hand-made manifest.
+        pixel_hash: of the decoded pixels (`similarity.pixel_hash`).
+        source: the collection it comes from.
+        patient: or the cluster of near-duplicates that stands for one; unique over all sources.
+        covid: positive is True.
+        lesions: unknown (None) is not absent.
+        split: one of `SPLITS`, or empty.
+        diagnosis, caption: empty where unknown.
+        correction, correction_reason: what a label set moved, and why; empty where it did not.
+    """
+
+    path: Path
+    sha256: str = ""
+    pixel_hash: str = ""
+    source: str
+    patient: str
+    covid: bool
+    lesions: LesionLabels = field(default_factory=LesionLabels)
+    split: str = ""
+    diagnosis: str = ""
+    caption: str = ""
+    correction: str = ""
+    correction_reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.split not in ("", *SPLITS):
+            raise DataError(f"split {self.split!r} is unknown: give train, val, test or nothing")
+        if not self.source or not self.patient:
+            raise DataError(f"{self.path} has no source or no patient: give both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Images in a fixed order and the name of the label set that they carry."""
+
+    records: tuple[Record, ...]
+    labels: str = ""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources by first appearance."""
+        return tuple(dict.fromkeys(record.source for record in self.records))
+
+    def part(self, split: str, *, source: str | None = None) -> "Manifest":
+        """The records of one part of the split, of one source or of all."""
+        if split not in SPLITS:
+            raise DataError(f"split {split!r} is unknown: give train, val or test")
+        kept = (
+            record
+            for record in self.records
+            if record.split == split and source in (None, record.source)
+        )
+        return Manifest(records=tuple(kept), labels=self.labels)
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write `manifest` as UTF-8 CSV, all of it or nothing.
+
+    Paths of images below the manifest's folder are written relative to it, so that the two can be
+    moved together; others are absolute. Raises DataError where the file cannot be written.
+    """
+    base = path.resolve().parent
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=base, prefix=".part-", suffix=".csv")
+    except OSError as error:
+        raise DataError(f"the manifest {path} cannot be written ({error.strerror})") from error
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(_cells(record, manifest.labels, base) for record in manifest)
+        part.chmod(0o644)
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"the manifest {path} cannot be written ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; relative image paths are taken from its own folder.
+
+    The columns may stand in any order and those outside `REQUIRED` may be absent. Raises DataError
+    for a missing or empty file, an unknown column, a ragged row, a repeated image, and a cell that
+    is no flag, lesion or split.
+    """
+    head, lines = _read_lines(path)
+    unknown = [column for column in head if column not in COLUMNS]
+    absent = [column for column in REQUIRED if column not in head]
+    if unknown or absent or len(set(head)) != len(head):
+        what = f"the unknown column {unknown[0]!r}" if unknown else "repeated columns"
+        what = f"no column {absent[0]!r}" if absent else what
+        raise DataError(f"the manifest {path} has {what}: its columns are {', '.join(COLUMNS)}")
+    base = path.resolve().parent
+    rows = [(number, dict(zip(head, cells, strict=True))) for number, cells in lines]
+    records = tuple(_record(row, base, f"{path} line {number}") for number, row in rows)
+    _refuse_repeats(records, path)
+    labels = {row.get("labels", "") for _, row in rows}
+    if len(labels) > 1:
+        raise DataError(f"the manifest {path} mixes the label sets {', '.join(sorted(labels))}")
+    return Manifest(records=records, labels=labels.pop() if labels else "")
+
+
+def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:
+    path = record.path.absolute()
+    inside = path.is_relative_to(base)
+    lesions = ("" if value is None else str(int(value)) for value in record.lesions.values)
+    return (
+        (path.relative_to(base) if inside else path).as_posix(),
+        record.sha256,
+        record.pixel_hash,
+        record.source,
+        record.patient,
+        str(int(record.covid)),
+        *lesions,
+        record.split,
+        record.diagnosis,
+        record.caption,
+        record.correction,
+        record.correction_reason,
+        labels,
+    )
+
+
+def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, cells) for cells in reader if cells]
+    except OSError as error:
+        raise DataError(
+            f"the manifest {path} cannot be read ({error.strerror}): make one by ladnn data import"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"the manifest {path} is not UTF-8 CSV: {error}") from error
+    if not lines:
+        raise DataError(f"the manifest {path} is empty: make one by ladnn data import")
+    head = lines[0][1]
+    for number, cells in lines[1:]:
+        if len(cells) != len(head):
+            raise DataError(
+                f"{path} line {number} has {len(cells)} cells where the head has {len(head)}: "
+                "quote the cells that hold commas"
+            )
+    return head, lines[1:]
+
+
+def _record(row: dict[str, str], base: Path, where: str) -> Record:
+    try:
+        return Record(
+            path=base / row["path"],
+            source=row["source"],
+            patient=row["patient"],
+            covid=_flags[row["covid"]],
+            lesions=LesionLabels(values=tuple(_lesion(row.get(str(x), "")) for x in LESIONS)),
+            **{name: row[name] for name in _TEXTS if name in row},
+        )
+    except KeyError as error:
+        raise DataError(f"{where}: {error.args[0]!r} is no label: write 1, 0 or nothing") from None
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+_flags = {"1": True, "0": False}
+_TEXTS = (
+    "sha256",
+    "pixel_hash",
+    "split",
+    "diagnosis",
+    "caption",
+    "correction",
+    "correction_reason",
+)
+
+
+def _lesion(cell: str) -> bool | None:
+    return None if cell == "" else _flags[cell]
+
+
+def _refuse_repeats(records: Iterable[Record], path: Path) -> None:
+    seen: set[Path] = set()
+    for record in records:
+        if record.path in seen:
+            raise DataError(f"the manifest {path} lists {record.path} twice: keep one row")
+        seen.add(record.path)

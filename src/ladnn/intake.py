@@ -1,0 +1,156 @@
+"""Folders of images -> manifest: decode, hash, group the images of unknown patients, split."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import DataError, ImageError
+
+try:
+    from ladnn.imaging import CtImage, read_image
+except ImportError:  # until the decoder lands
+    from ladnn._stand_in import CtImage, read_image
+from ladnn.similarity import Floats, clusters, fingerprint, pixel_hash, place_of
+from ladnn.sources import Entry, read_collection
+from ladnn.splitting import Case, split_cases
+
+Progress = Callable[[Sequence[Entry]], Iterable[Entry]]
+"""Passes the entries on, one by one, and may draw a bar while it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What came of an import.
+
+    Attributes:
+        manifest: of the images that could be read.
+        failures: file and one sentence for each that could not.
+        missing: by source, the images that its tables list and that lie nowhere.
+        unlisted: by source, the images that lie there and that no table lists.
+    """
+
+    manifest: Manifest
+    failures: tuple[tuple[Path, str], ...]
+    missing: dict[str, tuple[str, ...]]
+    unlisted: dict[str, tuple[str, ...]]
+
+
+def take_in(
+    folders: Sequence[Path],
+    *,
+    labels: str,
+    extract_to: Path,
+    seed: int = 0,
+    progress: Progress = iter,
+    read: Callable[[Path], CtImage] = read_image,
+) -> Intake:
+    """Import the collections in `folders`, several sources into one manifest.
+
+    Images that cannot be decoded are named in `failures` and the others still imported. Sources
+    without patients are grouped into clusters and split 60, 15, 25% cluster-wise with `seed`.
+    Raises DataError for a folder that is none, labels that nobody knows, and where nothing is left.
+    """
+    collections = [
+        read_collection(folder, labels=labels, extract_to=extract_to) for folder in folders
+    ]
+    entries = [entry for collection in collections for entry in collection.entries]
+    _refuse_repeats(entries)
+    decoded, failures = _decode(progress(entries), read)
+    if not decoded:
+        raise DataError(f"none of the {len(entries)} images could be read: {failures[0][1]}")
+    decoded = _split(_grouped(decoded), seed)
+    return Intake(
+        manifest=Manifest(records=tuple(_record(image) for image in decoded), labels=labels),
+        failures=tuple(failures),
+        missing={c.source: c.missing for c in collections if c.missing},
+        unlisted={c.source: c.unlisted for c in collections if c.unlisted},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decoded:
+    entry: Entry
+    sha256: str
+    pixel_hash: str
+    print: Floats | None
+
+
+def _refuse_repeats(entries: Sequence[Entry]) -> None:
+    seen: set[Path] = set()
+    for entry in entries:
+        if entry.path.resolve() in seen:
+            raise DataError(f"{entry.path} comes twice: give each folder once")
+        seen.add(entry.path.resolve())
+
+
+def _decode(
+    entries: Iterable[Entry], read: Callable[[Path], CtImage]
+) -> tuple[list[_Decoded], list[tuple[Path, str]]]:
+    decoded, failures = [], []
+    for entry in entries:
+        try:
+            image = read(entry.path)
+        except ImageError as error:
+            failures.append((entry.path, str(error)))
+            continue
+        decoded.append(
+            _Decoded(
+                entry=entry,
+                sha256=image.sha256,
+                pixel_hash=pixel_hash(image.pixels),
+                print=None if entry.patient else fingerprint(image.pixels),
+            )
+        )
+    return decoded, failures
+
+
+def _grouped(decoded: Sequence[_Decoded]) -> list[_Decoded]:
+    """The same with a cluster for each image of unknown patient, numbered within its source."""
+    groups: dict[Path, str] = {}
+    for source in {image.entry.source for image in decoded}:
+        mine = [x for x in decoded if x.entry.source == source]
+        prints = {x.entry.path: x.print for x in mine if x.print is not None}
+        if prints:
+            found = clusters(np.stack(list(prints.values())), [place_of(path) for path in prints])
+            for path, cluster in zip(prints, found, strict=True):
+                groups[path] = f"{source}/cluster-{cluster:04d}"
+    return [
+        replace(x, entry=replace(x.entry, patient=groups.get(x.entry.path, x.entry.patient)))
+        for x in decoded
+    ]
+
+
+def _split(decoded: Sequence[_Decoded], seed: int) -> list[_Decoded]:
+    """The same with a split for each source that brings none, patient- or cluster-wise."""
+    parts: dict[Path, str] = {}
+    for source in dict.fromkeys(image.entry.source for image in decoded):
+        entries = [x.entry for x in decoded if x.entry.source == source]
+        if not any(entry.split for entry in entries):
+            cases = [Case(patient=entry.patient, covid=entry.covid) for entry in entries]
+            split = split_cases(cases, seed=seed)
+            parts |= {entry.path: part for entry, part in zip(entries, split, strict=True)}
+    return [
+        replace(x, entry=replace(x.entry, split=parts.get(x.entry.path, x.entry.split)))
+        for x in decoded
+    ]
+
+
+def _record(image: _Decoded) -> Record:
+    entry = image.entry
+    return Record(
+        path=entry.path,
+        sha256=image.sha256,
+        pixel_hash=image.pixel_hash,
+        source=entry.source,
+        patient=entry.patient,
+        covid=entry.covid,
+        lesions=entry.lesions,
+        split=entry.split,
+        diagnosis=entry.diagnosis,
+        caption=entry.caption,
+        correction=entry.correction,
+        correction_reason=entry.correction_reason,
+    )
