@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_origin
 
 from ladnn.errors import BundleError
 from ladnn.findings import LESIONS, OUTPUTS, Decision
@@ -32,6 +32,18 @@ def _within(where: str, value: object, low: float, high: float) -> None:
         raise BundleError(
             f"{where} is {value!r} in {CARD_FILE}: expected a number from {low:g} to {high:g}"
         )
+
+
+def _kinds(card: "Card") -> None:
+    """Refuse text that is not text and objects that are not objects."""
+    for item in fields(card):
+        value = getattr(card, item.name)
+        if item.type is str and not isinstance(value, str):
+            raise BundleError(f"{item.name} is {value!r} in {CARD_FILE}: expected text")
+        if get_origin(item.type) is Mapping and not isinstance(value, Mapping):
+            raise BundleError(f"{item.name} is {value!r} in {CARD_FILE}: expected an object")
+    if card.research_use_only is not True:
+        raise BundleError(f"research_use_only is not true in {CARD_FILE}: every bundle is for that")
 
 
 def _arguments(cls: type, data: object, where: str) -> dict[str, Any]:
@@ -189,6 +201,7 @@ class Card:
     research_use_only: bool = True
 
     def __post_init__(self) -> None:
+        _kinds(self)
         _known("mode", self.mode, MODES)
         _known("precision", self.precision, PRECISIONS)
         _known("preprocessing", self.preprocessing, FRAMES)

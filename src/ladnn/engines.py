@@ -1,0 +1,146 @@
+"""Engines: model.onnx on the CPU, one image at a time, behind one small interface.
+
+An image always runs alone (shape [1, S, S]), so its result never depends on its neighbours, memory
+stays flat and each kernel is built for one shape. Throughput comes from `streams`: so many images
+at once, each on its share of the threads.
+"""
+
+import os
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn.errors import BundleError
+
+OUTPUT_NAMES = ("logits", "heatmaps", "embedding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What the graph says of N images.
+
+    Attributes:
+        logits: float32 [N, 6], or [N, 1] of a baseline; uncalibrated.
+        heatmaps: float32 [N, 6, h, w], non-negative, unscaled, in the frame of the input.
+        embedding: float32 [N, C].
+    """
+
+    logits: NDArray[np.float32]
+    heatmaps: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an engine runs.
+
+    Attributes:
+        size: side S of the input.
+        precision: "float32", or "bfloat16" where the processor has it.
+        threads: of the processor, shared by the streams.
+        streams: images that run at the same time.
+    """
+
+    size: int
+    precision: str
+    threads: int
+    streams: int
+
+
+class Engine(Protocol):
+    """Runs one graph; safe to call from as many Python threads as there are streams, or more."""
+
+    def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Run uint8 [1, S, S]; return logits, heatmaps and embedding that the caller owns."""
+        ...
+
+
+class OpenVino:
+    """OpenVINO on the CPU; at most `streams` images at once, further callers wait."""
+
+    def __init__(self, model: bytes, settings: Settings) -> None:
+        import openvino
+
+        core = openvino.Core()
+        graph = core.read_model(model, b"")
+        graph.reshape({0: [1, settings.size, settings.size]})
+        compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
+        self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(settings.streams):
+            self._requests.put(compiled.create_infer_request())
+
+    def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """See `Engine.infer`."""
+        request = self._requests.get()
+        try:
+            request.infer({0: image})
+            # The tensors belong to the request, which the next caller will overwrite.
+            return tuple(np.array(request.get_tensor(o).data) for o in self._outputs)
+        finally:
+            self._requests.put(request)
+
+
+def _openvino_config(settings: Settings) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if settings.precision == "bfloat16" else "f32",
+        "INFERENCE_NUM_THREADS": settings.threads,
+        "NUM_STREAMS": settings.streams,
+        "PERFORMANCE_HINT": "LATENCY" if settings.streams == 1 else "THROUGHPUT",
+        # Two processes that both pin themselves to the first cores would share one of them.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU, always in float32."""
+
+    def __init__(self, model: bytes, settings: Settings) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = max(1, settings.threads // settings.streams)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors alone
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """See `Engine.infer`."""
+        return tuple(self._session.run(list(OUTPUT_NAMES), {self._input: image}))
+
+
+ENGINES: dict[str, Callable[[bytes, Settings], Engine]] = {
+    "openvino": OpenVino,
+    "onnxruntime": OnnxRuntime,
+}
+
+
+def build(name: str, model: bytes, settings: Settings) -> Engine:
+    """Build an engine by name.
+
+    Raises BundleError for an unknown name, an engine that is not installed, and a graph that the
+    engine refuses.
+    """
+    if name not in ENGINES:
+        raise BundleError(f"unknown engine {name!r}: choose {' or '.join(ENGINES)}")
+    try:
+        return ENGINES[name](model, settings)
+    except ImportError as error:
+        raise BundleError(f"{name} is not installed: pip install {name}") from error
+    except Exception as error:  # each engine has error classes of its own
+        reason = str(error).strip().splitlines() or ["no reason given"]
+        raise BundleError(
+            f"{name} cannot run this model.onnx ({reason[-1][:200]}): export the bundle again"
+        ) from error
+
+
+def processor_threads() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

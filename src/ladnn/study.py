@@ -1,0 +1,86 @@
+"""Studies: the slices of one folder or DICOM series make one result."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ladnn.bundle import Card, StudyRule
+from ladnn.errors import DataError
+from ladnn.findings import LESIONS, Decision, Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPrediction:
+    """What the model says of one study.
+
+    Attributes:
+        name: the folder, or the DICOM series instance UID.
+        slices, assessable: how many were read, and how many of those the guard let through.
+        probability: of COVID-19 in [0, 1], by the card's study rule over the assessable slices;
+            over all slices, as a number without meaning, when none is assessable.
+        decision: not_assessable when no slice is.
+        lesions: by the same rule in the order of `LESIONS`; None for a baseline.
+    """
+
+    name: str
+    slices: int
+    assessable: int
+    probability: float
+    decision: Decision
+    operating_point: str
+    lesions: tuple[float, ...] | None
+    model_name: str
+    model_version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The study's line of `ladnn predict --study --json`."""
+        lesions = None if self.lesions is None else dict(zip(LESIONS, self.lesions, strict=True))
+        return {
+            "study": self.name,
+            "slices": self.slices,
+            "assessable": self.assessable,
+            "covid": {
+                "probability": self.probability,
+                "decision": str(self.decision),
+                "operating_point": self.operating_point,
+            },
+            "lesions": None if lesions is None else {str(k): v for k, v in lesions.items()},
+            "model": {"name": self.model_name, "version": self.model_version},
+            "research_use_only": True,
+        }
+
+
+def mean_top(values: Sequence[float], rule: StudyRule) -> float:
+    """Mean of the largest values: a share `fraction` of them, `minimum` at least, all at most."""
+    count = min(len(values), max(rule.minimum, math.ceil(rule.fraction * len(values))))
+    return math.fsum(sorted(values, reverse=True)[:count]) / count
+
+
+def aggregate(
+    name: str, predictions: Sequence[Prediction], card: Card, operating_point: str
+) -> StudyPrediction:
+    """One result for the slices of a study, by the rule in the card.
+
+    Raises DataError for a study without slices, BundleError for an unknown operating point.
+    """
+    if not predictions:
+        raise DataError(f"the study {name} has no slice that could be read: check its files")
+    assessable = [prediction for prediction in predictions if prediction.assessable]
+    counted = assessable or predictions
+    rule = card.study_rule
+    probability = mean_top([one.probability for one in counted], rule)
+    point = rule.operating_points.get(operating_point) or card.operating_point(operating_point)
+    columns = zip(*(one.lesions or () for one in counted), strict=True)
+    lesions = tuple(mean_top(column, rule) for column in columns)
+    return StudyPrediction(
+        name=name,
+        slices=len(predictions),
+        assessable=len(assessable),
+        probability=probability,
+        decision=point.decide(probability) if assessable else Decision.NOT_ASSESSABLE,
+        operating_point=operating_point,
+        lesions=lesions or None,
+        model_name=card.name,
+        model_version=card.version,
+    )
