@@ -1,0 +1,212 @@
+"""The two branches on a backbone, and the joint loss of the two tasks."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ladnn.backbones import Backbone, backbone
+from ladnn.errors import ConfigError, WeightsError
+from ladnn.findings import OUTPUTS
+from ladnn.weights import find_weights, fit_state, read_state
+
+Mode = Literal["ladnn", "baseline"]
+MODES: dict[str, int] = {"ladnn": len(OUTPUTS), "baseline": 1}
+"""Mode -> number of logits: COVID-19 and five lesions, or COVID-19 alone."""
+
+HEAD_STD = 0.01
+
+
+class Normalise(nn.Module):
+    """Grey or RGB in [0, 1] -> what the backbone was pretrained on, three channels.
+
+    Training and export share it: (x - mean) / std, where a single channel is repeated.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        # not persistent: they belong to the backbone's entry, not to a checkpoint
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """Float [N, 1 or 3, H, W] in [0, 1] -> float [N, 3, H, W]."""
+        return (grey - self.mean) / self.std
+
+
+class LesionNet(nn.Module):
+    """A backbone, its pooled features, and two linear branches: COVID-19 and the five lesions.
+
+    Both branches read the same features, so one linear layer `head` holds them: row 0 is
+    COVID-19, rows 1 to 5 are the lesions in the order of `LESIONS`. A baseline has row 0 only.
+    VGG-16 keeps its two hidden layers in the place of the pool, which fixes its input at 224.
+
+    Args:
+        name: of the backbone, a key of `BACKBONES`.
+        mode: `ladnn` or `baseline`.
+        weights: "imagenet" (looked for as `weights.find_weights` says), a path to a file or to a
+            checkpoint of ours, or "random", as is None.
+        bn_momentum: of every batch norm; None keeps the backbone's own.
+        input_size: side of the square input in pixels; None is the backbone's own.
+
+    Raises:
+        ConfigError: an unknown name or mode, or another input size than 224 for VGG-16.
+        WeightsError: weights that are missing, truncated or another network's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mode: Mode = "ladnn",
+        *,
+        weights: Path | Literal["imagenet", "random"] | None = None,
+        bn_momentum: float | None = None,
+        input_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.mode = name, mode
+        self.spec = _checked(name, mode, input_size)
+        self.normalise = Normalise(self.spec.mean, self.spec.std)
+        self.backbone = self.spec.build()
+        self.head = nn.Linear(self.spec.embedding, MODES[mode])
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        nn.init.zeros_(self.head.bias)
+        if weights not in (None, "random"):
+            self._load(Path(weights) if weights != "imagenet" else None)
+        if bn_momentum is not None:
+            self._set_momentum(bn_momentum)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.spec.input_size
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Of the normalisation, per channel, for an input in [0, 1]."""
+        return self.spec.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Of the normalisation, per channel, for an input in [0, 1]."""
+        return self.spec.std
+
+    def features(self, x: Tensor) -> Tensor:
+        """Float [N, 1 or 3, H, W] in [0, 1] -> last activations [N, channels, h, w]."""
+        activations: Tensor = self.backbone.forward_features(self.normalise(x))  # type: ignore[operator]
+        return activations
+
+    def pool(self, activations: Tensor) -> Tensor:
+        """Last activations [N, channels, h, w] -> embedding [N, embedding]."""
+        if self.spec.hidden:
+            hidden: Tensor = self.backbone.pre_logits(activations)  # type: ignore[operator]
+            return hidden.flatten(1)
+        return activations.mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [N, 1 or 3, H, W] in [0, 1] -> logits [N, 6], or [N, 1] of a baseline."""
+        logits: Tensor = self.head(self.pool(self.features(x)))
+        return logits
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Those that start from ImageNet."""
+        return self.backbone.parameters()
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the two branches, which start at random."""
+        return self.head.parameters()
+
+    def _load(self, path: Path | None) -> None:
+        spec = self.spec
+        path = path or find_weights(
+            name=self.name,
+            repository=spec.repository,
+            hub_files=spec.hub_files,
+            package=spec.package,
+        )
+        state = read_state(path)
+        fit_state(self.backbone, state, name=self.name, path=path)
+        self._load_head(state)
+
+    def _load_head(self, state: dict[str, Tensor]) -> None:
+        # of a checkpoint of ours the branches that both modes share are taken over too
+        if "head.weight" not in state or "head.bias" not in state:
+            return
+        shared = min(len(state["head.weight"]), len(self.head.weight))
+        with torch.no_grad():
+            self.head.weight[:shared] = state["head.weight"][:shared]
+            self.head.bias[:shared] = state["head.bias"][:shared]
+
+    def _set_momentum(self, momentum: float) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = momentum
+
+
+def _checked(name: str, mode: str, input_size: int | None) -> Backbone:
+    spec = backbone(name)
+    if mode not in MODES:
+        raise ConfigError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
+    if input_size is None or input_size == spec.input_size:
+        return spec
+    if spec.hidden:
+        raise ConfigError(
+            f"{name} keeps its hidden layers, so its input is {spec.input_size} pixels wide "
+            f"and not {input_size}: leave the input size out or choose another backbone"
+        )
+    return replace(spec, input_size=input_size)
+
+
+def load_weights(net: LesionNet, path: Path) -> None:
+    """Loads every tensor of a checkpoint of ours into a network of the same name and mode.
+
+    Raises:
+        WeightsError: missing, truncated, of another backbone or of the other mode.
+    """
+    state = read_state(path)
+    fit_state(net.backbone, state, name=net.name, path=path)
+    shape = state["head.weight"].shape if "head.weight" in state else None
+    if shape != net.head.weight.shape or "head.bias" not in state:
+        given = "no branches" if shape is None else f"branches of shape {list(shape)}"
+        raise WeightsError(
+            f"the weights {path} have {given} and not {list(net.head.weight.shape)}: "
+            f"give a checkpoint of {net.name} in {net.mode} mode"
+        )
+    net.load_state_dict({k: v for k, v in state.items() if k.startswith("head.")}, strict=False)
+
+
+def joint_loss(
+    logits: Tensor, covid: Tensor, lesions: Tensor | None = None, *, primary_weight: float = 5.0
+) -> Tensor:
+    """The two tasks' loss, as in the paper's code: a weighted binary cross-entropy.
+
+    Per image the mean over six terms: COVID-19 times `primary_weight`, and the lesions, which
+    count only where at least one lesion is labelled present. Unknown lesions never count.
+
+    Args:
+        logits: float [N, 6], or [N, 1] of a baseline, whose only term is divided by one.
+        covid: float [N], 1 is positive; soft labels of mixed images are allowed.
+        lesions: float [N, 5], 1 is present, NaN is unknown; unused for a baseline.
+        primary_weight: of the COVID-19 term.
+
+    Returns:
+        The mean over the images, a scalar.
+    """
+    primary = functional.binary_cross_entropy_with_logits(
+        logits[:, 0], covid.to(logits.dtype), reduction="none"
+    )
+    total = primary_weight * primary
+    if logits.shape[1] > 1 and lesions is not None:
+        known = ~lesions.isnan()
+        labels = lesions.nan_to_num(0.0).to(logits.dtype)
+        counts = known & (labels > 0).any(dim=1, keepdim=True)
+        terms = functional.binary_cross_entropy_with_logits(logits[:, 1:], labels, reduction="none")
+        total = total + (terms * counts).sum(dim=1)
+    return (total / logits.shape[1]).mean()
