@@ -96,7 +96,9 @@ def _place(
     d, e = -sign * np.sin(angle), np.cos(angle)
     middle = size / 2
     matrix = (a, b, middle - a * middle - b * middle, d, e, middle - d * middle - e * middle)
-    return np.asarray(square.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+    return np.asarray(
+        square.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    )
 
 
 def _degrade(square: Pixels, how: Augmentation, rng: Generator) -> Pixels:
@@ -151,8 +153,12 @@ def _mark(square: Pixels, rng: Generator) -> Pixels:
             draw.text((x, y), letters[: int(rng.integers(1, 4))], fill=ink, font_size=max(span, 6))
         else:
             tip = np.array([x, y]) + rng.uniform(-2, 2, size=2) * span
-            draw.line([(x, y), (float(tip[0]), float(tip[1]))], fill=ink, width=int(rng.integers(1, 4)))
-            draw.regular_polygon((x, y, max(span / 3, 2)), 3, rotation=int(rng.uniform(0, 360)), fill=ink)
+            draw.line(
+                [(x, y), (float(tip[0]), float(tip[1]))], fill=ink, width=int(rng.integers(1, 4))
+            )
+            draw.regular_polygon(
+                (x, y, max(span / 3, 2)), 3, rotation=int(rng.uniform(0, 360)), fill=ink
+            )
     return np.asarray(image)
 
 

@@ -18,6 +18,10 @@ Mask = NDArray[np.bool_]
 LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
 """Grey values that aerated lung and soft tissue are mapped to."""
 
+FRAMES = ("lungfield-1", "whole-1")
+"""The frames a bundle may ask for: the lungs at fixed grey levels, or the whole image as it is
+(the authors' own, kept to reproduce their recipe)."""
+
 _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
 _MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside
 _CORE = (0.70, 0.55)  # of the body box, always inside: a consolidated lung is not dark
@@ -45,23 +49,36 @@ class LungField:
     tissue_grey: float
 
 
-def model_input(pixels: Pixels, size: int) -> tuple[Pixels, LungField]:
+_WHOLE = LungField(
+    box=(0.0, 0.0, 1.0, 1.0),
+    kind="full",
+    lung_share=0.0,
+    body_share=0.0,
+    lung_grey=LUNG_LEVEL,
+    tissue_grey=TISSUE_LEVEL,
+)
+
+
+def model_input(pixels: Pixels, size: int, frame: str = FRAMES[0]) -> tuple[Pixels, LungField]:
     """What the network sees of an image.
 
     Args:
         pixels: uint8 [H, W], 8-bit grey.
         size: side of the square in pixels.
+        frame: one of `FRAMES`.
 
     Returns:
         uint8 [size, size] and the field it was cut from.
     """
-    field = locate(pixels)
+    field = locate(pixels, frame)
     square = Image.fromarray(crop(pixels, field.box)).resize((size, size), Image.Resampling.BICUBIC)
     return map_levels(np.asarray(square), field), field
 
 
-def locate(pixels: Pixels) -> LungField:
-    """Find the lungs (else the body) of an axial image, uint8 [H, W]."""
+def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
+    """Find the lungs (else the body) of an axial image, uint8 [H, W]; `whole-1` takes it all."""
+    if frame != FRAMES[0]:
+        return _WHOLE
     small = _shrink(pixels)
     threshold = otsu(small)
     lungs, body = find_lungs(small, threshold), _find_body(small, threshold)
@@ -88,7 +105,7 @@ def crop(pixels: NDArray[Any], box: tuple[float, float, float, float]) -> NDArra
 
 
 def map_levels(pixels: Pixels, field: LungField) -> Pixels:
-    """Map the field's lung and tissue grey to `LUNG_LEVEL` and `TISSUE_LEVEL`, linearly, clipped."""
+    """Map the field's lung and tissue grey to `LUNG_LEVEL` and `TISSUE_LEVEL`, clipped."""
     contrast = field.tissue_grey - field.lung_grey
     if contrast < _MIN_CONTRAST:  # nothing to anchor on; stretching would only amplify noise
         return pixels
