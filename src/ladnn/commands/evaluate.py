@@ -1,0 +1,251 @@
+"""`ladnn evaluate`: a bundle on one part of a manifest, with intervals, as files and a table."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ladnn.errors import BundleError
+from ladnn.findings import RESEARCH_NOTICE
+
+# Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ladnn.bundle import Bundle
+    from ladnn.evaluation import Evaluation
+    from ladnn.intervals import Estimate
+    from ladnn.runtime import Predictor
+    from ladnn.scoring import AtThreshold, Group, Scores
+
+app = typer.Typer()
+
+_WIDE = 200  # columns of a table that goes to a file or a pipe
+_RATES = ("sensitivity", "specificity", "precision", "f1", "accuracy")
+_RANKING = ("auc", "average_precision", "brier", "ece")
+_NAMES = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "f1": "F1",
+}
+
+
+class Part(StrEnum):
+    """What `--split` takes: `dataset.SPLITS` and `evaluation.EVERYTHING`."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+    ALL = "all"
+
+
+@app.command()
+def evaluate(
+    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the results.")],
+    bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
+    split: Annotated[Part, typer.Option(help="The part to judge; all: every image.")] = Part.TEST,
+    operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace the results in the folder.")] = False,
+    replicates: Annotated[int, typer.Option(min=1, help="Resamples for intervals.")] = 2000,
+    level: Annotated[float, typer.Option(help="Coverage of intervals, as 0.95.")] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    engine: Annotated[str, typer.Option(help="openvino or onnxruntime.")] = "openvino",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
+) -> None:
+    """Measure a bundle on the images of a manifest.
+
+    Writes predictions.csv, metrics.json and config.json. Each metric comes with an interval from a
+    bootstrap that draws patients. An image that cannot be read is named and counted, the others
+    are judged, and the exit code is then 1.
+
+    Example: ladnn evaluate --bundle default --manifest d0.csv --split test -o results/d0
+    """
+    if not 0 < level < 1:
+        raise typer.BadParameter(f"{level} is no level of an interval: give a share, as 0.95")
+    from ladnn import evaluation
+    from ladnn.dataset import read_manifest
+    from ladnn.scoring import Settings
+
+    settings = Settings(replicates=replicates, level=level, seed=seed)
+    listed = read_manifest(manifest)
+    images = evaluation.part_size(listed, split)
+    loaded, predictor = _predictor(bundle, operating_point, engine, threads, images)
+    evaluation.prepare_folder(output, force=force)
+    with _progress(images) as advance:
+        found = evaluation.evaluate(
+            predictor,
+            listed,
+            split,
+            operating_point=operating_point,
+            settings=settings,
+            on_image=advance,
+        )
+    evaluation.write_results(
+        found, output, _config(loaded, manifest, found, engine=engine, threads=threads)
+    )
+    _report(found, output, as_json=as_json)
+    if found.failures:
+        raise typer.Exit(1)
+
+
+def _predictor(
+    name: str, operating_point: str, engine: str, threads: int | None, images: int
+) -> "tuple[Bundle, Predictor]":
+    from ladnn.engines import ENGINES, processor_threads
+    from ladnn.runtime import Predictor, load_bundle
+
+    if engine not in ENGINES:
+        raise typer.BadParameter(f"unknown engine {engine!r}: choose {' or '.join(ENGINES)}")
+    bundle = load_bundle(name)
+    try:
+        bundle.card.operating_point(operating_point)
+    except BundleError as error:
+        raise typer.BadParameter(str(error)) from error
+    threads = threads or processor_threads()
+    return bundle, Predictor(bundle, engine=engine, threads=threads, streams=min(threads, images))
+
+
+def _config(
+    bundle: "Bundle", manifest: Path, found: "Evaluation", *, engine: str, threads: int | None
+) -> dict[str, Any]:
+    """Whatever the results depend on, resolved."""
+    from ladnn.engines import processor_threads
+
+    return {
+        "ladnn": version("ladnn"),
+        "bundle": {"path": str(bundle.path.resolve()), **found.model},
+        "manifest": {
+            "path": str(manifest.resolve()),
+            "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+            "labels": found.labels,
+        },
+        "split": found.split,
+        "operating_point": found.operating_point,
+        "engine": engine,
+        "precision": bundle.card.precision,
+        "threads": threads or processor_threads(),
+        "replicates": found.settings.replicates,
+        "level": found.settings.level,
+        "seed": found.settings.seed,
+    }
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on stderr where a person looks at it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("evaluate", total=total)
+        yield lambda: bar.advance(task)
+
+
+# ------------------------------------------------------------------ what is printed
+
+
+def _report(found: "Evaluation", folder: Path, *, as_json: bool) -> None:
+    for failure in found.failures:
+        sys.stderr.write(f"{failure.path}: {failure.error}\n")
+    if as_json:
+        # ASCII, so that any file name survives any terminal or pipe.
+        sys.stdout.write(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n")
+        return
+    from rich.console import Console
+
+    # Names of sources may hold brackets, which are no markup here.
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    print_tables(found, console)
+    console.print(f"Results: {folder}")
+    console.print(RESEARCH_NOTICE)
+
+
+def print_tables(found: "Evaluation", console: "Console") -> None:
+    """Print one column for each source and one for all, then the lesions over all."""
+    groups = {"all": found.overall, **found.sources} if len(found.sources) > 1 else found.sources
+    model, part = found.model, f"{found.split} split, positive: COVID-19"
+    console.print(_covid_table(groups, f"{model['name']} {model['version']}, {part}"))
+    for name, group in groups.items():
+        caution = group.covid["per_image"].caution
+        if caution:
+            console.print(f"{name}: {caution}")
+    if found.overall.lesions:
+        console.print(_lesion_table(found.overall.lesions, found.calibrated))
+        if not all(found.calibrated.values()):
+            console.print("* too few examples: this lesion's probability is not calibrated")
+
+
+def _covid_table(groups: "Mapping[str, Group]", title: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in groups:
+        table.add_column(name, justify="right")
+    each = list(groups.values())
+    table.add_row("images", *(str(group.images) for group in each))
+    table.add_row("patients", *(str(group.patients) for group in each), end_section=True)
+    _score_rows(table, "per image", [group.covid["per_image"] for group in each])
+    _score_rows(table, "per patient", [group.covid["per_patient_mean"] for group in each])
+    for point in each[0].decisions:
+        taken = [group.decisions[point] for group in each]
+        table.add_row(f"not assessable, {point}", *(_cell(one.refusal_rate) for one in taken))
+        table.add_row(f"indeterminate, {point}", *(_cell(one.indeterminate_rate) for one in taken))
+    return table
+
+
+def _score_rows(table: "Table", unit: str, scores: "Sequence[Scores]") -> None:
+    for name in _RANKING:
+        cells = (_cell(getattr(score, name)) for score in scores)
+        table.add_row(f"{_NAMES[name]}, {unit}", *cells, end_section=name == _RANKING[-1])
+    for point in scores[0].at:
+        _rate_rows(table, f"{unit} at {point}", [score.at[point] for score in scores])
+
+
+def _rate_rows(table: "Table", where: str, rates: "Sequence[AtThreshold]") -> None:
+    for name in _RATES:
+        cells = (_cell(getattr(rate, name)) for rate in rates)
+        label = f"{_NAMES.get(name, name)}, {where}"
+        table.add_row(label, *cells, end_section=name == _RATES[-1])
+
+
+def _lesion_table(lesions: "Mapping[str, Scores]", calibrated: Mapping[str, bool]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="Lesions, per image where known, at 0.5", title_justify="left")
+    for head in ("", "known", "present", "AUC", "Brier score"):
+        table.add_column(head, justify="right" if head else "left")
+    for name in _RATES:
+        table.add_column(_NAMES.get(name, name), justify="right")
+    for lesion, scores in lesions.items():
+        rates = (getattr(scores.at["0.5"], name) for name in _RATES)
+        table.add_row(
+            lesion if calibrated.get(lesion, True) else f"{lesion}*",
+            str(scores.cases),
+            str(scores.positives),
+            *(_cell(estimate) for estimate in (scores.auc, scores.brier, *rates)),
+        )
+    return table
+
+
+def _cell(estimate: "Estimate") -> str:
+    if estimate.value is None:
+        return (estimate.reason or "not defined").partition(":")[0]
+    if estimate.low is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

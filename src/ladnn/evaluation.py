@@ -1,0 +1,321 @@
+"""A predictor and a manifest in; predictions.csv, metrics.json and config.json out."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ladnn.bundle import Card
+from ladnn.dataset import SPLITS, Manifest, Record
+from ladnn.errors import DataError, LadnnError
+from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
+from ladnn.imaging import CtImage, read_image
+from ladnn.runtime import DEFAULT_POINT, Assessment
+from ladnn.scoring import Case, Group, Settings, score
+
+SCHEMA_VERSION = 1
+EVERYTHING = "all"
+"""The split that takes every image of a manifest, those without a split too."""
+
+PREDICTIONS, METRICS, CONFIG = "predictions.csv", "metrics.json", "config.json"
+
+COLUMNS = (
+    "path",
+    "source",
+    "patient",
+    "covid_label",
+    "covid_probability",
+    "decision",
+    *(f"{lesion}_{what}" for lesion in LESIONS for what in ("probability", "label")),
+    "in_distribution",
+)
+
+Source = TypeVar("Source")
+Result = TypeVar("Result")
+
+
+class Judge(Protocol):
+    """What evaluation needs of a `runtime.Predictor`."""
+
+    card: Card
+
+    def each(
+        self,
+        sources: Iterable[Source],
+        read: Callable[[Source], CtImage],
+        finish: Callable[[Source, CtImage, Assessment], Result],
+        operating_point: str = ...,
+    ) -> Iterator[tuple[Source, Result | LadnnError]]:
+        """Yield the result or the error of each source, in order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An image of the manifest that was not judged, and why."""
+
+    path: str
+    source: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a model said of one part of a manifest, and how good that is.
+
+    Attributes:
+        model: name, version, mode and sha256 of the bundle.
+        split: one of `SPLITS`, or `EVERYTHING`.
+        labels: the manifest's label set.
+        operating_point: of the decisions in predictions.csv.
+        settings: of the intervals.
+        cases: the images judged, in the manifest's order.
+        failures: the images that were not.
+        overall: metrics over all sources.
+        sources: metrics of each source alone, by name.
+        calibrated: whether each lesion's probability is calibrated, by name; empty for a baseline.
+    """
+
+    model: Mapping[str, str]
+    split: str
+    labels: str
+    operating_point: str
+    settings: Settings
+    cases: tuple[Case, ...]
+    failures: tuple[Failure, ...]
+    overall: Group
+    sources: Mapping[str, Group]
+    calibrated: Mapping[str, bool]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of metrics.json; undefined numbers are null and say why."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "research_use_only": RESEARCH_NOTICE,
+            "model": dict(self.model),
+            "split": self.split,
+            "labels": self.labels,
+            "positive_class": "COVID-19",
+            "operating_point": self.operating_point,
+            "intervals": {
+                "method": "percentile bootstrap that draws patients",
+                **asdict(self.settings),
+            },
+            "images": {
+                "listed": len(self.cases) + len(self.failures),
+                "evaluated": len(self.cases),
+                "failed": len(self.failures),
+            },
+            "failures": [asdict(failure) for failure in self.failures],
+            "lesion_calibration": {
+                name: "calibrated" if known else "too few examples"
+                for name, known in self.calibrated.items()
+            },
+            "all": asdict(self.overall),
+            "sources": {name: asdict(group) for name, group in self.sources.items()},
+        }
+
+
+def evaluate(
+    predictor: Judge,
+    manifest: Manifest,
+    split: str,
+    *,
+    operating_point: str = DEFAULT_POINT,
+    settings: Settings | None = None,
+    read: Callable[[Path], CtImage] = read_image,
+    on_image: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Judge one part of a manifest and measure how well.
+
+    An image that cannot be read, or whose file is not the one that the manifest was made from, is
+    listed among the failures and the others are judged all the same.
+
+    Args:
+        predictor: of a bundle.
+        manifest: images and what is known of them.
+        split: "train", "val", "test", or "all" for every image.
+        operating_point: of the decisions that are listed; metrics cover all points of the card.
+        settings: of the intervals.
+        read: makes an image of a path.
+        on_image: called after each image.
+
+    Raises:
+        DataError: when the split is unknown or holds no image.
+        BundleError: for an operating point that the card does not name.
+    """
+    card, chosen = predictor.card, settings or Settings()
+    card.operating_point(operating_point)
+    records = _part(manifest, split)
+    cases: list[Case] = []
+    failures: list[Failure] = []
+    found = predictor.each(
+        records,
+        lambda record: _read(record, read),
+        lambda record, _, assessment: _case(record, assessment.prediction, card),
+        operating_point,
+    )
+    for record, result in found:
+        if isinstance(result, LadnnError):
+            path = record.path.as_posix()
+            failures.append(Failure(path=path, source=record.source, error=str(result)))
+        else:
+            cases.append(result)
+        on_image()
+    overall, sources = _groups(cases, records, card, chosen)
+    return Evaluation(
+        model={
+            "name": card.name,
+            "version": card.version,
+            "mode": card.mode,
+            "sha256": card.sha256,
+        },
+        split=split,
+        labels=manifest.labels,
+        operating_point=operating_point,
+        settings=chosen,
+        cases=tuple(cases),
+        failures=tuple(failures),
+        overall=overall,
+        sources=sources,
+        calibrated={name: item.calibrated for name, item in card.lesions.items()},
+    )
+
+
+def part_size(manifest: Manifest, split: str) -> int:
+    """How many images `evaluate` will judge; raises DataError as it does."""
+    return len(_part(manifest, split))
+
+
+def _part(manifest: Manifest, split: str) -> tuple[Record, ...]:
+    if split not in (*SPLITS, EVERYTHING):
+        raise DataError(f"split {split!r} is unknown: give {', '.join(SPLITS)} or {EVERYTHING}")
+    chosen = manifest if split == EVERYTHING else manifest.part(split)
+    if not chosen.records:
+        held = {record.split for record in manifest}
+        others = ", ".join(name for name in SPLITS if name in held) or "no split"
+        raise DataError(
+            f"the manifest holds no image in {split!r} but {others}: give another --split, or "
+            f"{EVERYTHING} for every image"
+        )
+    return chosen.records
+
+
+def _read(record: Record, read: Callable[[Path], CtImage]) -> CtImage:
+    image = read(record.path)
+    if record.sha256 and image.sha256 != record.sha256:
+        raise DataError(
+            f"{record.path} is not the file that the manifest was made from (the sha256 differs): "
+            "import the data again"
+        )
+    return image
+
+
+def _case(record: Record, prediction: Prediction, card: Card) -> Case:
+    """The prediction of one record, with the decision that each operating point would take."""
+    chance = prediction.probability
+    decisions = {
+        name: point.decide(chance) if prediction.assessable else Decision.NOT_ASSESSABLE
+        for name, point in card.operating_points.items()
+    }
+    return Case(
+        path=record.path.as_posix(),
+        source=record.source,
+        patient=record.patient,
+        label=record.covid,
+        probability=chance,
+        decisions=decisions,
+        lesion_labels=record.lesions.values,
+        lesion_probabilities=prediction.lesions,
+        in_distribution=prediction.score,
+    )
+
+
+def _groups(
+    cases: Sequence[Case], records: Sequence[Record], card: Card, settings: Settings
+) -> tuple[Group, dict[str, Group]]:
+    """Metrics over all sources and of each; a source whose every image failed is there, empty."""
+    cuts = {name: point.threshold for name, point in card.operating_points.items()}
+    overall = score(cases, cuts, settings)
+    names = tuple(dict.fromkeys(record.source for record in records))
+    if len(names) == 1:
+        return overall, {names[0]: overall}
+    each = {name: [case for case in cases if case.source == name] for name in names}
+    return overall, {name: score(part, cuts, settings) for name, part in each.items()}
+
+
+# ------------------------------------------------------------------ files
+
+
+def prepare_folder(folder: Path, *, force: bool = False) -> None:
+    """Make the folder of a result, before any work is done.
+
+    Raises:
+        DataError: when it holds something and `force` is not given, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = next(folder.iterdir(), None) is not None
+    except OSError as error:
+        raise DataError(
+            f"the output folder {folder} cannot be used ({error.strerror}): give another"
+        ) from error
+    if occupied and not force:
+        raise DataError(f"the output folder {folder} is not empty: give another, or --force")
+
+
+def write_results(evaluation: Evaluation, folder: Path, config: Mapping[str, Any]) -> None:
+    """Write predictions.csv, config.json and, last, metrics.json, each whole or not at all.
+
+    Raises:
+        DataError: when a file cannot be written.
+    """
+    files = {
+        PREDICTIONS: _csv(evaluation),
+        CONFIG: _json(config),
+        METRICS: _json(evaluation.to_json()),
+    }
+    for name, text in files.items():
+        _replace(folder / name, text)
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(evaluation: Evaluation) -> str:
+    """One row per image judged; probabilities in full, so that metrics can be made from them."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for case in evaluation.cases:
+        chances = case.lesion_probabilities or (None,) * len(LESIONS)
+        lesions: list[object] = []
+        for chance, label in zip(chances, case.lesion_labels, strict=True):
+            lesions += ["" if chance is None else chance, "" if label is None else int(label)]
+        decision = case.decisions[evaluation.operating_point]
+        head = (case.path, case.source, case.patient, int(case.label), case.probability, decision)
+        writer.writerow((*head, *lesions, case.in_distribution))
+    return text.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside `path` and move into place, so that a reader never finds a half."""
+    part: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        part = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        part.chmod(0o644)
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror})") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
