@@ -1,0 +1,110 @@
+# One word for each thing a person does: run, test, check, docs, bench, soak, setup, lock, clean.
+
+PYTHON ?= python3.11
+IMAGES ?=
+OUTPUT ?= predictions
+
+SHELL := /bin/sh
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-input
+SELF := $(PIP) install --no-deps --no-build-isolation --editable .
+# Every test process keeps to one thread; pytest runs as many processes as there are processors.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+PHANTOMS := $(OUTPUT)/phantoms
+
+# The text of IMAGES as it was given, so that no $ or % in a file's name means anything to make.
+quote = '$(subst ','\'',$(value $(1)))'
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check tests docs bench soak lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run     predict the images in IMAGES=path, or phantoms; installs what that needs"
+	@echo "make test    install everything, then every check and every test"
+	@echo "make check   format, lint, types, import layers"
+	@echo "make docs    the documentation, every warning an error"
+	@echo "make bench   speed, as ratios measured in one run"
+	@echo "make soak    the tests in their full counts"
+	@echo "make setup   install everything into .venv"
+	@echo "make lock    resolve the dependencies again"
+	@echo "make clean   remove .venv and everything that was built"
+
+# IMAGES is one file, one folder or one pattern, spaces and all; failing that, several of them
+# with spaces between. Without it, phantoms are drawn.
+run: .venv/using
+	@set -eu; images=$(call quote,IMAGES); \
+	if [ -z "$$images" ]; then \
+		$(BIN)/ladnn phantoms --output '$(PHANTOMS)'; set -- '$(PHANTOMS)'; \
+	else \
+		if [ -e "$$images" ]; then set -- "$$images"; else IFS=; set -- $$images; unset IFS; fi; \
+		[ -e "$$1" ] || set -- $$images; \
+	fi; \
+	$(BIN)/ladnn predict --heatmaps '$(OUTPUT)/overlays' -- "$$@"
+
+.venv/bin/python:
+	@command -v '$(PYTHON)' >/dev/null || { \
+		echo "$(PYTHON) is not on this machine: install Python 3.11, or name a later one that is," \
+			"as in: make run PYTHON=python3.12" >&2; exit 1; }
+	@'$(PYTHON)' -m venv .venv
+
+# The using side: predict and evaluate, without torch. Every file is checked against its hash.
+.venv/using: requirements/base.txt pyproject.toml | .venv/bin/python
+	@echo "installing the using side into .venv"
+	@$(PIP) install --require-hashes --requirement requirements/base.txt
+	@$(SELF)
+	@$(PIP) check
+	@touch $@
+
+# The rest. torch first and alone, so that nothing after it may bring another one.
+.venv/all: .venv/using requirements/torch.txt requirements/train.txt requirements/dev.txt
+	@echo "installing torch, the training side and the checks into .venv"
+	@$(PIP) install --requirement requirements/torch.txt --constraint requirements/train.txt
+	@$(PIP) install --no-deps --requirement requirements/train.txt
+	@$(PIP) install --no-deps --requirement requirements/dev.txt
+	@touch $@
+
+.venv/bench: .venv/all requirements/bench.txt
+	@$(PIP) install --no-deps --requirement requirements/bench.txt
+	@touch $@
+
+setup: .venv/all
+
+test: setup check docs tests
+
+check: .venv/all
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tests: .venv/all
+	$(TESTS)
+
+soak: .venv/all
+	LADNN_SOAK=1 $(TESTS) -m "soak or not soak"
+
+docs: .venv/all
+	$(BIN)/sphinx-build --builder html --fail-on-warning --nitpicky --quiet docs site
+	@echo "the documentation is at site/index.html"
+
+bench: .venv/bench
+	$(BIN)/python -m bench
+
+# Newer versions come in by `make lock UPGRADE=--upgrade`.
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \
+	--no-annotate --custom-compile-command "make lock" $(UPGRADE)
+WITHOUT_TORCH := --excludes requirements/gpu.txt --overrides requirements/overrides.txt \
+	--no-emit-package torch --no-emit-package torchvision --no-emit-package opencv-python
+lock: .venv/all
+	$(COMPILE) pyproject.toml requirements/build.in --generate-hashes -o requirements/base.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra train $(WITHOUT_TORCH) \
+		-c requirements/base.txt -o requirements/train.txt
+	$(COMPILE) requirements/dev.in $(WITHOUT_TORCH) \
+		-c requirements/train.txt -c requirements/torch.txt -o requirements/dev.txt
+	$(COMPILE) requirements/bench.in $(WITHOUT_TORCH) -c requirements/dev.txt \
+		-c requirements/train.txt -c requirements/torch.txt -o requirements/bench.txt
+
+clean:
+	rm -rf .venv site build dist predictions .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
