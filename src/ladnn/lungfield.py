@@ -101,7 +101,8 @@ def crop(pixels: NDArray[Any], box: tuple[float, float, float, float]) -> NDArra
     height, width = pixels.shape
     x0, y0 = int(box[0] * width), int(box[1] * height)
     x1, y1 = int(np.ceil(box[2] * width)), int(np.ceil(box[3] * height))
-    return pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    part: NDArray[Any] = pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    return part
 
 
 def map_levels(pixels: Pixels, field: LungField) -> Pixels:
@@ -112,7 +113,8 @@ def map_levels(pixels: Pixels, field: LungField) -> Pixels:
     gain = (TISSUE_LEVEL - LUNG_LEVEL) / contrast
     levels = np.arange(256, dtype=np.float32)
     table = np.clip((levels - field.lung_grey) * gain + LUNG_LEVEL, 0, 255).round()
-    return table.astype(np.uint8)[pixels]
+    mapped: Pixels = table.astype(np.uint8)[pixels]
+    return mapped
 
 
 def otsu(pixels: Pixels) -> int:
@@ -139,7 +141,8 @@ def find_lungs(small: Pixels, threshold: int) -> Mask:
     keep = (area >= 0.004) & (touching <= _MAX_BORDER)
     keep[corners] = False
     keep[0] = False
-    return keep[labels]
+    lungs: Mask = keep[labels]
+    return lungs
 
 
 def _find_body(small: Pixels, threshold: int) -> Mask:
