@@ -387,7 +387,15 @@ class TestCommand:
 
     def test_prints_a_table_with_each_source(self, arguments):
         text = self.run(arguments).stdout
-        for words in ("AUC, per image", "AUC, per patient", "here", "there", "GGO", "Results:"):
+        for words in (
+            "AUC",
+            "image, screening",
+            "per patient, mean",
+            "here",
+            "there",
+            "GGO",
+            "Results:",
+        ):
             assert words in text
 
     def test_marks_lesions_that_are_not_calibrated(self, arguments):

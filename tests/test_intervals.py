@@ -146,6 +146,11 @@ class TestUndefined:
         assert (found.value, found.low) == (1.0, None)
         assert "resamples" in found.reason
 
+    def test_an_interval_without_spread_says_so(self):
+        found = auc_of([0, 0, 0, 1, 1, 1] * 5, [0.1, 0.2, 0.3, 0.7, 0.8, 0.9] * 5, range(30))
+        assert (found.low, found.high) == (1.0, 1.0)
+        assert "no spread" in found.reason
+
     def test_one_undefined_metric_leaves_the_others(self):
         found = bootstrap({"auc": roc_auc, "brier": brier}, [1, 1, 1], [0.5, 0.6, 0.7], range(3))
         assert found["auc"].value is None

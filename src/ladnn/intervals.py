@@ -27,7 +27,7 @@ _DEFINED = 0.9  # of the replicates; with fewer, the rest would be a selection
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its interval; None where it is not defined, and then `reason` says why."""
+    """A value with its interval; `reason` says why either is None, or not to be relied on."""
 
     value: float | None
     low: float | None = None
@@ -140,7 +140,10 @@ def _estimate(value: float, draws: FloatArray, level: float) -> Estimate:
     if bounds is None:
         reason = "no interval: not defined in one of ten resamples or more"
         return Estimate(value=value, reason=reason)
-    return Estimate(value=value, low=bounds[0], high=bounds[1])
+    # A rate of 0 or 1 stays so in every resample, however few cases it is made of.
+    flat = "no spread: every resample gives this value, so the true interval is wider"
+    spread = bounds[0] < bounds[1]
+    return Estimate(value=value, low=bounds[0], high=bounds[1], reason=None if spread else flat)
 
 
 def by_rows(function: Callable[[NDArray[np.bool_], FloatArray], float]) -> Metric:

@@ -29,15 +29,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _WIDE = 200  # columns of a table that goes to a file or a pipe
-_RATES = ("sensitivity", "specificity", "precision", "f1", "accuracy")
-_RANKING = ("auc", "average_precision", "brier", "ece")
-_NAMES = {
+_RANKING = {
     "auc": "AUC",
-    "average_precision": "average precision",
+    "average_precision": "avg. precision",
     "brier": "Brier score",
-    "ece": "calibration error",
-    "f1": "F1",
+    "ece": "ECE",
 }
+_LESION_RATES = {"sensitivity": "sensitivity", "specificity": "specificity", "f1": "F1"}
+_RATES = {**_LESION_RATES, "precision": "precision", "accuracy": "accuracy"}
 
 
 class Part(StrEnum):
@@ -51,6 +50,7 @@ class Part(StrEnum):
 
 @app.command()
 def evaluate(
+    *,
     manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the results.")],
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
@@ -179,7 +179,8 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
     """Print one column for each source and one for all, then the lesions over all."""
     groups = {"all": found.overall, **found.sources} if len(found.sources) > 1 else found.sources
     model, part = found.model, f"{found.split} split, positive: COVID-19"
-    console.print(_covid_table(groups, f"{model['name']} {model['version']}, {part}"))
+    title = f"{model['name']} {model['version']}, {part}"
+    console.print(_covid_table(groups, title, found.operating_point))
     for name, group in groups.items():
         caution = group.covid["per_image"].caution
         if caution:
@@ -188,64 +189,75 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
         console.print(_lesion_table(found.overall.lesions, found.calibrated))
         if not all(found.calibrated.values()):
             console.print("* too few examples: this lesion's probability is not calibrated")
+    low, high = f"{found.settings.level:.0%} intervals", "resamples of patients"
+    console.print(f"{low} from {found.settings.replicates} {high}; ~ no spread, so wider in truth")
 
 
-def _covid_table(groups: "Mapping[str, Group]", title: str) -> "Table":
+def _table(title: str) -> "Table":
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+
+
+def _covid_table(groups: "Mapping[str, Group]", title: str, point: str) -> "Table":
+    table = _table(title)
     table.add_column("")
     for name in groups:
         table.add_column(name, justify="right")
     each = list(groups.values())
     table.add_row("images", *(str(group.images) for group in each))
-    table.add_row("patients", *(str(group.patients) for group in each), end_section=True)
-    _score_rows(table, "per image", [group.covid["per_image"] for group in each])
-    _score_rows(table, "per patient", [group.covid["per_patient_mean"] for group in each])
-    for point in each[0].decisions:
-        taken = [group.decisions[point] for group in each]
-        table.add_row(f"not assessable, {point}", *(_cell(one.refusal_rate) for one in taken))
-        table.add_row(f"indeterminate, {point}", *(_cell(one.indeterminate_rate) for one in taken))
+    table.add_row("patients", *(str(group.patients) for group in each))
+    decisions = [group.decisions for group in each]
+    refused = (_cell(one[point].refusal_rate) for one in decisions)
+    table.add_row("not assessable", *refused, end_section=True)
+    images = [group.covid["per_image"] for group in each]
+    _score_rows(table, "per image", images)
+    for name in images[0].at:
+        _rate_rows(table, f"image, {name}", [score.at[name] for score in images])
+        if name in decisions[0]:
+            unsure = (_cell(one[name].indeterminate_rate) for one in decisions)
+            table.add_row("  indeterminate", *unsure, end_section=True)
+    patients = [group.covid["per_patient_mean"] for group in each]
+    _score_rows(table, "per patient, mean", patients)
+    _rate_rows(table, f"patient, {point}", [score.at[point] for score in patients])
     return table
 
 
-def _score_rows(table: "Table", unit: str, scores: "Sequence[Scores]") -> None:
-    for name in _RANKING:
-        cells = (_cell(getattr(score, name)) for score in scores)
-        table.add_row(f"{_NAMES[name]}, {unit}", *cells, end_section=name == _RANKING[-1])
-    for point in scores[0].at:
-        _rate_rows(table, f"{unit} at {point}", [score.at[point] for score in scores])
+def _score_rows(table: "Table", head: str, scores: "Sequence[Scores]") -> None:
+    table.add_row(head)
+    for name, label in _RANKING.items():
+        table.add_row(f"  {label}", *(_cell(getattr(score, name)) for score in scores))
 
 
-def _rate_rows(table: "Table", where: str, rates: "Sequence[AtThreshold]") -> None:
-    for name in _RATES:
-        cells = (_cell(getattr(rate, name)) for rate in rates)
-        label = f"{_NAMES.get(name, name)}, {where}"
-        table.add_row(label, *cells, end_section=name == _RATES[-1])
+def _rate_rows(table: "Table", head: str, rates: "Sequence[AtThreshold]") -> None:
+    table.add_row(head)
+    for name, label in _RATES.items():
+        table.add_row(f"  {label}", *(_cell(getattr(rate, name)) for rate in rates))
 
 
 def _lesion_table(lesions: "Mapping[str, Scores]", calibrated: Mapping[str, bool]) -> "Table":
-    from rich.table import Table
-
-    table = Table(title="Lesions, per image where known, at 0.5", title_justify="left")
-    for head in ("", "known", "present", "AUC", "Brier score"):
+    table = _table("Lesions, per image where known, at 0.5")
+    for head in ("", "known", "present", "AUC", *_LESION_RATES.values()):
         table.add_column(head, justify="right" if head else "left")
-    for name in _RATES:
-        table.add_column(_NAMES.get(name, name), justify="right")
     for lesion, scores in lesions.items():
-        rates = (getattr(scores.at["0.5"], name) for name in _RATES)
+        rates = (getattr(scores.at["0.5"], name) for name in _LESION_RATES)
         table.add_row(
             lesion if calibrated.get(lesion, True) else f"{lesion}*",
             str(scores.cases),
             str(scores.positives),
-            *(_cell(estimate) for estimate in (scores.auc, scores.brier, *rates)),
+            *(_cell(estimate) for estimate in (scores.auc, *rates)),
         )
     return table
 
 
 def _cell(estimate: "Estimate") -> str:
+    """As 0.912 (.861-.953); without the noughts, more columns fit a terminal."""
     if estimate.value is None:
         return (estimate.reason or "not defined").partition(":")[0]
-    if estimate.low is None:
+    if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    if estimate.low == estimate.high:
+        return f"{estimate.value:.3f} ~"
+    low, high = (f"{bound:.3f}".lstrip("0") for bound in (estimate.low, estimate.high))
+    return f"{estimate.value:.3f} ({low}-{high})"
