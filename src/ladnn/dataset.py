@@ -141,7 +141,7 @@ def read_manifest(path: Path) -> Manifest:
         raise DataError(f"the manifest {path} has {what}: its columns are {', '.join(COLUMNS)}")
     base = path.resolve().parent
     rows = [(number, dict(zip(head, cells, strict=True))) for number, cells in lines]
-    records = tuple(_record(row, base, f"{path} line {number}") for number, row in rows)
+    records = _records(rows, base, path)
     _refuse_repeats(records, path)
     labels = {row.get("labels", "") for _, row in rows}
     if len(labels) > 1:
@@ -193,7 +193,22 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return head, lines[1:]
 
 
-def _record(row: dict[str, str], base: Path, where: str) -> Record:
+def _records(
+    rows: Iterable[tuple[int, dict[str, str]]], base: Path, path: Path
+) -> tuple[Record, ...]:
+    """Read all rows; one error names every row that does not hold."""
+    records, wrong = [], []
+    for number, row in rows:
+        try:
+            records.append(_record(row, base))
+        except DataError as error:
+            wrong.append(f"line {number}: {error}")
+    if wrong:
+        raise DataError(f"the manifest {path} does not hold: {'; '.join(wrong)}")
+    return tuple(records)
+
+
+def _record(row: dict[str, str], base: Path) -> Record:
     try:
         return Record(
             path=base / row["path"],
@@ -204,9 +219,7 @@ def _record(row: dict[str, str], base: Path, where: str) -> Record:
             **{name: row[name] for name in _TEXTS if name in row},
         )
     except KeyError as error:
-        raise DataError(f"{where}: {error.args[0]!r} is no label: write 1, 0 or nothing") from None
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from None
+        raise DataError(f"{error.args[0]!r} is no label: write 1, 0 or nothing") from None
 
 
 _flags = {"1": True, "0": False}

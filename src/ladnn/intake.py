@@ -8,14 +8,10 @@ import numpy as np
 
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
-
-try:
-    from ladnn.imaging import CtImage, read_image
-except ImportError:  # until the decoder lands
-    from ladnn._stand_in import CtImage, read_image
-from ladnn.similarity import Floats, clusters, fingerprint, pixel_hash, place_of
+from ladnn.imaging import CtImage, read_image
+from ladnn.similarity import Floats, clusters, fingerprint, near_pairs, pixel_hash, place_of
 from ladnn.sources import Entry, read_collection
-from ladnn.splitting import Case, split_cases
+from ladnn.splitting import Case, linked, split_cases
 
 Progress = Callable[[Sequence[Entry]], Iterable[Entry]]
 """Passes the entries on, one by one, and may draw a bar while it does."""
@@ -154,3 +150,42 @@ def _record(image: _Decoded) -> Record:
         correction=entry.correction,
         correction_reason=entry.correction_reason,
     )
+
+
+def resplit(manifest: Manifest, prints: Floats, *, sources: Sequence[str], seed: int) -> Manifest:
+    """`manifest` with the named sources split anew, 60, 15, 25% of the patients of each.
+
+    Patients who share a near-duplicate (by `prints`, float32[N, D], one row for each record) are
+    kept on one side, over the sources too; where one of them belongs to a source that keeps its
+    split, the others follow it. Raises DataError for a source that is not there.
+    """
+    unknown = [source for source in sources if source not in manifest.sources]
+    if unknown:
+        there = ", ".join(manifest.sources)
+        raise DataError(f"source {unknown[0]!r} is not in the manifest: give one of {there}")
+    groups = linked(
+        [record.patient for record in manifest], [(i, j) for i, j, _ in near_pairs(prints)]
+    )
+    kept = {
+        group: record.split
+        for group, record in zip(groups, manifest, strict=True)
+        if record.source not in sources and record.split
+    }
+    parts = dict(kept)
+    for source in sources:
+        mine = [
+            Case(
+                patient=group,
+                covid=record.covid,
+                lesions=record.lesions.count if record.lesions.known else None,
+            )
+            for group, record in zip(groups, manifest, strict=True)
+            if record.source == source and group not in parts
+        ]
+        if mine:
+            parts |= zip((case.patient for case in mine), split_cases(mine, seed=seed), strict=True)
+    records = (
+        replace(record, split=parts[group]) if record.source in sources else record
+        for group, record in zip(groups, manifest, strict=True)
+    )
+    return Manifest(records=tuple(records), labels=manifest.labels)

@@ -53,7 +53,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Floats:
 
     The dot product of two fingerprints is their similarity.
     """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - loaded by data commands alone
+    from scipy.ndimage import gaussian_filter
 
     image = Image.fromarray(pixels)
     box = _body_box(image)
@@ -164,8 +164,8 @@ def _fillings(
 
 def _components(size: int, links: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
     """Connected components, numbered by first appearance."""
-    from scipy.sparse import coo_array  # noqa: PLC0415 - loaded by data commands alone
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
     rows, columns = np.asarray(links, dtype=np.intp).reshape(-1, 2).T
     graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))

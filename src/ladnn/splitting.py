@@ -88,3 +88,23 @@ def _interleaved(counts: Sequence[int], rng: np.random.Generator) -> list[str]:
         for i in range(count)
     ]
     return [part for _, part in sorted(places)]
+
+
+def linked(patients: Sequence[str], links: Sequence[tuple[int, int]]) -> list[str]:
+    """One group for each patient of `patients`: the first patient of those that `links` join.
+
+    `links` are pairs of positions in `patients`. What is linked stays together, whatever lies
+    between.
+    """
+    leader = {patient: patient for patient in patients}
+
+    def find(patient: str) -> str:
+        while leader[patient] != patient:
+            leader[patient] = leader[leader[patient]]
+            patient = leader[patient]
+        return patient
+
+    for i, j in links:
+        one, two = sorted((find(patients[i]), find(patients[j])))
+        leader[two] = one
+    return [find(patient) for patient in patients]

@@ -48,7 +48,7 @@ def read(folder: Path, *, labels: str, extract_to: Path) -> Collection:
     entries: dict[str, Entry] = {}
     for pack in _packs(folder):
         covid = _flag(pack)
-        inside = extract_to / SOURCE / pack.stem
+        inside = extract_to / pack.stem
         images = images_in(pack) if pack.is_dir() else unpacked(pack, inside)
         for path in images:
             if path.name in entries:

@@ -1,0 +1,211 @@
+"""Is a manifest what it says, and are its sides apart: files, hashes, patients, near-duplicates."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import DataError, ImageError
+from ladnn.imaging import CtImage, read_image
+from ladnn.similarity import NEAR, Floats, fingerprint, near_pairs, pixel_hash
+from ladnn.sources.tables import read_table
+
+Item = tuple[str, str]
+"""A source and what is meant in it: a file name, or a patient."""
+
+KINDS = ("near", "patient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing found wrong.
+
+    Attributes:
+        kind: `missing`, `undecodable`, `changed`, `duplicate`, `near-duplicate`, `flags`, `leak`
+            or `patient`.
+        error: whether the manifest must not be used like this; otherwise it is worth a look.
+        paths: of the images meant.
+        sentence: what it is, for people.
+    """
+
+    kind: str
+    error: bool
+    paths: tuple[Path, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """Leaks that are known and kept, with the reason of each."""
+
+    reasons: dict[tuple[str, frozenset[Item]], str]
+
+    def reason(self, kind: str, *items: Item) -> str | None:
+        """Why the leak between `items` is kept; None where nobody acknowledged it."""
+        return self.reasons.get((kind, frozenset(items)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewed:
+    """The images of a manifest that could be decoded.
+
+    Attributes:
+        records: in the manifest's order.
+        prints: float32[N, D], their fingerprints.
+        hashes: their pixel hashes, as decoded now.
+        sha256: of their files, as read now.
+        failures: record and sentence of each image that could not be decoded.
+    """
+
+    records: tuple[Record, ...]
+    prints: Floats
+    hashes: tuple[str, ...]
+    sha256: tuple[str, ...]
+    failures: tuple[tuple[Record, str], ...]
+
+
+Progress = Callable[[Sequence[Record]], Iterable[Record]]
+
+
+def view(
+    manifest: Manifest,
+    *,
+    progress: Progress = iter,
+    read: Callable[[Path], CtImage] = read_image,
+) -> Viewed:
+    """Decode every image of `manifest` once and keep what comparing them takes."""
+    records, prints, hashes, sha256, failures = [], [], [], [], []
+    for record in progress(manifest.records):
+        try:
+            image = read(record.path)
+        except ImageError as error:
+            failures.append((record, str(error)))
+            continue
+        records.append(record)
+        prints.append(fingerprint(image.pixels))
+        hashes.append(pixel_hash(image.pixels))
+        sha256.append(image.sha256)
+    return Viewed(
+        records=tuple(records),
+        prints=np.stack(prints) if prints else np.empty((0, 1), np.float32),
+        hashes=tuple(hashes),
+        sha256=tuple(sha256),
+        failures=tuple(failures),
+    )
+
+
+def inspect(viewed: Viewed, acknowledged: Acknowledged) -> tuple[Problem, ...]:
+    """Everything that is wrong with the images of a manifest; errors first.
+
+    A leak is a pair of equal or near-duplicate images, or the images of a patient, on two sides of
+    the split; it is an error unless `acknowledged` lists it. Near pairs of one patient on one side
+    are what a CT series is made of and are not reported.
+    """
+    found = [
+        *_unreadable(viewed),
+        *_changed(viewed),
+        *_patients(viewed.records, acknowledged),
+        *_pairs(viewed, acknowledged),
+    ]
+    return tuple(sorted(found, key=lambda problem: not problem.error))
+
+
+def acknowledged_leaks(*extra: Path) -> Acknowledged:
+    """The packaged list of the published splits' own leaks, and the files in `extra`.
+
+    Columns: kind (`near` with file names, or `patient` with the patient twice), source, item,
+    other_source, other_item, reason. Raises DataError for a table of another form, an unknown kind
+    and a row without a reason.
+    """
+    reasons: dict[tuple[str, frozenset[Item]], str] = {}
+    packaged = Path(str(files("ladnn").joinpath("data", "acknowledged_leaks.csv")))
+    for path in (packaged, *extra):
+        table = read_table(path)
+        names = ("kind", "source", "item", "other_source", "other_item", "reason")
+        columns = [table.column(name) for name in names]
+        for row in table.rows:
+            kind, source, item, other_source, other_item, reason = (row.cells[i] for i in columns)
+            if kind not in KINDS or not reason:
+                raise DataError(f"{row.where}: give a kind ({' or '.join(KINDS)}) and a reason")
+            reasons[kind, frozenset({(source, item), (other_source, other_item)})] = reason
+    return Acknowledged(reasons=reasons)
+
+
+def _unreadable(viewed: Viewed) -> Iterator[Problem]:
+    for record, sentence in viewed.failures:
+        kind = "undecodable" if record.path.exists() else "missing"
+        yield Problem(kind=kind, error=True, paths=(record.path,), sentence=sentence)
+
+
+def _changed(viewed: Viewed) -> Iterator[Problem]:
+    for record, pixels, sha256 in zip(viewed.records, viewed.hashes, viewed.sha256, strict=True):
+        if record.pixel_hash and record.pixel_hash != pixels:
+            what = "shows another picture than when it was imported"
+        elif record.sha256 and record.sha256 != sha256:
+            what = "is another file than was imported, with the same picture"
+        else:
+            continue
+        yield Problem(
+            kind="changed",
+            error=record.pixel_hash != pixels,
+            paths=(record.path,),
+            sentence=f"{record.path.name} {what}: import again",
+        )
+
+
+def _patients(records: Sequence[Record], acknowledged: Acknowledged) -> Iterator[Problem]:
+    sides: dict[Item, dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        if record.split:
+            sides[record.source, record.patient].setdefault(record.split, record)
+    for item, by_split in sides.items():
+        if len(by_split) > 1:
+            reason = acknowledged.reason("patient", item)
+            yield Problem(
+                kind="patient",
+                error=reason is None,
+                paths=tuple(record.path for record in by_split.values()),
+                sentence=f"the patient {item[1]} is in {' and '.join(by_split)}{_known(reason)}",
+            )
+
+
+def _pairs(viewed: Viewed, acknowledged: Acknowledged) -> Iterator[Problem]:
+    for i, j, similarity in near_pairs(viewed.prints, NEAR):
+        one, two = viewed.records[i], viewed.records[j]
+        equal = viewed.hashes[i] == viewed.hashes[j]
+        problem = _pair(one, two, equal, similarity, acknowledged)
+        if problem is not None:
+            yield problem
+
+
+def _pair(
+    one: Record, two: Record, equal: bool, similarity: float, acknowledged: Acknowledged
+) -> Problem | None:
+    alike = "the same picture" if equal else f"near-duplicates (similarity {similarity:.2f})"
+    flags = " with opposite flags" if one.covid != two.covid else ""
+    kind, error, rest = "duplicate" if equal else "near-duplicate", False, flags
+    if one.split and two.split and one.split != two.split:
+        items = ((one.source, one.path.name), (two.source, two.path.name))
+        reason = acknowledged.reason("near", *items)
+        kind, error = "leak", reason is None
+        rest = f"{flags} in {one.split} and {two.split}{_known(reason)}"
+    elif flags:
+        kind = "flags"
+    elif one.patient != two.patient:
+        rest = f" under the patients {one.patient} and {two.patient}"
+    elif not equal:
+        return None
+    return Problem(
+        kind=kind,
+        error=error,
+        paths=(one.path, two.path),
+        sentence=f"{one.path.name} and {two.path.name} are {alike}{rest}",
+    )
+
+
+def _known(reason: str | None) -> str:
+    return "" if reason is None else f", which is acknowledged: {reason}"

@@ -1,0 +1,129 @@
+"""The manifest: its records, its file, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ladnn.dataset import COLUMNS, SPLITS, Manifest, Record, read_manifest, write_manifest
+from ladnn.errors import DataError
+from ladnn.findings import LESIONS, LesionLabels
+
+TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=12)
+NAME = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/"), min_size=1
+)
+LABELS = st.builds(
+    LesionLabels,
+    values=st.tuples(*[st.sampled_from([True, False, None]) for _ in LESIONS]),
+)
+
+
+def record(name: str, **given) -> Record:
+    return Record(
+        **({"path": Path("/d") / name, "source": "s", "patient": "p", "covid": True} | given)
+    )
+
+
+@st.composite
+def manifests(draw):
+    names = draw(st.lists(NAME.filter(lambda n: n.strip(".")), unique=True, max_size=5))
+    records = tuple(
+        Record(
+            path=Path("/data") / name,
+            sha256=draw(TEXT),
+            source=draw(NAME),
+            patient=draw(NAME),
+            covid=draw(st.booleans()),
+            lesions=draw(LABELS),
+            split=draw(st.sampled_from(("", *SPLITS))),
+            caption=draw(TEXT),
+            diagnosis=draw(TEXT),
+            correction_reason=draw(TEXT),
+        )
+        for name in names
+    )
+    return Manifest(records=records, labels="paper" if records else "")
+
+
+@settings(max_examples=50, deadline=None)
+@given(manifest=manifests())
+def test_a_manifest_survives_its_file(manifest, tmp_path_factory):
+    path = tmp_path_factory.mktemp("m") / "manifest.csv"
+    write_manifest(manifest, path)
+    assert read_manifest(path) == manifest
+
+
+def test_images_below_the_manifest_move_with_it(tmp_path):
+    inside = Manifest(records=(record("x", path=tmp_path / "a" / "1.png"),))
+    write_manifest(inside, tmp_path / "a" / "m.csv")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert read_manifest(tmp_path / "b" / "m.csv").records[0].path == tmp_path / "b" / "1.png"
+
+
+def test_a_manifest_without_optional_columns_is_read(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("path,source,patient,covid\n1.png,s,p,1\n")
+    assert read_manifest(path).records[0].lesions == LesionLabels()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("path,source,patient\n", "no column 'covid'"),
+        ("path,source,patient,covid,Ggo\n", "unknown column 'Ggo'"),
+        ("path,source,patient,covid\n1.png,s,p\n", "line 2 has 3 cells"),
+        ("path,source,patient,covid\n1.png,s,p,yes\n", "line 2: 'yes' is no label"),
+        ("path,source,patient,covid,GGO\n1.png,s,p,1,x\n", "line 2: 'x' is no label"),
+        ("path,source,patient,covid,split\n1.png,s,p,1,dev\n", "split 'dev' is unknown"),
+        ("path,source,patient,covid\n1.png,s,p,1\n1.png,s,p,1\n", "twice"),
+        ("path,source,patient,covid\n1.png,s,,1\n", "no patient"),
+        ("path,source,patient,covid,labels\n1,s,p,1,paper\n2,s,p,1,audited\n", "mixes"),
+    ],
+)
+def test_a_manifest_that_does_not_hold_is_refused_in_a_sentence(tmp_path, text, said):
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_every_row_with_an_unknown_label_is_named(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("path,source,patient,covid\n1,s,p,yes\n2,s,p,1\n3,s,p,no\n")
+    with pytest.raises(DataError, match=r"line 2.*line 4"):
+        read_manifest(path)
+
+
+def test_a_missing_manifest_says_how_to_make_one(tmp_path):
+    with pytest.raises(DataError, match="ladnn data import"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_a_manifest_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00path")
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_a_manifest_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        write_manifest(Manifest(records=()), tmp_path / "file" / "m.csv")
+
+
+def test_a_part_holds_the_records_of_its_split_and_source():
+    records = (record("1", split="val"), record("2", split="val", source="t"), record("3"))
+    part = Manifest(records=records).part("val", source="t")
+    assert [r.path.name for r in part] == ["2"]
+
+
+def test_an_unknown_part_is_an_error():
+    with pytest.raises(DataError, match="train, val or test"):
+        Manifest(records=()).part("dev")
+
+
+def test_the_lesion_columns_stand_in_the_order_of_the_vocabulary():
+    start = COLUMNS.index("GGO")
+    assert COLUMNS[start : start + len(LESIONS)] == tuple(map(str, LESIONS))
