@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
@@ -73,17 +73,20 @@ class TestExpectedCalibrationError:
         assert list(calibration.reliability([0, 1], [0.0, 1.0]).counts[[0, -1]]) == [1, 1]
 
     @given(rows, st.integers(1, 15))
+    @settings(deadline=None)
     def test_is_a_rate(self, drawn, bins):
         found = calibration.expected_calibration_error(*arrays(drawn), bins=bins)
         assert 0 <= found <= 1
 
     @given(rows)
+    @settings(deadline=None)
     def test_is_at_least_the_gap_of_the_means(self, drawn):
         labels, values = arrays(drawn)
         found = calibration.expected_calibration_error(labels, values)
         assert found >= abs(labels.mean() - values.mean()) - 1e-9
 
     @given(rows, st.integers(0, 1000))
+    @settings(deadline=None)
     def test_weights_equal_repeated_rows(self, drawn, seed):
         labels, values = arrays(drawn)
         weights = np.random.default_rng(seed).integers(0, 3, (2, labels.size))
@@ -101,6 +104,7 @@ class TestExpectedCalibrationError:
 
 class TestBrier:
     @given(rows)
+    @settings(deadline=None)
     def test_is_a_rate(self, drawn):
         assert 0 <= calibration.brier(*arrays(drawn)) <= 1
 
@@ -138,6 +142,7 @@ class TestTemperature:
         assert calibration.fit_temperature(labels, logits).value == pytest.approx(3, rel=0.05)
 
     @given(st.integers(0, 10_000))
+    @settings(deadline=None)
     def test_never_makes_the_loss_larger(self, seed):
         labels, logits = sample(seed, size=12)
         found = calibration.fit_temperature(labels, logits)

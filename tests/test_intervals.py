@@ -40,7 +40,7 @@ class TestBootstrap:
         assert auc_of(labels, scores, patients).value == float(roc_auc(labels, scores))
 
     @given(st.integers(0, 10_000))
-    @settings(max_examples=25)
+    @settings(deadline=None, max_examples=25)
     def test_contains_the_point_estimate(self, seed):
         labels, scores, _, patients = sample(seed)
         found = auc_of(labels, scores, patients, replicates=200)
@@ -270,6 +270,7 @@ class TestDeLong:
 
 class TestWilson:
     @given(st.integers(0, 200), st.integers(1, 200), st.sampled_from([0.8, 0.95, 0.99]))
+    @settings(deadline=None)
     def test_agrees_with_statsmodels(self, successes, trials, level):
         successes = min(successes, trials)
         expected = proportion_confint(successes, trials, alpha=1 - level, method="wilson")
@@ -277,6 +278,7 @@ class TestWilson:
         assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
 
     @given(st.integers(0, 50), st.integers(1, 50))
+    @settings(deadline=None)
     def test_contains_the_rate_within_zero_and_one(self, successes, trials):
         found = wilson(min(successes, trials), trials)
         assert 0 <= found.low <= found.value <= found.high <= 1

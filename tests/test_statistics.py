@@ -96,6 +96,7 @@ class TestAgreesWithScikitLearn:
 
 class TestAuc:
     @given(rows)
+    @settings(deadline=None)
     def test_counts_pairs(self, drawn):
         """The AUC is the share of pairs won, a tie counting half."""
         labels, scores = arrays(drawn)
@@ -108,6 +109,7 @@ class TestAuc:
             assert_allclose(found, ((gaps > 0) + (gaps == 0) / 2).mean(), atol=1e-9)
 
     @given(rows)
+    @settings(deadline=None)
     def test_ignores_a_rising_transformation(self, drawn):
         labels, scores = arrays(drawn)
         bent = np.exp(3 * scores) - 7
@@ -116,18 +118,21 @@ class TestAuc:
         )
 
     @given(rows)
+    @settings(deadline=None)
     def test_mirrors_when_scores_are_negated(self, drawn):
         labels, scores = arrays(drawn)
         there, back = statistics.roc_auc(labels, scores), statistics.roc_auc(labels, -scores)
         assert_allclose(there, 1 - back, atol=1e-9)
 
     @given(rows)
+    @settings(deadline=None)
     def test_mirrors_when_classes_are_swapped(self, drawn):
         labels, scores = arrays(drawn)
         there, back = statistics.roc_auc(labels, scores), statistics.roc_auc(~labels, scores)
         assert_allclose(there, 1 - back, atol=1e-9)
 
     @given(rows, st.randoms(use_true_random=False))
+    @settings(deadline=None)
     def test_ignores_the_order_of_rows(self, drawn, random):
         shuffled = list(drawn)
         random.shuffle(shuffled)
@@ -150,7 +155,7 @@ class TestAuc:
 
 class TestWeights:
     @given(rows, st.integers(0, 1000))
-    @settings(max_examples=50)
+    @settings(deadline=None, max_examples=50)
     def test_equal_repeated_rows(self, drawn, seed):
         """A weight of k is the same as k copies of the row, for every metric."""
         labels, scores = arrays(drawn)
@@ -167,6 +172,7 @@ class TestWeights:
 
 class TestBounds:
     @given(rows, st.integers(-1, 17))
+    @settings(deadline=None)
     def test_every_metric_is_a_rate_or_undefined(self, drawn, cut):
         labels, scores = arrays(drawn)
         found = [statistics.roc_auc(labels, scores), statistics.average_precision(labels, scores)]
@@ -175,6 +181,7 @@ class TestBounds:
         assert all(np.isnan(value) or 0 <= value <= 1 for value in found)
 
     @given(rows)
+    @settings(deadline=None)
     def test_curves_rise_from_the_origin_to_one(self, drawn):
         found = statistics.curve(*arrays(drawn))
         for rate in (found.sensitivity, found.false_positive_rate):
@@ -182,6 +189,7 @@ class TestBounds:
             assert np.isnan(rate).all() or (np.diff(rate) >= 0).all()
 
     @given(rows)
+    @settings(deadline=None)
     def test_the_area_under_the_curve_is_the_auc(self, drawn):
         labels, scores = arrays(drawn)
         found = statistics.curve(labels, scores)
@@ -189,6 +197,7 @@ class TestBounds:
         assert_allclose(area, statistics.roc_auc(labels, scores), atol=1e-9)
 
     @given(rows, st.integers(-1, 17))
+    @settings(deadline=None)
     def test_confusion_counts_add_up_to_the_rows(self, drawn, cut):
         labels, scores = arrays(drawn)
         found = statistics.confusion(labels, scores, cut / 16)
@@ -228,6 +237,7 @@ class TestUndefined:
 
 class TestThresholds:
     @given(rows, st.floats(0.01, 1))
+    @settings(deadline=None)
     def test_sensitivity_reaches_its_target(self, drawn, target):
         labels, scores = arrays(drawn)
         cut = statistics.threshold_at_sensitivity(labels, scores, target)
@@ -237,6 +247,7 @@ class TestThresholds:
             assert np.isnan(cut)
 
     @given(rows, st.floats(0.01, 1))
+    @settings(deadline=None)
     def test_the_next_higher_threshold_misses_the_target(self, drawn, target):
         labels, scores = arrays(drawn)
         cut = statistics.threshold_at_sensitivity(labels, scores, target)
