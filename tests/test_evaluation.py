@@ -437,6 +437,10 @@ class TestCommand:
         assert isinstance(result.exception, DataError)
         assert (tmp_path / "out" / "metrics.json").read_text() == "old"
 
+    def test_a_split_without_images_is_named_as_the_user_wrote_it(self, arguments):
+        result = self.run([*arguments, "--split", "val"])
+        assert "no image in 'val'" in str(result.exception)
+
     def test_force_replaces_the_results(self, arguments, tmp_path):
         self.run(arguments)
         (tmp_path / "out" / "metrics.json").write_text("old")

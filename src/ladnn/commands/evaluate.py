@@ -80,14 +80,14 @@ def evaluate(
 
     settings = Settings(replicates=replicates, level=level, seed=seed)
     listed = read_manifest(manifest)
-    images = evaluation.part_size(listed, split)
+    images = evaluation.part_size(listed, split.value)
     loaded, predictor = _predictor(bundle, operating_point, engine, threads, images)
     evaluation.prepare_folder(output, force=force)
     with _progress(images) as advance:
         found = evaluation.evaluate(
             predictor,
             listed,
-            split,
+            split.value,
             operating_point=operating_point,
             settings=settings,
             on_image=advance,
