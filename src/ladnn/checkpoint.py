@@ -1,0 +1,106 @@
+"""The checkpoint, a folder with model.safetensors and checkpoint.json: what training leaves.
+
+A person can read the JSON without torch: which network, trained how, on what, and how well.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ladnn.errors import DataError, WeightsError
+from ladnn.model import LesionNet, load_weights
+from ladnn.weights import CHECKPOINT_FILE
+
+DESCRIPTION_FILE = "checkpoint.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        backbone, mode, input_size, frame: of the network and of what it sees.
+        epoch, seed: of the run that made it.
+        data_hash: sha256 of the training manifest.
+        config: of the run, resolved.
+        validation: metrics of the epoch that was chosen.
+    """
+
+    backbone: str
+    mode: str
+    input_size: int
+    frame: str = "lungfield-1"
+    epoch: int = 0
+    seed: int = 0
+    data_hash: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    validation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_checkpoint(folder: Path, net: LesionNet, description: Checkpoint) -> None:
+    """Write both files; each replaces an older one whole.
+
+    Raises:
+        DataError: when the folder cannot be written to.
+    """
+    from safetensors.torch import save
+
+    tensors = {key: value.contiguous() for key, value in net.state_dict().items()}
+    text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / CHECKPOINT_FILE, save(tensors))
+        _replace(folder / DESCRIPTION_FILE, text.encode())
+    except OSError as error:
+        raise DataError(
+            f"the checkpoint cannot be written to {folder} ({error.strerror}): "
+            f"give a folder that you may write to"
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def read_description(folder: Path) -> Checkpoint:
+    """What `write_checkpoint` wrote beside the weights.
+
+    Raises:
+        WeightsError: no checkpoint of ours, or one of a newer version.
+    """
+    path = folder / DESCRIPTION_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        known = {item.name for item in fields(Checkpoint)}
+        return Checkpoint(**{key: value for key, value in data.items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{folder} is no checkpoint ({DESCRIPTION_FILE} cannot be read: "
+            f"{type(error).__name__}): give a folder written by `ladnn train`"
+        ) from error
+
+
+def read_checkpoint(folder: Path) -> tuple[Checkpoint, LesionNet]:
+    """The description and the network in evaluation mode.
+
+    Raises:
+        WeightsError: as `read_description`, and for weights that do not fit it.
+    """
+    description = read_description(folder)
+    net = LesionNet(
+        description.backbone,
+        description.mode,  # type: ignore[arg-type]  # LesionNet refuses another mode
+        input_size=description.input_size,
+    )
+    load_weights(net, folder)
+    return description, net.eval()
+
+
+def weights_sha256(folder: Path) -> str:
+    """The sha256 of the weights file of a checkpoint."""
+    return hashlib.sha256((folder / CHECKPOINT_FILE).read_bytes()).hexdigest()

@@ -1,0 +1,275 @@
+"""The torch module that becomes model.onnx: grey image in; logits, maps and embedding out.
+
+What is constant is folded first: batch norm into the convolution before it, the standard deviation
+of the normalisation into the first one. On demand every large tensor is then rounded to float16
+values, so that the file may store float16 and still say what this module says.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ladnn.errors import WeightsError
+from ladnn.model import LesionNet
+
+GREY = 255.0
+TINY = 1e-12
+"""Below this a map's peak counts as none, so that nothing is divided by zero."""
+HALF_RANGE = 65504.0
+SMALL = 4096
+"""Tensors with fewer numbers stay float32; they weigh nothing."""
+
+
+class Outputs(nn.Module):
+    """Base of the two kinds of member: activations -> logits, maps, embedding.
+
+    Weights of maps are those of Grad-CAM++, written out (see `explain`).
+    """
+
+    head_weight: Tensor
+    head_bias: Tensor
+
+    def __init__(self, net: LesionNet) -> None:
+        super().__init__()
+        self.register_buffer("head_weight", net.head.weight.detach())
+        self.register_buffer("head_bias", net.head.bias.detach())
+
+    def linear(self, embedding: Tensor) -> Tensor:
+        """Embedding [N, C] -> logits [N, K]."""
+        return functional.linear(embedding, self.head_weight, self.head_bias)
+
+
+class PooledOutputs(Outputs):
+    """Global average pooling and linear branches, whose gradient is constant over space."""
+
+    def forward(self, activations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, C, h, w] -> logits [N, K], maps [N, K, h, w], embedding [N, C]."""
+        embedding = activations.mean((2, 3))
+        weight = self.head_weight
+        channel = functional.relu(weight) / (2 + functional.relu(weight) * embedding[:, None])
+        maps = functional.relu(channel @ activations.flatten(2))
+        return self.linear(embedding), _as_maps(maps, activations), embedding
+
+
+class HiddenOutputs(Outputs):
+    """VGG-16's two hidden layers: the gradient is two matrix products with the ReLU masks."""
+
+    weight1: Tensor
+    weight2: Tensor
+    bias1: Tensor
+    bias2: Tensor
+
+    def __init__(self, net: LesionNet) -> None:
+        super().__init__(net)
+        hidden = net.backbone.get_submodule("pre_logits").state_dict()
+        for number in (1, 2):
+            # both are convolutions that cover their whole input
+            self.register_buffer(f"weight{number}", hidden[f"fc{number}.weight"].flatten(1))
+            self.register_buffer(f"bias{number}", hidden[f"fc{number}.bias"])
+
+    def forward(self, activations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, C, h, w] -> logits [N, K], maps [N, K, h, w], embedding [N, 4096]."""
+        first = functional.relu(functional.linear(activations.flatten(1), self.weight1, self.bias1))
+        second = functional.relu(functional.linear(first, self.weight2, self.bias2))
+        gradient = self.head_weight * (second > 0).to(second.dtype)[:, None]
+        gradient = (gradient @ self.weight2) * (first > 0).to(first.dtype)[:, None]
+        gradient = functional.relu(gradient @ self.weight1)
+        channels, area = activations.shape[1], activations.shape[2] * activations.shape[3]
+        gradient = gradient.reshape(-1, gradient.shape[1], channels, area)
+        sums = activations.sum((2, 3))[:, None, :, None]
+        channel = (gradient / (2 + gradient * sums)).sum(3)
+        maps = functional.relu(channel @ activations.flatten(2))
+        return self.linear(second), _as_maps(maps, activations), second
+
+
+def _as_maps(flat: Tensor, activations: Tensor) -> Tensor:
+    """[N, K, h w] -> [N, K, h, w]."""
+    return flat.reshape(-1, flat.shape[1], *activations.shape[2:])
+
+
+class MemberGraph(nn.Module):
+    """One network of the graph, folded; the checkpoint's network stays as it was."""
+
+    mean: Tensor
+
+    def __init__(self, net: LesionNet, *, half: bool) -> None:
+        super().__init__()
+        self.outputs = HiddenOutputs(net) if net.spec.hidden else PooledOutputs(net)
+        trunk = _trunk(net)
+        fold_batch_norm(trunk, torch.zeros(1, 3, net.input_size, net.input_size))
+        # equal means need one channel only: a grey image is the same in all three
+        equal = len({*net.mean}) == 1
+        _fold_std(trunk, net.std, one_channel=equal)
+        self.register_buffer("mean", torch.tensor(net.mean[: 1 if equal else 3])[:, None, None])
+        self.trunk = trunk
+        if half:
+            round_to_half(self)
+
+    def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Float [N, 1, S, S] in [0, 1] -> logits, maps, embedding."""
+        activations: Tensor = self.trunk.forward_features(grey - self.mean)  # type: ignore[operator]
+        result: tuple[Tensor, Tensor, Tensor] = self.outputs(activations)
+        return result
+
+
+def _trunk(net: LesionNet) -> nn.Module:
+    """A copy of the backbone without the hidden layers, whose half a gigabyte is not copied."""
+    left_out: dict[int, nn.Module] = {}
+    if net.spec.hidden:
+        left_out[id(net.backbone.get_submodule("pre_logits"))] = nn.Identity()
+    return copy.deepcopy(net.backbone, left_out).eval()
+
+
+def combination(members: int, *, flip: bool) -> dict[str, str]:
+    """How `BundleGraph` makes each output of its members', in words for the card."""
+    views = " over the image and its mirror image" if flip else ""
+    if members == 1 and not flip:
+        return dict.fromkeys(("logits", "heatmaps", "embedding"), "the network's own")
+    over = f" over {members} members" if members > 1 else ""
+    joined = f", concatenated{over}" if members > 1 else ""
+    return {
+        "logits": f"mean{over}{' and' if over and views else ''}{views}",
+        "heatmaps": f"mean of maps divided by their own largest value{over}{views}",
+        "embedding": f"{'mean' + views if flip else 'each own'}{joined}",
+    }
+
+
+class BundleGraph(nn.Module):
+    """All members and, if asked, their view of the mirrored image, as one network.
+
+    Logits are the mean over views and members. With more than one view each map is divided by
+    its own largest value per image before the mean; a lone one stays unscaled. Embeddings are
+    averaged over the two views and concatenated over members.
+    """
+
+    def __init__(
+        self, nets: Sequence[LesionNet], *, flip: bool = False, half: bool = False
+    ) -> None:
+        """`half` rounds the weights to float16 values; `flip` adds the mirrored view."""
+        super().__init__()
+        self.members = nn.ModuleList(MemberGraph(net, half=half) for net in nets)
+        self.flip = flip
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """uint8 [N, S, S] -> logits [N, K], heatmaps [N, K, h, w], embedding [N, C]."""
+        grey = image.to(torch.float32)[:, None] / GREY
+        outputs = [self._views(member, grey) for member in self.members]
+        if len(outputs) == 1:
+            return outputs[0]
+        logits, maps, embeddings = zip(*outputs, strict=True)
+        return _mean(logits), _mean([_scaled(each) for each in maps]), torch.cat(embeddings, dim=1)
+
+    def _views(self, member: nn.Module, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.flip:
+            alone: tuple[Tensor, Tensor, Tensor] = member(grey)
+            return alone
+        both = member(torch.cat([grey, grey.flip(3)]))
+        (logits, other), (maps, mirrored), (embedding, second) = (o.chunk(2) for o in both)
+        maps = _mean([_scaled(maps), _scaled(mirrored.flip(3))])
+        return _mean([logits, other]), maps, _mean([embedding, second])
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total / len(parts)
+
+
+def _scaled(maps: Tensor) -> Tensor:
+    return maps / maps.amax((2, 3), keepdim=True).clamp_min(TINY)
+
+
+def fold_batch_norm(network: nn.Module, example: Tensor) -> None:
+    """Fold each batch norm into the convolution whose output it reads, in place.
+
+    Which one that is, is observed on `example`, float [1, 3, S, S]. DenseNet's norms that read a
+    concatenation have no such convolution; they become one multiplication and one addition.
+    """
+    names = {module: name for name, module in network.named_modules()}
+    for norm, conv in _norms(network, example):
+        if conv is not None:
+            fused = fuse_conv_bn_eval(conv, norm)
+            conv.weight, conv.bias = fused.weight, fused.bias
+        affine = Affine(norm) if conv is None else None
+        network.set_submodule(names[norm], _with_activation(affine, norm))
+
+
+def _norms(network: nn.Module, example: Tensor) -> list[tuple[nn.BatchNorm2d, nn.Conv2d | None]]:
+    """Every batch norm and the convolution whose output is its input, if there is one."""
+    made: list[tuple[Tensor, nn.Conv2d]] = []
+    found: list[tuple[nn.BatchNorm2d, nn.Conv2d | None]] = []
+
+    def observe(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            made.append((output, module))  # holding the tensor keeps its identity its own
+        elif isinstance(module, nn.BatchNorm2d):
+            source = (conv for tensor, conv in made if tensor is inputs[0])
+            found.append((module, next(source, None)))
+
+    hooks = [module.register_forward_hook(observe) for module in network.modules()]
+    with torch.no_grad():
+        network.forward_features(example)  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+class Affine(nn.Module):
+    """A batch norm in evaluation: scale and shift per channel."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        running_mean, running_var = norm.running_mean, norm.running_var
+        if running_mean is None or running_var is None:
+            raise WeightsError("a batch norm without running statistics cannot be exported")
+        scale = norm.weight.double() / (running_var.double() + norm.eps).sqrt()
+        shift = norm.bias.double() - running_mean.double() * scale
+        self.register_buffer("scale", scale.detach().float()[:, None, None])
+        self.register_buffer("shift", shift.detach().float()[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, h, w] -> the same."""
+        return x * self.scale + self.shift
+
+
+def _with_activation(affine: nn.Module | None, norm: nn.Module) -> nn.Module:
+    # timm's batch norm carries its activation
+    activation = getattr(norm, "act", None)
+    parts = [part for part in (affine, activation) if part is not None]
+    return nn.Sequential(*parts) if parts else nn.Identity()
+
+
+def _fold_std(trunk: nn.Module, std: tuple[float, ...], *, one_channel: bool) -> None:
+    """Folds 1 / std into the first convolution; with `one_channel` it then reads one channel."""
+    first = next(module for module in trunk.modules() if isinstance(module, nn.Conv2d))
+    weight = first.weight.detach() / torch.tensor(std)[:, None, None]
+    if one_channel:
+        weight = weight.sum(dim=1, keepdim=True)
+        first.in_channels = 1
+    first.weight = nn.Parameter(weight, requires_grad=False)
+
+
+def round_to_half(network: nn.Module) -> None:
+    """Rounds every large tensor to the nearest float16 values, in place; it stays float32.
+
+    Raises:
+        WeightsError: a value beyond the range of float16.
+    """
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        if tensor.numel() < SMALL or not tensor.is_floating_point():
+            continue
+        if not bool(tensor.abs().max() <= HALF_RANGE):
+            raise WeightsError(
+                f"{name} holds a value that is not finite or beyond {HALF_RANGE:g}: "
+                f"the training diverged, so export an earlier checkpoint"
+            )
+        tensor.data = tensor.data.half().float()
