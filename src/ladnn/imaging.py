@@ -1,0 +1,359 @@
+"""File bytes -> 8-bit grey image: the only decoder, for training and serving alike.
+
+Reads PNG, JPEG, TIFF, BMP, WebP and DICOM (in `dicom_pixels`), and nothing else. A file is judged
+by its content, never by its name. What it may cost is checked on its headers before anything is
+decoded; large pictures are reduced early, because the network sees some 256 pixels.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from ladnn.codestream import jpeg_size, webp_size
+from ladnn.errors import ImageError
+from ladnn.greyscale import (
+    LIMITS,
+    LUNG_WINDOW,
+    STRIP_PIXELS,
+    BoundedStream,
+    Grey,
+    Limits,
+    Window,
+    check_frame,
+    guess_window,
+)
+from ladnn.quiet import quiet
+
+__all__ = ["LIMITS", "LUNG_WINDOW", "CtImage", "Limits", "Window", "decode", "read_image"]
+
+FORMATS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+LONGER_SIDE = 1024
+"""Larger pictures are reduced to this, in pixels."""
+
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+    b"RIFF": "WEBP",
+}
+_OTHERS = {
+    b"GIF8": "a GIF",
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
+    b"8BPS": "a Photoshop file",
+    b"<?xml": "an XML file",
+    b"<svg": "an SVG drawing",
+}
+_COST = {"PNG": 6, "JPEG": 6, "TIFF": 9, "BMP": 6, "WEBP": 13}
+"""Bytes of memory per pixel at the peak of decoding, measured on 40 megapixels."""
+
+_DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What each EXIF orientation asks for."""
+
+_SIDEWAYS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
+_SAMPLE_SIDE = 512
+_TILE_WIDTH, _TILE_LENGTH, _PHOTOMETRIC = 322, 323, 262
+_MAX_SCANS = 10  # a progressive JPEG has about 10; each passes over all of its pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtImage:
+    """One image, ready for the network.
+
+    Attributes:
+        pixels: uint8 [H, W], upright, black to white; longer side at most `LONGER_SIDE`.
+        sha256: of the file's bytes, in hexadecimal.
+        format: "PNG", "JPEG", "TIFF", "BMP", "WEBP" or "DICOM".
+        size: height and width in the file, upright, before any reduction.
+        series, study: DICOM instance UIDs, by which slices are grouped; None elsewhere.
+        instance: DICOM instance number, by which the slices of a series are ordered.
+        frame, frames: which frame this is, counted from 0, and of how many.
+        window: in HU, as used; None where the values were not known to be HU.
+    """
+
+    pixels: Grey
+    sha256: str
+    format: str
+    size: tuple[int, int]
+    series: str | None = None
+    study: str | None = None
+    instance: int | None = None
+    frame: int = 0
+    frames: int = 1
+    window: Window | None = None
+
+
+def read_image(
+    path: Path,
+    *,
+    window: Window | None = LUNG_WINDOW,
+    frame: int | None = None,
+    limits: Limits = LIMITS,
+) -> CtImage:
+    """Read and decode a file; see `decode`.
+
+    Only a regular file is read, through one handle, and not a byte beyond the limit.
+
+    Raises:
+        ImageError: one sentence that names the file.
+    """
+    with _one_sentence(str(path)):
+        data = _read_file(path, limits)
+    return decode(data, name=str(path), window=window, frame=frame, limits=limits)
+
+
+def decode(
+    data: bytes,
+    *,
+    name: str = "",
+    window: Window | None = LUNG_WINDOW,
+    frame: int | None = None,
+    limits: Limits = LIMITS,
+) -> CtImage:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: the whole file.
+        name: shown in errors; says nothing about the format.
+        window: for DICOM, and for pictures of more than 8 bits that hold HU; None takes the
+            DICOM file's own VOI LUT or window.
+        frame: counted from 0; needed for a DICOM or TIFF file of several frames.
+        limits: what decoding may cost. Sizes, frames and tables are checked on the headers; time
+            also while the decoder reads; at most one frame is decoded.
+
+    Returns:
+        The image: any mode turned to grey, EXIF orientation applied, alpha laid on black.
+
+    Raises:
+        ImageError: one sentence that names the file; it tells nothing about the patient.
+    """
+    with _one_sentence(name), quiet():
+        kind = _kind(data, limits)
+        if kind == "DICOM":
+            return _decode_dicom(data, window, frame, limits)
+        return _decode_picture(data, kind, window or LUNG_WINDOW, frame, limits)
+
+
+def _read_file(path: Path, limits: Limits) -> bytes:
+    """Read at most the byte limit of a regular file; the checks and the reading share a handle."""
+    # O_NONBLOCK: opening a pipe without a writer would wait for ever.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with io.FileIO(os.open(path, flags), "r") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("is no regular file: give an image file")
+        data = bytearray()
+        while len(data) <= limits.bytes:
+            piece = file.read(min(1 << 20, limits.bytes + 1 - len(data)))
+            if not piece:
+                break
+            data += piece
+    return bytes(data)
+
+
+@contextmanager
+def _one_sentence(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong into one ImageError that begins with the file's name."""
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    shown = f"...{shown[-200:]}" if len(shown) > 200 else shown or "the image"
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{shown} {error}") from None
+    except FileNotFoundError:
+        raise ImageError(f"{shown} does not exist: check the path") from None
+    except PermissionError:
+        raise ImageError(f"{shown} may not be read: ask for permission to read it") from None
+    except IsADirectoryError:
+        raise ImageError(f"{shown} is a folder: give an image file") from None
+    except MemoryError:
+        raise ImageError(f"{shown} needs too much memory to decode: reduce it first") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise ImageError(f"{shown} cannot be opened: check the path") from None
+        raise ImageError(f"{shown} is damaged or truncated: copy or export it again") from None
+    except Exception:  # decoders raise anything on hostile input; none of it is for the reader
+        raise ImageError(f"{shown} is damaged or truncated: copy or export it again") from None
+
+
+def _kind(data: bytes, limits: Limits) -> str:
+    """Name the format by the first bytes; raises ImageError for everything not on the list."""
+    if not data:
+        raise ImageError(f"is empty: give a {FORMATS} file")
+    if len(data) > limits.bytes:
+        raise ImageError(
+            f"is larger than the limit of {limits.bytes / (1 << 20):g} MiB: reduce it first"
+        )
+    if _looks_like_dicom(data):
+        return "DICOM"
+    for signature, kind in _SIGNATURES.items():
+        if data.startswith(signature) and (kind != "WEBP" or data[8:12] == b"WEBP"):
+            return kind
+    for signature, other in _OTHERS.items():
+        if data.startswith(signature):
+            raise ImageError(f"is {other}, not a {FORMATS} file: export the slice as one")
+    head = data[:512]
+    text = all(byte in b"\t\n\r\f\x1b" or byte >= 32 for byte in head)
+    what = "is text, not an image" if text else "is of an unknown format"
+    raise ImageError(f"{what}: give a {FORMATS} file")
+
+
+def _looks_like_dicom(data: bytes) -> bool:
+    """Tell a DICOM file by its prefix, or by a first element of group 2 or 8 when it has none."""
+    if data[128:132] == b"DICM":
+        return True
+    group, element = data[:2], data[2:4]
+    little = group in (b"\x02\0", b"\x08\0") and element[1:] == b"\0"
+    return len(data) > 16 and (little or (group == b"\0\x08" and element[:1] == b"\0"))
+
+
+def _decode_dicom(data: bytes, window: Window | None, frame: int | None, limits: Limits) -> CtImage:
+    """Decode one frame of a DICOM file."""
+    # pydicom costs a quarter of a second to import, and a PNG needs none of it.
+    from ladnn.dicom_pixels import decode_dicom
+
+    ct = decode_dicom(data, window=window, frame=frame, limits=limits)
+    height, width = ct.pixels.shape
+    return CtImage(
+        pixels=np.asarray(_reduced(Image.fromarray(ct.pixels))),
+        sha256=hashlib.sha256(data).hexdigest(),
+        format="DICOM",
+        size=(height, width),
+        series=ct.series,
+        study=ct.study,
+        instance=ct.instance,
+        frame=ct.frame,
+        frames=ct.frames,
+        window=ct.window,
+    )
+
+
+def _decode_picture(
+    data: bytes, kind: str, window: Window, frame: int | None, limits: Limits
+) -> CtImage:
+    """Decode a picture by Pillow."""
+    if kind == "WEBP":  # Pillow's reader reserves the whole canvas before it tells its size
+        limits.check_pixels(*webp_size(data))
+    stream = BoundedStream(data, limits)
+    try:
+        with Image.open(stream, formats=(kind,)) as picture:
+            frames = _choose_frame(picture, kind, frame)
+            _check_picture(picture, kind, data, limits)
+            size, turn = picture.size, _turn(picture, kind)
+            pixels, used = _grey(picture, window)
+    except Image.DecompressionBombError:
+        limits.check_pixels(limits.pixels + 1, 1)
+    except Exception as error:
+        raise stream.failure or error from error
+    if turn is not None:
+        pixels = pixels.transpose(turn)
+    return CtImage(
+        pixels=np.asarray(pixels),
+        sha256=hashlib.sha256(data).hexdigest(),
+        format=kind,
+        size=size if turn in _SIDEWAYS else size[::-1],
+        frame=frame or 0,
+        frames=frames,
+        window=used,
+    )
+
+
+def _choose_frame(picture: Image.Image, kind: str, frame: int | None) -> int:
+    """Go to the page asked for; returns how many there are. Animations are refused."""
+    frames = getattr(picture, "n_frames", 1) if picture.format == kind else 1  # MPO: first picture
+    if frames > 1 and kind != "TIFF":
+        raise ImageError("is animated: give a still image")
+    check_frame(frame, frames)
+    if frame:
+        picture.seek(frame)
+    return frames
+
+
+def _check_picture(picture: Image.Image, kind: str, data: bytes, limits: Limits) -> None:
+    """Check what the header declares against the limits, before any pixel is decoded."""
+    width, height = picture.size
+    limits.check_pixels(width, height)
+    limits.check_memory(_COST[kind] * width * height + 2 * len(data))
+    if kind == "JPEG" and jpeg_size(data).scans * width * height > _MAX_SCANS * limits.pixels:
+        raise ImageError("is a JPEG of too many scans for its size: save it again as PNG")
+    if kind == "TIFF":
+        tags = picture.tag_v2  # type: ignore[attr-defined]  # only TIFF pictures have tags
+        tile = (tags.get(_TILE_WIDTH, 1), tags.get(_TILE_LENGTH, 1))
+        limits.check_pixels(*(int(side) for side in tile))
+
+
+def _turn(picture: Image.Image, kind: str) -> Image.Transpose | None:
+    """Say how to turn a picture upright by its EXIF orientation; Pillow turns TIFF itself."""
+    if kind == "TIFF":
+        return None
+    return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | None]:
+    """Turn any mode to 8-bit grey, reduced; says which window in HU was used, if any."""
+    if picture.mode in _DEEP_MODES:
+        return _deep_grey(picture, window)
+    picture.draft(picture.mode, (LONGER_SIDE, LONGER_SIDE))  # a JPEG may be decoded reduced
+    if picture.has_transparency_data:
+        # Premultiplied by alpha is what black shows through.
+        red, green, blue, _ = _reduced(picture.convert("RGBA").convert("RGBa")).split()
+        return Image.merge("RGB", (red, green, blue)).convert("L"), None
+    grey = picture.getchannel("L") if picture.mode == "LAB" else picture.convert("L")
+    return _reduced(grey), None
+
+
+def _deep_grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | None]:
+    """Turn 16 or 32 bits into 8, in strips, through a window chosen by `guess_window`."""
+    picture.load()
+    width, height = picture.size
+    share = min(1.0, (_SAMPLE_SIDE**2 / (width * height)) ** 0.5)
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    seen = np.asarray(picture.resize(small, Image.Resampling.NEAREST))
+    guessed, known = guess_window(seen, window)
+    grey = Image.new("L", (width, height))
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(height, top + rows)))
+        values = np.nan_to_num(np.asarray(strip, np.float32))
+        grey.paste(Image.fromarray(np.rint(guessed.grey(values)).astype(np.uint8)), (0, top))
+    if _is_white_zero(picture):
+        grey = ImageOps.invert(grey)
+    return _reduced(grey), window if known else None
+
+
+def _is_white_zero(picture: Image.Image) -> bool:
+    """Tell a TIFF that stores white as 0, which Pillow inverts for 8 bits only."""
+    tags = getattr(picture, "tag_v2", {})
+    return tags.get(_PHOTOMETRIC) == 0 and picture.mode.startswith("I;16")
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    """Shrink to `LONGER_SIDE`, averaging; smaller pictures stay as they are."""
+    share = LONGER_SIDE / max(picture.size)
+    if share >= 1:
+        return picture
+    width, height = (max(1, round(side * share)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
