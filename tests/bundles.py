@@ -17,15 +17,21 @@ from ladnn.bundle import (
     write_card,
 )
 from ladnn.findings import LESIONS, OUTPUTS, Lesion
+from ladnn.lungfield import FRAMES
 
 SIZE = 32
 CHANNELS = 4
 TOO_FEW = (Lesion.CRPA, Lesion.AIRBR, Lesion.INSEPTHI)
 
 
-def open_guard(channels: int) -> dict[str, object]:
+def open_guard(channels: int = CHANNELS) -> dict[str, object]:
     """A guard that lets everything through."""
-    return {"channels": channels}
+    return {"channels": channels, "threshold": 0.0}
+
+
+def shut_guard(channels: int = CHANNELS) -> dict[str, object]:
+    """A guard that lets nothing through."""
+    return {"channels": channels, "threshold": 1.1}
 
 
 def _weights(mode: str, channels: int, bias: float) -> list[onnx.TensorProto]:
@@ -85,6 +91,7 @@ def tiny_card(model: bytes, mode: str = "ladnn", members: int = 1, **changes: ob
         "backbone": "tiny",
         "mode": mode,
         "input_size": SIZE,
+        "preprocessing": FRAMES[0],
         "classes": OUTPUTS if ladnn else OUTPUTS[:1],
         "members": tuple(Member(backbone="tiny", seed=n, epoch=1) for n in range(members)),
         "combination": {"logits": "mean", "heatmaps": "mean", "embedding": "concatenate"},

@@ -93,7 +93,6 @@ def test_a_card_that_is_no_card_is_refused(tmp_path, text):
     [
         {"mode": "other"},
         {"precision": "int4"},
-        {"preprocessing": "lungfield-9"},
         {"input_size": "224"},
         {"temperature": 0},
         {"temperature": True},

@@ -16,8 +16,6 @@ CARD_FILE = "card.json"
 MODEL_FILE = "model.onnx"
 MODES = ("ladnn", "baseline")
 PRECISIONS = ("float32", "bfloat16")
-FRAMES = ("lungfield-1",)
-"""The preprocessings this version can do: the canonical frame of `lungfield.model_input`."""
 STUDY_RULES = ("mean_top",)
 
 
@@ -163,7 +161,8 @@ class Card:
 
     Attributes:
         input_size: side S of the graph's input, uint8 grey [N, S, S].
-        preprocessing: one of `FRAMES`, how an image becomes that input.
+        preprocessing: one of `lungfield.FRAMES`, how an image becomes that input; the runtime
+            refuses one that it does not know.
         classes: the order of the logits and maps: `OUTPUTS`, or ("covid",) for a baseline.
         members: the networks in the graph; `combination` says how each output is made of theirs.
         temperature: divides the COVID-19 logit before the sigmoid.
@@ -182,7 +181,7 @@ class Card:
     backbone: str
     mode: str
     input_size: int
-    preprocessing: str = FRAMES[0]
+    preprocessing: str
     classes: tuple[str, ...]
     members: tuple[Member, ...]
     combination: Mapping[str, str]
@@ -204,7 +203,6 @@ class Card:
         _kinds(self)
         _known("mode", self.mode, MODES)
         _known("precision", self.precision, PRECISIONS)
-        _known("preprocessing", self.preprocessing, FRAMES)
         _within("input_size", self.input_size, 32, 4096)
         _within("temperature", self.temperature, 1e-3, 1e3)
         if self.classes != (OUTPUTS if self.mode == "ladnn" else OUTPUTS[:1]):

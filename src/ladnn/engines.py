@@ -7,8 +7,10 @@ at once, each on its share of the threads.
 
 import os
 import queue
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,20 +61,35 @@ class Engine(Protocol):
         ...
 
 
+def openvino_silent() -> ModuleType:
+    """Import OpenVINO without its telemetry, which calls home from a forked process at import.
+
+    OpenVINO goes on without the telemetry package where that cannot be imported. Every import of
+    OpenVINO in this project goes through here.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # forbids its import
+    import openvino  # type: ignore[import-untyped]  # ships no types
+
+    module: ModuleType = openvino
+    return module
+
+
 class OpenVino:
     """OpenVINO on the CPU; at most `streams` images at once, further callers wait."""
 
     def __init__(self, model: bytes, settings: Settings) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_silent().Core()
         graph = core.read_model(model, b"")
         graph.reshape({0: [1, settings.size, settings.size]})
         compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
         self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(settings.streams):
-            self._requests.put(compiled.create_infer_request())
+            request = compiled.create_infer_request()
+            # Its binding to NumPy is set up at first use; two threads that do so at once deadlock.
+            request.get_tensor(self._outputs[0]).data.sum()
+            self._requests.put(request)
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.infer`."""
@@ -100,7 +117,7 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU, always in float32."""
 
     def __init__(self, model: bytes, settings: Settings) -> None:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]  # ships no types
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, settings.threads // settings.streams)

@@ -1,4 +1,4 @@
-"""Studies: the slices of one folder or DICOM series make one result."""
+"""Studies: the slices of one folder or DICOM study make one result."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class StudyPrediction:
     """What the model says of one study.
 
     Attributes:
-        name: the folder, or the DICOM series instance UID.
+        name: the folder, or the DICOM study instance UID.
         slices, assessable: how many were read, and how many of those the guard let through.
         probability: of COVID-19 in [0, 1], by the card's study rule over the assessable slices;
             over all slices, as a number without meaning, when none is assessable.

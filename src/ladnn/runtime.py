@@ -1,0 +1,177 @@
+"""The runtime: a bundle becomes a Predictor, and images become predictions with their maps."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn import engines, guard
+from ladnn.bundle import Bundle, Card, load_bundle
+from ladnn.engines import Outputs, Settings
+from ladnn.errors import BundleError, LadnnError
+from ladnn.findings import Decision, Prediction
+from ladnn.imaging import CtImage
+from ladnn.lungfield import FRAMES, LungField, model_input
+
+__all__ = ["DEFAULT_ENGINE", "DEFAULT_POINT", "Assessment", "Bundle", "Predictor", "load_bundle"]
+
+DEFAULT_ENGINE = "openvino"
+DEFAULT_POINT = "balanced"
+
+Source = TypeVar("Source")
+Result = TypeVar("Result")
+
+
+class Assessment(NamedTuple):
+    """What is said of one image.
+
+    Attributes:
+        prediction: probabilities and decision.
+        maps: float32 [6, h, w] in [0, 1], [1, h, w] of a baseline; the peak of each is its
+            probability, so that a confident absence does not glow.
+        field: the part of the image that the maps lie over.
+    """
+
+    prediction: Prediction
+    maps: NDArray[np.float32]
+    field: LungField
+
+
+class Predictor:
+    """A bundle at work; made once, used from any thread."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        engine: str = DEFAULT_ENGINE,
+        threads: int | None = None,
+        streams: int = 1,
+        precision: str | None = None,
+    ) -> None:
+        """Build the engine.
+
+        Args:
+            bundle: from `load_bundle`.
+            engine: a name in `engines.ENGINES`.
+            threads: of the processor; all that the process may use by default.
+            streams: images at the same time in `each`; 1 answers a single image soonest.
+            precision: "float32" or "bfloat16"; the card's by default.
+
+        Raises:
+            BundleError: when the engine is missing or refuses the graph, or when the card asks for
+                a preprocessing that is not known here.
+        """
+        if bundle.card.preprocessing not in FRAMES:
+            raise BundleError(
+                f"the preprocessing {bundle.card.preprocessing!r} of {bundle.path} is not known: "
+                f"expected {' or '.join(FRAMES)}; install the ladnn that wrote the bundle"
+            )
+        self.card = bundle.card
+        self.streams = streams
+        self._guard = guard.Guard.from_json(bundle.card.guard)
+        settings = Settings(
+            size=bundle.card.input_size,
+            precision=precision or bundle.card.precision,
+            threads=threads or engines.processor_threads(),
+            streams=streams,
+        )
+        self._engine = engines.build(engine, bundle.model, settings)
+
+    def run(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Run the graph on uint8 [N, S, S] that `lungfield.model_input` made, N >= 1."""
+        rows = [self._engine.infer(image[np.newaxis]) for image in batch]
+        logits, heatmaps, embedding = (np.concatenate(column) for column in zip(*rows, strict=True))
+        return Outputs(logits=logits, heatmaps=heatmaps, embedding=embedding)
+
+    def predict(
+        self, images: Sequence[CtImage], operating_point: str = DEFAULT_POINT
+    ) -> list[Assessment]:
+        """Assess decoded images, in their order.
+
+        Raises BundleError for an operating point that the card does not name.
+        """
+        self.card.operating_point(operating_point)
+        return [self._assess(image, operating_point) for image in images]
+
+    def each(
+        self,
+        sources: Iterable[Source],
+        read: Callable[[Source], CtImage],
+        finish: Callable[[Source, CtImage, Assessment], Result],
+        operating_point: str = DEFAULT_POINT,
+    ) -> Iterator[tuple[Source, Result | LadnnError]]:
+        """Read, assess and finish many images, `streams` at a time, in the order of `sources`.
+
+        A source whose reading or finishing raises a LadnnError yields that error and the others
+        go on. At most a few images are held at once, so memory does not grow with their number.
+        """
+        self.card.operating_point(operating_point)
+
+        def work(source: Source) -> tuple[Source, Result | LadnnError]:
+            try:
+                image = read(source)
+                return source, finish(source, image, self._assess(image, operating_point))
+            except LadnnError as error:
+                return source, error
+
+        if self.streams == 1:
+            return map(work, sources)
+        return _ordered(work, sources, self.streams)
+
+    def _assess(self, image: CtImage, operating_point: str) -> Assessment:
+        square, field = model_input(image.pixels, self.card.input_size, self.card.preprocessing)
+        outputs = self.run(square[np.newaxis])
+        evidence = guard.features(image.pixels, square, field)
+        score = self._guard.score(evidence, outputs.embedding[0])
+        assessable = score >= self._guard.threshold
+        probabilities = calibrate(outputs.logits[0], self.card)
+        point = self.card.operating_point(operating_point)
+        prediction = Prediction(
+            sha256=image.sha256,
+            probability=probabilities[0],
+            decision=point.decide(probabilities[0]) if assessable else Decision.NOT_ASSESSABLE,
+            operating_point=operating_point,
+            lesions=probabilities[1:] or None,
+            score=score,
+            assessable=assessable,
+            model_name=self.card.name,
+            model_version=self.card.version,
+        )
+        return Assessment(prediction, scale_maps(outputs.heatmaps[0], probabilities), field)
+
+
+def calibrate(logits: NDArray[np.float32], card: Card) -> tuple[float, ...]:
+    """Probabilities in [0, 1] of one row of logits, each divided by its temperature."""
+    # tanh is the logistic function that no logit overflows.
+    scaled = logits.astype(np.float64) / np.array(card.temperatures)
+    return tuple((0.5 * (1 + np.tanh(scaled / 2))).tolist())
+
+
+def scale_maps(
+    heatmaps: NDArray[np.float32], probabilities: Sequence[float]
+) -> NDArray[np.float32]:
+    """Scale maps [K, h, w] so that the peak of each is its probability; an empty map stays so."""
+    peaks = heatmaps.max(axis=(1, 2), keepdims=True)
+    share = np.asarray(probabilities, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    return np.divide(heatmaps * share, peaks, out=np.zeros_like(heatmaps), where=peaks > 0)
+
+
+def _ordered(
+    work: Callable[[Source], Result], sources: Iterable[Source], workers: int
+) -> Iterator[Result]:
+    """Map in threads, in order, with two items a worker under way and no more."""
+    waiting = iter(sources)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ladnn")
+    under_way: deque[Future[Result]] = deque()
+    try:
+        under_way.extend(pool.submit(work, source) for source in islice(waiting, 2 * workers))
+        while under_way:
+            yield under_way.popleft().result()
+            under_way.extend(pool.submit(work, source) for source in islice(waiting, 1))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,368 @@
+"""`ladnn predict` answers for every file, in order, and opens nothing it was not told to."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+import ladnn
+from bundles import shut_guard, tiny_bundle
+from ladnn.commands.predict import app, find_items, parse_window, plain
+from ladnn.errors import BundleError
+from ladnn.findings import RESEARCH_NOTICE
+from synthetic import thorax
+
+KEYS = [
+    "path",
+    "sha256",
+    "covid",
+    "lesions",
+    "in_distribution",
+    "heatmap",
+    "model",
+    "research_use_only",
+]
+
+
+def draw(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(thorax(seed)).save(path, "PNG")
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def lines(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return tiny_bundle(tmp_path)
+
+
+@pytest.fixture
+def image(tmp_path):
+    return draw(tmp_path / "scan.png")
+
+
+def test_a_line_has_exactly_the_keys_of_the_design(bundle, image):
+    (line,) = lines(run(image, "--bundle", bundle, "--json"))
+    assert list(line) == KEYS
+
+
+def test_the_inner_keys_are_those_of_the_design(bundle, image):
+    (line,) = lines(run(image, "--bundle", bundle, "--json"))
+    inner = [list(line[key]) for key in ("covid", "lesions", "in_distribution", "model")]
+    assert inner == [
+        ["probability", "decision", "operating_point"],
+        ["GGO", "Csld", "CrPa", "AirBr", "InSepThi"],
+        ["score", "ok"],
+        ["name", "version"],
+    ]
+
+
+def test_a_baseline_has_null_lesions(tmp_path, image):
+    baseline = tiny_bundle(tmp_path, "baseline")
+    (line,) = lines(run(image, "--bundle", baseline, "--json"))
+    assert line["lesions"] is None
+
+
+def test_without_a_folder_for_overlays_the_heatmap_is_null(bundle, image):
+    (line,) = lines(run(image, "--bundle", bundle, "--json"))
+    assert line["heatmap"] is None
+
+
+def test_the_heatmap_is_a_picture_in_the_folder_given(bundle, image, tmp_path):
+    (line,) = lines(run(image, "--bundle", bundle, "--json", "--heatmaps", tmp_path / "a" / "b"))
+    with Image.open(line["heatmap"]) as sheet:
+        assert (Path(line["heatmap"]).parent, sheet.width) == (tmp_path / "a" / "b", 1260)
+
+
+def test_equal_names_in_two_folders_make_two_overlays(bundle, tmp_path):
+    paths = [draw(tmp_path / folder / "scan.png") for folder in "ab"]
+    said = lines(run(*paths, "--bundle", bundle, "--json", "--heatmaps", tmp_path / "o"))
+    assert len({line["heatmap"] for line in said} & set(map(str, (tmp_path / "o").iterdir()))) == 2
+
+
+def test_lines_come_in_input_order(bundle, tmp_path):
+    paths = [draw(tmp_path / f"{name}.png") for name in "cab"]
+    said = lines(run(*paths, "--bundle", bundle, "--json"))
+    assert [line["path"] for line in said] == [str(path) for path in paths]
+
+
+def test_a_file_that_fails_has_its_path_and_error_alone(bundle, image, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("not an image", encoding="utf-8")
+    said = lines(run(bad, image, "--bundle", bundle, "--json"))
+    assert (list(said[0]), list(said[1])) == (["path", "error"], KEYS)
+
+
+def test_a_file_that_fails_makes_the_exit_code_one(bundle, image, tmp_path):
+    result = run(tmp_path / "missing.png", image, "--bundle", bundle, "--json")
+    assert (result.exit_code, len(lines(result))) == (1, 2)
+
+
+def test_all_files_well_make_the_exit_code_zero(bundle, image):
+    assert run(image, "--bundle", bundle, "--json").exit_code == 0
+
+
+def test_an_error_is_one_line_in_a_table_too(bundle, tmp_path):
+    result = run(tmp_path / "missing.png", "--bundle", bundle)
+    assert (result.stderr.count("\n"), "Traceback" in result.output) == (1, False)
+
+
+def test_a_table_ends_with_the_notice(bundle, image):
+    assert run(image, "--bundle", bundle).stdout.splitlines()[-1] == RESEARCH_NOTICE
+
+
+def test_a_table_says_which_lesions_had_too_few_examples(bundle, image):
+    assert "* too few examples" in run(image, "--bundle", bundle).stdout
+
+
+def test_a_table_of_a_baseline_has_no_lesions(tmp_path, image):
+    assert "GGO" not in run(image, "--bundle", tiny_bundle(tmp_path, "baseline")).stdout
+
+
+def test_the_guard_makes_the_decision_not_assessable(tmp_path, image):
+    shut = tiny_bundle(tmp_path, guard=shut_guard())
+    (line,) = lines(run(image, "--bundle", shut, "--json"))
+    assert line["covid"]["decision"] == "not_assessable"
+
+
+def test_the_operating_point_is_the_one_named(bundle, image):
+    (line,) = lines(run(image, "--bundle", bundle, "--json", "--operating-point", "screening"))
+    assert line["covid"]["operating_point"] == "screening"
+
+
+def test_an_unknown_operating_point_is_a_wrong_call(bundle, image):
+    result = run(image, "--bundle", bundle, "--operating-point", "best")
+    assert (result.exit_code, "balanced, screening" in result.stderr) == (2, True)
+
+
+def test_a_missing_bundle_is_a_failure_with_a_sentence(image, tmp_path):
+    result = run(image, "--bundle", tmp_path / "none")
+    assert isinstance(result.exception, BundleError)
+
+
+def test_no_path_is_a_wrong_call():
+    assert run("--json").exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["-600", "a/b", "-600/0", "-600/-5", "nan/5", "1/inf", "/", ""])
+def test_a_window_that_is_none_is_a_wrong_call(text):
+    with pytest.raises(typer.BadParameter, match="not a window"):
+        parse_window(text)
+
+
+def test_a_window_is_level_and_width():
+    assert parse_window("-600/1500") == (-600, 1500)
+
+
+def test_a_window_that_begins_with_a_minus_can_be_given(bundle, image):
+    assert run(image, "--bundle", bundle, "--window", "-600/1500").exit_code == 0
+
+
+def test_a_folder_is_searched_through_and_sorted(tmp_path):
+    names = ["b/2.png", "b/10.png", "a/z/1.png", "c.png"]
+    for name in names:
+        draw(tmp_path / name)
+    found = [str(item.path.relative_to(tmp_path)) for item in find_items([tmp_path])]
+    assert found == ["a/z/1.png", "b/10.png", "b/2.png", "c.png"]
+
+
+def test_hidden_files_and_folders_are_skipped(tmp_path):
+    for name in (".a.png", ".hidden/b.png", "c.png"):
+        draw(tmp_path / name)
+    assert [item.path.name for item in find_items([tmp_path])] == ["c.png"]
+
+
+def test_a_hidden_file_that_is_named_is_not_skipped(tmp_path):
+    path = draw(tmp_path / ".a.png")
+    assert [item.path for item in find_items([path])] == [path]
+
+
+def test_the_folder_of_overlays_is_not_read_as_images(tmp_path):
+    draw(tmp_path / "c.png")
+    draw(tmp_path / "maps" / "c.png")
+    found = find_items([tmp_path], skip=tmp_path / "maps")
+    assert [item.path for item in found] == [tmp_path / "c.png"]
+
+
+def test_an_empty_folder_is_an_error_with_its_path(bundle, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (line,) = lines(run(tmp_path / "empty", "--bundle", bundle, "--json"))
+    assert list(line) == ["path", "error"]
+
+
+def test_a_folder_that_links_to_itself_ends(tmp_path):
+    draw(tmp_path / "in" / "c.png")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    assert len(list(find_items([tmp_path]))) <= 2
+
+
+def test_a_study_adds_one_line_for_each_folder(bundle, tmp_path):
+    for name in ("one/1.png", "one/2.png", "two/1.png"):
+        draw(tmp_path / "s" / name, seed=len(name))
+    said = lines(run(tmp_path / "s", "--bundle", bundle, "--json", "--study"))
+    studies = [(Path(line["study"]).name, line["slices"]) for line in said[3:]]
+    assert studies == [("one", 2), ("two", 1)]
+
+
+def test_a_study_in_a_table_counts_its_slices(bundle, image):
+    assert "1/1 slices" in run(image, "--bundle", bundle, "--study").stdout
+
+
+@pytest.mark.parametrize("name", ["a%b c.png.jpg", "ünïcode.png", "-x.png", "new\nline.png"])
+def test_a_strange_name_is_an_ordinary_file(bundle, tmp_path, name):
+    draw(tmp_path / "in" / name)
+    result = run(tmp_path / "in", "--bundle", bundle, "--json", "--heatmaps", tmp_path / "o")
+    assert [Path(line["path"]).name for line in lines(result)] == [name]
+
+
+def test_a_name_that_is_not_unicode_is_an_ordinary_file(bundle, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(thorax(0)).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / os.fsdecode(b"\xff.png"))
+    result = run(tmp_path / "in", "--bundle", bundle, "--json", "--heatmaps", tmp_path / "o")
+    assert (result.exit_code, len(lines(result))) == (0, 1)
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    assert plain("a\x1b[31mb\n", 40) == "a?[31mb?"
+
+
+def test_a_long_name_keeps_its_end():
+    assert plain("a" * 50 + "end.png", 20).endswith("end.png")
+
+
+def test_help_shows_an_example():
+    assert "Example: ladnn predict" in run("--help").stdout
+
+
+# What follows runs in a process of its own, so that what is loaded there can be told apart.
+
+WITHOUT_TRAINING = """
+import sys
+for name in ("torch", "torchvision", "timm", "onnx", "sklearn", "pandas", "matplotlib"):
+    sys.modules[name] = None
+"""
+
+WITHOUT_SOCKETS = """
+import sys
+
+def refuse(event, arguments):
+    if event.startswith(("socket.", "urllib.", "http.")):
+        raise SystemExit(f"a socket was asked for: {event}")
+
+sys.addaudithook(refuse)
+"""
+
+# The kernel ends the process at socket(2), so native code cannot open one unseen either.
+WITHOUT_THE_SYSTEM_CALL = """
+import ctypes, struct
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 41), (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(code)))
+prctl = ctypes.CDLL(None).prctl
+prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, ctypes.addressof(program), 0, 0) == 0
+"""
+
+CALL = "from ladnn.commands.predict import app; app()"
+
+kernel_filter = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"),
+    reason="the filter names Linux's system calls on x86-64",
+)
+
+
+def python(code, *arguments):
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_predict_runs_where_torch_cannot_be_imported(bundle, image, tmp_path):
+    result = python(
+        WITHOUT_TRAINING + CALL, image, "--bundle", bundle, "--heatmaps", tmp_path / "o"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_predict_asks_python_for_no_socket(bundle, image, tmp_path, engine):
+    result = python(WITHOUT_SOCKETS + CALL, image, "--bundle", bundle, "--engine", engine)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@kernel_filter
+def test_predict_asks_the_kernel_for_no_socket(bundle, image, tmp_path):
+    result = python(
+        WITHOUT_THE_SYSTEM_CALL + CALL, image, "--bundle", bundle, "--heatmaps", tmp_path / "o"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@kernel_filter
+def test_the_kernel_would_have_ended_a_process_that_opens_a_socket():
+    opened = "import socket; socket.socket(); print('open')"
+    assert python(WITHOUT_THE_SYSTEM_CALL + opened).returncode == -31
+
+
+def test_predict_writes_nothing_in_the_home_folder(bundle, image, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    python(CALL, image, "--bundle", bundle)
+    assert list(home.iterdir()) == []
+
+
+def test_openvino_is_imported_in_one_place_alone():
+    sources = Path(ladnn.__file__).parent.rglob("*.py")
+    importing = [p.name for p in sources if re.search(r"(import|from) openvino", p.read_text())]
+    assert importing == ["engines.py"]
+
+
+def test_python_would_have_told_of_a_socket():
+    result = python(WITHOUT_SOCKETS + "import socket; socket.socket()")
+    assert "a socket was asked for" in result.stderr
+
+
+def test_a_single_image_loads_nothing_that_it_does_not_need(bundle, image):
+    heavy = ["rich.progress", "pydicom", "scipy.stats", "torch", "onnxruntime", "ladnn.overlay"]
+    code = f"""
+    import sys
+    from ladnn.commands.predict import app
+    app(standalone_mode=False)
+    print([name for name in {heavy} if name in sys.modules])
+    """
+    assert python(code, image, "--bundle", bundle).stdout.splitlines()[-1] == "[]"
+
+
+MEASURE = """
+import resource, sys
+from ladnn.commands.predict import app
+app(standalone_mode=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_images(bundle, tmp_path):
+    paths = [draw(tmp_path / "in" / f"{n:03}.png", n) for n in range(4)]
+
+    def peak(repeats):
+        result = python(MEASURE, *paths * repeats, "--bundle", bundle, "--heatmaps", tmp_path / "o")
+        return int(result.stdout.splitlines()[-1])
+
+    assert peak(12) < peak(3) + 16
