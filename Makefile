@@ -16,19 +16,20 @@ PHANTOMS := $(OUTPUT)/phantoms
 quote = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check tests docs bench soak lock clean
+.PHONY: help run setup test check tests docs reference bench soak lock clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run     predict the images in IMAGES=path, or phantoms; installs what that needs"
-	@echo "make test    install everything, then every check and every test"
-	@echo "make check   format, lint, types, import layers"
-	@echo "make docs    the documentation, every warning an error"
-	@echo "make bench   speed, as ratios measured in one run"
-	@echo "make soak    the tests in their full counts"
-	@echo "make setup   install everything into .venv"
-	@echo "make lock    resolve the dependencies again"
-	@echo "make clean   remove .venv and everything that was built"
+	@echo "make run         predict the images in IMAGES=path, or phantoms; installs what that needs"
+	@echo "make test        install everything, then every check and every test"
+	@echo "make check       format, lint, types, import layers"
+	@echo "make docs        the documentation, every warning an error"
+	@echo "make bench       speed, as ratios measured in one run"
+	@echo "make soak        the tests in their full counts"
+	@echo "make setup       install everything into .venv"
+	@echo "make reference   write docs/reference/commands.md from the program's own help"
+	@echo "make lock        resolve the dependencies again"
+	@echo "make clean       remove .venv and everything that was built"
 
 # IMAGES is one file, one folder or one pattern, spaces and all; failing that, several of them
 # with spaces between. Without it, phantoms are drawn.
@@ -87,6 +88,9 @@ soak: .venv/all
 docs: .venv/all
 	$(BIN)/sphinx-build --builder html --fail-on-warning --nitpicky --quiet docs site
 	@echo "the documentation is at site/index.html"
+
+reference: .venv/all
+	$(BIN)/python docs/commands.py
 
 bench: .venv/bench
 	$(BIN)/python -m bench

@@ -1,0 +1,129 @@
+"""The documentation is tested: commands and options are described, and snippets run."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ladnn.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "commands.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+REFERENCE = reference()
+COMMANDS = dict(REFERENCE.leaves("ladnn", REFERENCE.tree(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_what_it_does_and_gives_an_example_of_itself(name: str):
+    assert f"Example: {name} " in " ".join((COMMANDS[name].help or "").split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_parameter_of_a_command_is_described(name: str):
+    silent = [one.name for one in REFERENCE.parameters(COMMANDS[name]) if not one.help]
+    assert silent == []
+
+
+def test_the_reference_of_the_commands_is_what_the_program_says():
+    written = REFERENCE.PAGE.read_text(encoding="utf-8")
+    assert written == REFERENCE.page(app), "run `make reference` and commit what it wrote"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snippet:
+    """A console block of a page: its commands, and why it cannot run here, where it cannot."""
+
+    commands: tuple[str, ...]
+    excuse: str | None
+
+
+def snippets(page: Path) -> list[Snippet]:
+    """Blocks fenced as `console`; a comment `<!-- not run: reason -->` before one excuses it."""
+    pattern = r"(?:<!-- not run: (?P<excuse>[^>]+) -->\n+)?```console\n(?P<body>.*?)```"
+    found = re.finditer(pattern, page.read_text(encoding="utf-8"), re.DOTALL)
+    return [
+        Snippet(commands=tuple(commands(match["body"])), excuse=match["excuse"]) for match in found
+    ]
+
+
+def commands(body: str) -> list[str]:
+    joined = body.replace("\\\n", " ")
+    return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+
+
+def everything_said(page: Path) -> list[list[str]]:
+    return [shlex.split(line) for one in snippets(page) for line in one.commands]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_console_block_holds_commands(page: Path):
+    assert all(one.commands for one in snippets(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_make_target_that_is_named_exists(page: Path):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    inline = re.findall(r"`make ([a-z]+)", page.read_text(encoding="utf-8"))
+    named = {words[1] for words in everything_said(page) if words[0] == "make"} | set(inline)
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_and_option_that_is_named_exists(page: Path):
+    unknown = [
+        " ".join(words)
+        for words in everything_said(page)
+        if words[0] == "ladnn" and words[1:] != ["--help"] and not known(words)
+    ]
+    assert unknown == []
+
+
+def known(words: list[str]) -> bool:
+    depth = 3 if len(words) > 2 and " ".join(words[:3]) in COMMANDS else 2
+    command = COMMANDS.get(" ".join(words[:depth]))
+    if command is None:
+        return False
+    options = {name for one in command.params for name in [*one.opts, *one.secondary_opts]}
+    given = {word.split("=")[0] for word in words[depth:] if re.match(r"--?[a-z]", word)}
+    return given <= options | {"--help"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_snippets_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path):
+    scripts = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
+    for one in snippets(page):
+        if one.excuse is not None:
+            continue
+        for line in one.commands:
+            done = subprocess.run(
+                line,
+                shell=True,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
