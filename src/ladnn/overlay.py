@@ -50,6 +50,22 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=size)
 
 
+@lru_cache(maxsize=256)
+def _written(text: str, size: int) -> Image.Image:
+    """The text as a mask (L); kept, because most of a sheet's text is that of every sheet."""
+    _, _, width, height = _font(size).getbbox(text)
+    mask = Image.new("L", (max(1, int(np.ceil(width))), max(1, int(np.ceil(height)))))
+    ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=_font(size))
+    return mask
+
+
+def warm() -> None:
+    """Load fonts and image formats ahead of the first sheet."""
+    for size in (13, 14, 15, 16, 20, 28):
+        _font(size)
+    Image.preinit()
+
+
 def colour(values: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
     """A map [h, w] of 0 to 255 as its colours (RGB) and their opacity (L)."""
     palette, opacity = _tables()
@@ -95,10 +111,14 @@ class _Sheet:
     def text(
         self, at: tuple[int, int], text: str, size: int = 16, ink: tuple[int, int, int] = _INK
     ) -> None:
-        self.draw.text(at, text, fill=ink, font=_font(size))
+        mask = _written(text, size)
+        self.image.paste(ink, (*at, at[0] + mask.width, at[1] + mask.height), mask)
 
-    def right(self, x: int, y: int, text: str, size: int = 16) -> None:
-        self.draw.text((x, y), text, fill=_INK, font=_font(size), anchor="ra")
+    def right(
+        self, at: tuple[int, int], text: str, size: int = 16, ink: tuple[int, int, int] = _INK
+    ) -> None:
+        """Write so that the text ends at `at`."""
+        self.text((at[0] - _written(text, size).width, at[1]), text, size, ink)
 
     def panel(self, at: tuple[int, int], limit: tuple[int, int], picture: Image.Image) -> Area:
         """Paste the picture at the top of its place, in its middle; return where it lies."""
@@ -183,12 +203,12 @@ def _summary(sheet: _Sheet, prediction: Prediction, calibrated: Sequence[bool]) 
     x, y = 3 * _MARGIN + 2 * _LARGE[0], _HEADER + _CAPTION
     edge = _WIDTH - _MARGIN
     sheet.text((x, y), "COVID-19", 20)
-    sheet.right(edge, y, f"{prediction.probability:.3f}", 20)
+    sheet.right((edge, y), f"{prediction.probability:.3f}", 20)
     _bar(sheet, (x, y + 28, edge, y + 38), prediction.probability)
     y += 54
     for lesion, value, known in _rows(prediction, calibrated):
         sheet.text((x, y), LESION_NAMES[lesion], 16)
-        sheet.right(edge, y, f"{value:.3f}")
+        sheet.right((edge, y), f"{value:.3f}")
         _bar(sheet, (x, y + 22, edge, y + 27), value)
         if not known:
             sheet.text((x, y + 29), f"not calibrated: {TOO_FEW}", 13, _QUIET)
@@ -256,10 +276,8 @@ def _footer(sheet: _Sheet, prediction: Prediction) -> None:
     sheet.text((_MARGIN + 248, y + 34), "1", 14, _QUIET)
     model = f"{prediction.model_name} {prediction.model_version}   sha256 {prediction.sha256[:12]}"
     edge = _WIDTH - _MARGIN
-    font = _font(16)
-    sheet.draw.text((edge, y + 14), RESEARCH_NOTICE, fill=_INK, font=font, anchor="ra")
-    shown = shorten(model, 700, 13)
-    sheet.draw.text((edge, y + 37), shown, fill=_QUIET, font=_font(13), anchor="ra")
+    sheet.right((edge, y + 14), RESEARCH_NOTICE)
+    sheet.right((edge, y + 37), shorten(model, 700, 13), 13, _QUIET)
 
 
 def file_name(path: Path | str, frame: int | None = None) -> str:

@@ -3,10 +3,12 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +81,7 @@ def predict(  # noqa: PLR0917  # typer calls it by names, one for each option
     """
     items = list(find_items(paths, skip=heatmaps))
     reader = _reader(window, frame)
+    threading.Thread(target=_warm, args=(heatmaps is not None,), daemon=True).start()
     predictor = _predictor(bundle, operating_point, engine, threads, len(items))
     if heatmaps is not None:
         _make_folder(heatmaps)
@@ -175,6 +178,13 @@ def _predictor(
     # One image gets every thread; of many, each thread takes its own.
     streams = min(threads, images) or 1
     return Predictor(bundle, engine=engine, threads=threads, streams=streams)
+
+
+def _warm(overlays: bool) -> None:
+    """Import what the first image will need, on the core that compiling the graph leaves idle."""
+    import_module("scipy.ndimage")  # lungfield's
+    if overlays:
+        import_module("ladnn.overlay").warm()
 
 
 def _make_folder(folder: Path) -> None:
