@@ -54,7 +54,6 @@ run: .venv/using
 	@echo "installing the using side into .venv"
 	@$(PIP) install --require-hashes --requirement requirements/base.txt
 	@$(SELF)
-	@$(PIP) check
 	@touch $@
 
 # The rest. torch first and alone, so that nothing after it may bring another one.
