@@ -3,6 +3,11 @@
 Every step takes away one thing by which a collection betrays itself: framing, aspect, window,
 contrast, resolution, compression, reconstruction kernel, noise, letters and arrows.
 All on 8-bit grey and seeded; nothing here knows torch.
+
+One step adds instead: an opacity is painted into the lungs of a negative image, which is then a
+positive one. In one collection the negatives are ill too, so nothing there teaches what an opacity
+looks like against a healthy lung; painted into every collection's own style, it is the one cue
+that cannot tell the collection.
 """
 
 import io
@@ -13,7 +18,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from ladnn.lungfield import LungField, map_levels
+from ladnn.findings import Lesion
+from ladnn.lungfield import TISSUE_LEVEL, LungField, find_lungs, map_levels, otsu
 
 Pixels = NDArray[np.uint8]
 
@@ -31,6 +37,8 @@ class Augmentation:
         resample: probability of a lower resolution. jpeg: of compression.
         kernel: of blurring or sharpening. noise: standard deviation's limit in grey values.
         marks: probability of letters and arrows. erase: of an erased rectangle.
+        paint: probability of a painted opacity in a negative image, which makes it positive.
+        nodule: probability of a painted round nodule, which changes no label.
     """
 
     jitter: float = 0.08
@@ -47,20 +55,102 @@ class Augmentation:
     noise: float = 10.0
     marks: float = 0.2
     erase: float = 0.3
+    paint: float = 0.25
+    nodule: float = 0.1
 
 
 def augment(
-    pixels: Pixels, field: LungField, size: int, how: Augmentation, rng: Generator
-) -> Pixels:
-    """One random view of an image: uint8 [H, W] and its lung field -> uint8 [size, size]."""
+    pixels: Pixels,
+    field: LungField,
+    size: int,
+    how: Augmentation,
+    rng: Generator,
+    *,
+    healthy: bool = False,
+) -> tuple[Pixels, Lesion | None]:
+    """One random view of an image.
+
+    Args:
+        pixels: uint8 [H, W], 8-bit grey.
+        field: where its lungs are.
+        size: side of the view in pixels.
+        how: how strongly.
+        rng: decides everything random.
+        healthy: whether an opacity may be painted in.
+
+    Returns:
+        uint8 [size, size] and the lesion that was painted into it, if any.
+    """
     square = _place(pixels, _jittered(field.box, how, rng), size, how, rng)
-    square = _degrade(square, how, rng)
-    square = _relevel(map_levels(square, _shifted(field, how, rng)), how, rng)
+    square = map_levels(square, _shifted(field, how, rng))
+    if rng.random() < how.nodule:
+        square = _paint_nodule(square, rng)
+    painted = None
+    if healthy and rng.random() < how.paint:
+        square, painted = _paint_opacities(square, rng)
+    square = _relevel(_degrade(square, how, rng), how, rng)
     if rng.random() < how.marks:
         square = _mark(square, rng)
     if rng.random() < how.erase:
         square = _erase(square, rng)
-    return square
+    return square, painted
+
+
+def _paint_opacities(square: Pixels, rng: Generator) -> tuple[Pixels, Lesion | None]:
+    """Ground glass, or consolidation, in one to five patches that prefer the periphery."""
+    lungs = find_lungs(square, otsu(square))
+    if lungs.mean() < 0.05:
+        return square, None
+    solid = rng.random() < 0.25
+    density = rng.uniform(0.7, 1.0) if solid else rng.uniform(0.25, 0.65)
+    cover = np.zeros(square.shape, dtype=np.float32)
+    depth = np.asarray(Image.fromarray(lungs).convert("L").filter(ImageFilter.BoxBlur(12)))
+    for _ in range(int(rng.integers(1, 6))):
+        np.maximum(cover, _patch(square.shape[0], _site(lungs, depth, rng), rng), out=cover)
+    grain = _noise(square.shape[0], int(rng.integers(20, 60)), rng)
+    cover *= np.clip(density * (0.85 + 0.5 * grain), 0, 1) * lungs
+    grey = square + cover * (TISSUE_LEVEL - square)
+    return grey.round().astype(np.uint8), Lesion.CSLD if solid else Lesion.GGO
+
+
+def _site(lungs: NDArray[np.bool_], depth: Pixels, rng: Generator) -> tuple[int, int]:
+    """A pixel of the lungs, the shallowest of a few, so that most lie under the pleura."""
+    rows, columns = np.nonzero(lungs)
+    few = rng.integers(0, len(rows), size=int(rng.integers(1, 5)))
+    best = few[depth[rows[few], columns[few]].argmin()]
+    return int(rows[best]), int(columns[best])
+
+
+def _patch(size: int, site: tuple[int, int], rng: Generator) -> NDArray[np.float32]:
+    """A ragged, soft-edged blob, float32 [size, size] in [0, 1]."""
+    rows, columns = np.ogrid[:size, :size]
+    height, width = rng.uniform(0.05, 0.2, size=2) * size
+    distance = ((rows - site[0]) / height) ** 2 + ((columns - site[1]) / width) ** 2
+    ragged = distance + 1.2 * _noise(size, int(rng.integers(6, 16)), rng)
+    return np.clip((1 - ragged) / rng.uniform(0.15, 0.8), 0, 1).astype(np.float32)
+
+
+def _noise(size: int, cells: int, rng: Generator) -> NDArray[np.float32]:
+    """Smooth noise, float32 [size, size], about -0.5 to 0.5."""
+    coarse = Image.fromarray(rng.uniform(-0.5, 0.5, size=(cells, cells)).astype(np.float32))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _paint_nodule(square: Pixels, rng: Generator) -> Pixels:
+    """One or two small, round, solid nodules: something painted that is no sign of COVID-19."""
+    lungs = find_lungs(square, otsu(square))
+    if lungs.mean() < 0.05:
+        return square
+    size = square.shape[0]
+    rows, columns = np.ogrid[:size, :size]
+    grey = square.astype(np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        y, x = _site(lungs, square, rng)
+        radius = rng.uniform(0.015, 0.05) * size
+        edge = radius - np.sqrt((rows - y) ** 2.0 + (columns - x) ** 2.0)
+        cover = np.clip(edge / rng.uniform(1, 3), 0, 1) * rng.uniform(0.8, 1.0)
+        grey += cover * (TISSUE_LEVEL - grey)
+    return np.clip(grey, 0, 255).round().astype(np.uint8)
 
 
 def _jittered(

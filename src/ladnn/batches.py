@@ -146,17 +146,16 @@ def batches(
     """Augmented batches in `order`; a last, shorter one is dropped for batch norm's sake."""
 
     def draw(start: int) -> Batch:
-        chosen = [examples[index] for index in order[start : start + batch_size]]
-        images = [
-            augment(
-                item.pixels, item.field, image_size, how, np.random.default_rng((*seed, start + i))
-            )
-            for i, item in enumerate(chosen)
+        chosen = order[start : start + batch_size]
+        views = [
+            _view(examples[index], image_size, how, np.random.default_rng((*seed, start + i)))
+            for i, index in enumerate(chosen)
         ]
+        images, covid, lesions = zip(*views, strict=True)
         return Batch(
             images=np.stack(images),
-            covid=np.array([item.covid for item in chosen], dtype=np.float32),
-            lesions=np.stack([item.lesions for item in chosen]),
+            covid=np.array(covid, dtype=np.float32),
+            lesions=np.stack(lesions),
         )
 
     starts = range(0, len(order) - batch_size + 1, batch_size)
@@ -168,3 +167,15 @@ def batches(
                 yield waiting.pop(0).result()
         for future in waiting:
             yield future.result()
+
+
+def _view(
+    item: Example, size: int, how: Augmentation, rng: np.random.Generator
+) -> tuple[Pixels, float, Floats]:
+    """One augmented image with its labels; a painted opacity makes a negative image positive."""
+    image, painted = augment(item.pixels, item.field, size, how, rng, healthy=item.covid == 0)
+    if painted is None:
+        return image, item.covid, item.lesions
+    lesions = np.full(len(LESIONS), np.nan, dtype=np.float32)
+    lesions[LESIONS.index(painted)] = 1.0
+    return image, 1.0, lesions
