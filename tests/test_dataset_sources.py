@@ -2,9 +2,9 @@
 
 import zipfile
 
-import albums
 import pytest
 
+import albums
 from ladnn.errors import DataError
 from ladnn.findings import Lesion
 from ladnn.sources import read_collection

@@ -36,6 +36,9 @@ LABEL_TABLES = {
 """Tables that `data import` needs: their place in the folder, and below their base URL."""
 
 MAX_BYTES = 2**30
+CHUNK = 2**12
+"""Bytes that a broken connection may lose; what came before them is kept."""
+
 TIMEOUT = (10, 60)
 """Seconds to wait for a connection, and for the next bytes."""
 
@@ -163,7 +166,7 @@ class _Resuming:
         if total > MAX_BYTES:
             raise requests.RequestException(f"it has {total} bytes, over {MAX_BYTES}")
         with self.part.open("ab" if have else "wb") as file:
-            for chunk in answer.iter_content(2**16):
+            for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
                 done += len(chunk)
                 if done > MAX_BYTES:

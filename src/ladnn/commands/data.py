@@ -297,11 +297,11 @@ def _print_summary(one: "Summary") -> None:
     for lesion, numbers in zip(LESIONS, one.concordance, strict=True):
         together.add_row(lesion, *map(str, numbers))
     console.print(together)
-    for title, numbers in (
+    for title, counts in (
         ("lesions per positive image (Figure 3a)", one.lesions_per_image),
         ("diagnoses of the negatives (Figure 3c)", one.negatives),
     ):
-        console.print(f"{title}: " + ", ".join(f"{name}: {n}" for name, n in numbers.items()))
+        console.print(f"{title}: " + ", ".join(f"{name}: {n}" for name, n in counts.items()))
     console.print(f"flags moved by the label set: {one.corrected}\n")
 
 

@@ -1,0 +1,330 @@
+"""`ladnn data`: what people type, what they get, and what they are told."""
+
+import functools
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import albums
+from ladnn import fetching
+from ladnn.commands.data import app
+from ladnn.dataset import read_manifest
+from ladnn.errors import DataError
+from ladnn.imaging import read_image
+from ladnn.similarity import pixel_hash
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=True)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def imported(tmp_path, *folders, labels="published"):
+    manifest = tmp_path / "manifest.csv"
+    run("import", *folders, "--labels", labels, "-o", manifest, "--overwrite")
+    return manifest
+
+
+def test_several_sources_come_into_one_manifest(tmp_path):
+    folders = (
+        albums.covid_ct(tmp_path / "a"),
+        albums.covid_ct_new(tmp_path / "b"),
+        albums.plain(tmp_path / "hospital"),
+    )
+    manifest = read_manifest(imported(tmp_path, *folders))
+    assert manifest.sources == ("covid-ct", "covid-ct-new", "hospital")
+    assert manifest.labels == "published"
+
+
+def test_archives_are_unpacked_beside_the_manifest(tmp_path):
+    imported(tmp_path, albums.covid_ct_new(tmp_path / "b"))
+    assert (tmp_path / "covid-ct-new" / "1_covidct" / "10.1148ryct.1-p23-1.png").is_file()
+
+
+def test_missing_images_are_counted_and_named(tmp_path):
+    folder = albums.covid_ct_new(tmp_path / "b")
+    names = tmp_path / "missing.txt"
+    result = run("import", folder, "-o", tmp_path / "m.csv", "--missing", names)
+    assert "lists 1 images that are not there: 10.1148ryct.1-p23-2.png" in result.stderr
+    assert names.read_text() == "10.1148ryct.1-p23-2.png\n"
+
+
+def test_an_unreadable_image_is_named_and_the_others_are_imported(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    (folder / "COVID" / "scan (1).png").write_bytes(b"no image")
+    result = run("import", folder, "-o", tmp_path / "m.csv", code=1)
+    assert "not imported: scan (1).png" in result.stderr
+    assert len(read_manifest(tmp_path / "m.csv")) == 23
+
+
+def test_an_existing_manifest_is_not_replaced_unasked(tmp_path):
+    manifest = imported(tmp_path, albums.plain(tmp_path / "h"))
+    with pytest.raises(DataError, match="--overwrite"):
+        run("import", tmp_path / "h", "-o", manifest)
+
+
+def test_an_unknown_label_set_is_a_wrong_call(tmp_path):
+    run("import", tmp_path, "--labels", "best", "-o", tmp_path / "m.csv", code=2)
+
+
+def test_the_same_folder_twice_is_an_error(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    with pytest.raises(DataError, match="comes twice"):
+        run("import", folder, folder, "-o", tmp_path / "m.csv")
+
+
+def test_import_reports_to_programs(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    said = json.loads(run("import", folder, "-o", tmp_path / "m.csv", "--json").stdout)
+    assert (said["images"], said["failures"], said["labels"]) == (24, [], "paper")
+
+
+def test_unknown_patients_become_clusters_that_the_split_keeps_together(tmp_path):
+    manifest = read_manifest(imported(tmp_path, albums.plain(tmp_path / "h")))
+    sides = {record.patient: set() for record in manifest}
+    for record in manifest:
+        sides[record.patient].add(record.split)
+    assert len(sides) == 12
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_a_sound_manifest_passes_the_check(tmp_path):
+    result = run("check", imported(tmp_path, albums.plain(tmp_path / "h")))
+    assert "0 errors" in result.stdout
+
+
+def problems(manifest, code):
+    said = json.loads(run("check", manifest, "--json", code=code).stdout)
+    return {(problem["kind"], problem["error"]) for problem in said["problems"]}
+
+
+def test_missing_and_undecodable_and_changed_images_are_errors(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    manifest = imported(tmp_path, folder)
+    (folder / "COVID" / "scan (1).png").unlink()
+    (folder / "COVID" / "scan (3).png").write_bytes(b"no image")
+    albums.save(folder / "COVID" / "scan (5).png", 999)
+    found = problems(manifest, 1)
+    assert {("missing", True), ("undecodable", True), ("changed", True)} <= found
+
+
+def test_a_near_duplicate_on_two_sides_is_an_error(tmp_path):
+    folder = albums.covid_ct(tmp_path / "d")
+    albums.save(folder / "CT_NonCOVID" / "3.png", 0, variant=1)
+    assert ("leak", True) in problems(imported(tmp_path, folder), 1)
+
+
+def test_an_acknowledged_leak_is_a_note(tmp_path):
+    folder = albums.covid_ct(tmp_path / "d")
+    albums.save(folder / "CT_NonCOVID" / "3.png", 0, variant=1)
+    known = albums.write_csv(
+        tmp_path / "known.csv",
+        [
+            ("kind", "source", "item", "other_source", "other_item", "reason"),
+            ("near", "covid-ct", "3.png", "covid-ct", "a b%1.png", "drawn like this"),
+        ],
+    )
+    result = run("check", imported(tmp_path, folder), "--acknowledged", known)
+    assert "which is acknowledged: drawn like this" in result.stdout
+
+
+def test_a_leak_between_two_sources_is_an_error(tmp_path):
+    first, second = albums.covid_ct(tmp_path / "d"), albums.plain(tmp_path / "h")
+    manifest = imported(tmp_path, first, second)
+    there = {r.split: r for r in read_manifest(manifest) if r.source == "h"}
+    there["test"].path.write_bytes(albums.png(albums.picture(0)))
+    assert ("leak", True) in problems(manifest, 1)
+
+
+def test_a_patient_on_two_sides_is_an_error(tmp_path):
+    folder = albums.covid_ct(tmp_path / "d")
+    table = folder / "meta" / "NonCOVID-CT-MetaInfo.csv"
+    table.write_text(table.read_text().replace("crawled_2", "crawled_1"))
+    assert ("patient", True) in problems(imported(tmp_path, folder), 1)
+
+
+def test_equal_images_with_opposite_flags_are_named(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    albums.save(folder / "NonCOVID" / "scan (1).png", 100)
+    assert ("flags", False) in problems(imported(tmp_path, folder), 0)
+
+
+def test_the_summary_is_table_1_and_figure_3(tmp_path):
+    manifest = imported(tmp_path, albums.covid_ct(tmp_path / "d"))
+    (summary,) = json.loads(run("summary", manifest, "--json").stdout)["summaries"]
+    assert summary["table"]["positive"]["train"] == {"images": 1, "patients": 1}
+    assert summary["lesions_per_image"] == {"1": 3}
+    assert summary["concordance"][0][0] == 3
+    assert summary["negatives"] == {"unknown": 3}
+
+
+def test_the_summary_is_a_table_for_people(tmp_path):
+    result = run("summary", imported(tmp_path, albums.covid_ct(tmp_path / "d")))
+    assert "covid-ct: Table 1" in result.stdout
+
+
+def test_a_new_split_keeps_near_duplicates_of_two_patients_together(tmp_path):
+    folder = albums.covid_ct(tmp_path / "d")
+    albums.save(folder / "CT_NonCOVID" / "3.png", 0, variant=1)
+    out = tmp_path / "new.csv"
+    run("split", imported(tmp_path, folder), "-o", out, "--seed", "4")
+    side = {record.path.name: record.split for record in read_manifest(out)}
+    assert side["3.png"] == side["a b%1.png"]
+
+
+def test_a_split_of_one_source_leaves_the_others_alone(tmp_path):
+    manifest = imported(tmp_path, albums.covid_ct(tmp_path / "d"), albums.plain(tmp_path / "h"))
+    out = tmp_path / "new.csv"
+    run("split", manifest, "-o", out, "--source", "h", "--seed", "4")
+    before, after = read_manifest(manifest), read_manifest(out)
+    kept = [a.split == b.split for a, b in zip(before, after, strict=True) if a.source != "h"]
+    assert all(kept)
+    assert before != after
+
+
+def test_a_split_of_an_unknown_source_names_those_there_are(tmp_path):
+    manifest = imported(tmp_path, albums.plain(tmp_path / "h"))
+    with pytest.raises(DataError, match="give one of h"):
+        run("split", manifest, "-o", tmp_path / "n.csv", "--source", "x")
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves ranges, counts requests, and may break off in the middle of a file."""
+
+    def do_GET(self):
+        path = self.translate_path(self.path)
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read()
+        except OSError:
+            self.send_error(404)
+            return
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        end = len(data) // 2 if self.server.breaks and self.path.endswith(".zip") else len(data)
+        self.wfile.write(data[start:end])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The two repositories in miniature, with `COVID-CT` drawn, on a local port."""
+    source = albums.covid_ct(tmp_path / "published")
+    root = tmp_path / "www"
+    for name, remote in fetching.ARCHIVES.items():
+        images = {f"{name}/{path.name}": path.read_bytes() for path in (source / name).iterdir()}
+        albums.pack(root / remote, images)
+    for place, remote in (fetching.IMAGE_TABLES | fetching.LABEL_TABLES).items():
+        (root / remote).parent.mkdir(parents=True, exist_ok=True)
+        (root / remote).write_bytes((source / place).read_bytes())
+    handler = functools.partial(Handler, directory=root)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        running.asked, running.breaks, running.root = [], False, root
+        running.url = f"http://127.0.0.1:{running.server_port}/"
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture
+def published(server, tmp_path, monkeypatch):
+    """The packaged list of pixel hashes, for the drawn collection."""
+    hashes = {
+        name: {
+            path.name: pixel_hash(read_image(path).pixels)
+            for path in (tmp_path / "published" / name).iterdir()
+        }
+        for name in fetching.ARCHIVES
+    }
+    monkeypatch.setattr(fetching, "published_hashes", lambda: hashes)
+
+
+def fetch(server, folder, code=0):
+    return run(
+        "fetch", "-o", folder, "--base-url", server.url, "--labels-url", server.url, code=code
+    )
+
+
+@pytest.mark.usefixtures("published")
+def test_what_is_fetched_can_be_imported(server, tmp_path):
+    fetch(server, tmp_path / "d")
+    assert len(read_manifest(imported(tmp_path, tmp_path / "d"))) == 6
+
+
+@pytest.mark.usefixtures("published")
+def test_a_second_fetch_asks_for_nothing(server, tmp_path):
+    fetch(server, tmp_path / "d")
+    server.asked.clear()
+    assert "6 images were there, 0 came" in fetch(server, tmp_path / "d").stdout
+    assert server.asked == []
+
+
+@pytest.mark.usefixtures("published")
+def test_a_damaged_image_is_fetched_again(server, tmp_path):
+    fetch(server, tmp_path / "d")
+    albums.save(tmp_path / "d" / "CT_COVID" / "c.png.png", 77)
+    assert "5 images were there, 1 came" in fetch(server, tmp_path / "d").stdout
+
+
+@pytest.mark.usefixtures("published")
+def test_a_download_that_broke_off_goes_on_at_its_byte(server, tmp_path):
+    server.breaks = True
+    with pytest.raises(DataError, match="try again to go on"):
+        fetch(server, tmp_path / "d")
+    server.breaks = False
+    server.asked.clear()
+    fetch(server, tmp_path / "d")
+    assert server.asked[0][1] not in (None, "bytes=0-")
+
+
+@pytest.mark.usefixtures("published")
+def test_another_picture_than_was_published_is_refused(server, tmp_path):
+    name = "CT_COVID/c.png.png"
+    albums.pack(
+        server.root / fetching.ARCHIVES["CT_COVID"],
+        {
+            f"CT_COVID/{path.name}": path.read_bytes()
+            for path in (tmp_path / "published" / "CT_COVID").iterdir()
+            if path.name != "c.png.png"
+        }
+        | {name: albums.png(albums.picture(99))},
+    )
+    with pytest.raises(DataError, match=r"c\.png\.png shows another picture"):
+        fetch(server, tmp_path / "d")
+    assert not (tmp_path / "d" / name).exists()
+
+
+@pytest.mark.usefixtures("published")
+def test_an_archive_without_an_image_is_refused(server, tmp_path):
+    albums.pack(server.root / fetching.ARCHIVES["CT_COVID"], {"CT_COVID/x.png": b""})
+    with pytest.raises(DataError, match="and 2 more"):
+        fetch(server, tmp_path / "d")
+
+
+@pytest.mark.usefixtures("published")
+def test_a_file_that_the_server_does_not_have_is_named(server, tmp_path):
+    (server.root / "NonCOVID-CT-MetaInfo.csv").unlink()
+    with pytest.raises(DataError, match=r"NonCOVID-CT-MetaInfo\.csv cannot be fetched .HTTP 404"):
+        fetch(server, tmp_path / "d")
+
+
+def test_a_server_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="cannot be fetched"):
+        run("fetch", "-o", tmp_path / "d", "--base-url", "http://127.0.0.1:9/")
+
+
+def test_every_published_image_has_a_packaged_hash():
+    hashes = fetching.published_hashes()
+    assert [len(hashes[name]) for name in ("CT_COVID", "CT_NonCOVID")] == [349, 397]
