@@ -12,7 +12,8 @@ SELF := $(PIP) install --no-deps --no-build-isolation --editable .
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 PHANTOMS := $(OUTPUT)/phantoms
 
-# The text of IMAGES as it was given, so that no $ or % in a file's name means anything to make.
+# The text of IMAGES as it was given: no $ or % in a file's name means anything to make.
+unexport IMAGES
 quote = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
@@ -40,6 +41,7 @@ run: .venv/using
 	else \
 		if [ -e "$$images" ]; then set -- "$$images"; else IFS=; set -- $$images; unset IFS; fi; \
 		[ -e "$$1" ] || set -- $$images; \
+		[ -e "$$1" ] || set -- "$$images"; \
 	fi; \
 	$(BIN)/ladnn predict --heatmaps '$(OUTPUT)/overlays' -- "$$@"
 
