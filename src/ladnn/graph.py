@@ -51,7 +51,7 @@ class PooledOutputs(Outputs):
         embedding = activations.mean((2, 3))
         weight = self.head_weight
         channel = functional.relu(weight) / (2 + functional.relu(weight) * embedding[:, None])
-        maps = functional.relu(channel @ activations.flatten(2))
+        maps = functional.relu(channel @ _flat(activations))
         return self.linear(embedding), _as_maps(maps, activations), embedding
 
 
@@ -73,7 +73,8 @@ class HiddenOutputs(Outputs):
 
     def forward(self, activations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[N, C, h, w] -> logits [N, K], maps [N, K, h, w], embedding [N, 4096]."""
-        first = functional.relu(functional.linear(activations.flatten(1), self.weight1, self.bias1))
+        flat = activations.reshape(-1, self.weight1.shape[1])
+        first = functional.relu(functional.linear(flat, self.weight1, self.bias1))
         second = functional.relu(functional.linear(first, self.weight2, self.bias2))
         gradient = self.head_weight * (second > 0).to(second.dtype)[:, None]
         gradient = (gradient @ self.weight2) * (first > 0).to(first.dtype)[:, None]
@@ -82,8 +83,14 @@ class HiddenOutputs(Outputs):
         gradient = gradient.reshape(-1, gradient.shape[1], channels, area)
         sums = activations.sum((2, 3))[:, None, :, None]
         channel = (gradient / (2 + gradient * sums)).sum(3)
-        maps = functional.relu(channel @ activations.flatten(2))
+        maps = functional.relu(channel @ _flat(activations))
         return self.linear(second), _as_maps(maps, activations), second
+
+
+def _flat(activations: Tensor) -> Tensor:
+    """[N, C, h, w] -> [N, C, h w]; the exporter writes -1 as it stands, but guesses other N."""
+    channels, height, width = activations.shape[1:]
+    return activations.reshape(-1, channels, height * width)
 
 
 def _as_maps(flat: Tensor, activations: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""`ladnn export`: checkpoints become one bundle, fitted on validation and proven."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ladnn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ladnn.bundle import Card
+    from ladnn.export import Stage
+
+app = typer.Typer()
+
+
+class Precision(StrEnum):
+    """What `--precision` takes."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+
+
+@app.command()
+def export(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Folders written by `ladnn train`.")],
+    *,
+    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle's folder.")],
+    name: Annotated[str, typer.Option(help="Of the model, as `default`.")],
+    version: Annotated[str, typer.Option(help="Of the model.")] = "1",
+    flip: Annotated[bool, typer.Option(help="Average over the mirror image too.")] = False,
+    half: Annotated[bool, typer.Option(help="Store weights as float16.")] = False,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bfloat16 where validation finds it safe.")
+    ] = Precision.AUTO,
+    licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace an older bundle.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card.")] = False,
+) -> None:
+    """Make a bundle of one checkpoint, or of several that are averaged.
+
+    Writes model.onnx and card.json after torch and the runtimes were found to agree. Temperatures,
+    operating points and the guard are fitted on the manifest's validation split; the test split is
+    not touched.
+
+    Example: ladnn export runs/a runs/b --manifest d0.csv -o bundles/d0 --name d0 --flip --half
+    """
+    try:
+        from ladnn.export import LICENCE, Identity, Options
+        from ladnn.export import export as make
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"exporting needs the training side ({error.name} is missing): "
+            "pip install 'ladnn[train]'"
+        ) from error
+    from ladnn.dataset import read_manifest
+
+    options = Options(flip=flip, half=half, precision=precision.value, force=force)
+    with _stages() as stage:
+        card = make(
+            checkpoints,
+            read_manifest(manifest),
+            output,
+            Identity(name=name, version=version, licence=licence or LICENCE),
+            options=options,
+            stage=stage,
+        )
+    if as_json:
+        typer.echo(json.dumps(card.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _report(card, output)
+
+
+@contextmanager
+def _stages() -> "Iterator[Stage]":
+    """Show one bar for each stage on stderr where a person looks at it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+
+        def stage(name: str, total: int) -> Callable[[], None]:
+            task = bar.add_task(name, total=total)
+            return lambda: bar.advance(task)
+
+        yield stage
+
+
+def _report(card: "Card", folder: Path) -> None:
+    agreement = card.training["agreement"]
+    points = ", ".join(f"{name} {p.threshold:.3f}" for name, p in card.operating_points.items())
+    lesions = [name for name, item in card.lesions.items() if not item.calibrated]
+    typer.echo(f"{card.name} {card.version}: {len(card.members)} x {card.backbone} in {folder}")
+    typer.echo(f"torch and the runtimes agree within {agreement['probability']:.1e}")
+    typer.echo(f"temperature {card.temperature:.2f}; operating points {points}; {card.precision}")
+    if lesions:
+        typer.echo(f"too few examples on validation: {', '.join(lesions)}")

@@ -1,0 +1,162 @@
+"""The torch graph as an ONNX file, and the proof that every runtime says what torch says."""
+
+import io
+import warnings
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ladnn import engines
+from ladnn.engines import OUTPUT_NAMES, Engine, Outputs
+from ladnn.errors import BundleError
+from ladnn.explain import scaled
+from ladnn.graph import SMALL, BundleGraph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TensorProto
+
+Frames = NDArray[np.uint8]
+
+OPSET = 18
+PROBABILITY_TOLERANCE = 1e-4
+MAP_TOLERANCE = 0.01
+
+
+def to_onnx(graph: BundleGraph, size: int, *, half: bool = False) -> bytes:
+    """The graph as an ONNX file: uint8 `image` [N, S, S] -> logits, heatmaps, embedding."""
+    example = torch.zeros(2, size, size, dtype=torch.uint8)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter's own future
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            input_names=["image"],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise BundleError("torch wrote no ONNX program: install the training side as locked")
+    model: ModelProto = program.model_proto
+    _strip(model)
+    if half:
+        _store_half(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _strip(model: "ModelProto") -> None:
+    """Leave out the exporter's notes, which hold paths of this machine; name the batch N."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.value_info[:]
+    graph.name, model.producer_name, model.producer_version = "ladnn", "ladnn", ""
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+
+
+def _store_half(model: "ModelProto") -> None:
+    """Store what float16 holds exactly as float16 with a cast, which runtimes fold at loading."""
+    from onnx import TensorProto, helper
+
+    stored, casts = [], []
+    for tensor in model.graph.initializer:
+        narrow = _narrowed(tensor)
+        stored.append(narrow or tensor)
+        if narrow is not None:
+            casts.append(
+                helper.make_node("Cast", [narrow.name], [tensor.name], to=TensorProto.FLOAT)
+            )
+    nodes = list(model.graph.node)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(stored)
+    model.graph.node.extend(casts + nodes)
+
+
+def _narrowed(tensor: "TensorProto") -> "TensorProto | None":
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < SMALL:
+        return None
+    wide = numpy_helper.to_array(tensor)
+    narrow = wide.astype(np.float16)
+    if not np.array_equal(narrow.astype(np.float32), wide):
+        return None
+    return numpy_helper.from_array(narrow, f"{tensor.name}.half")
+
+
+# ------------------------------------------------------------------ proof
+
+
+def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float]:
+    """Hold torch and the installed runtimes together on uint8 [N, S, S].
+
+    Returns:
+        The largest differences in probability and in scaled maps.
+
+    Raises:
+        BundleError: when either is beyond its tolerance; nothing is written then.
+    """
+    expected = run_torch(graph, frames)
+    worst = {"probability": 0.0, "heatmaps": 0.0}
+    for name in installed_engines():
+        given = run_engine(open_engine(name, content, frames.shape[-1]), frames)
+        worst = {key: max(worst[key], value) for key, value in differences(expected, given).items()}
+        if not (
+            worst["probability"] <= PROBABILITY_TOLERANCE and worst["heatmaps"] <= MAP_TOLERANCE
+        ):
+            raise BundleError(
+                f"torch and {name} disagree by {worst['probability']:.1e} in probability and "
+                f"{worst['heatmaps']:.1e} in the maps: nothing was written; "
+                f"install the versions that are locked and export again"
+            )
+    return worst
+
+
+def installed_engines() -> list[str]:
+    """The engines that can be imported here, the default first."""
+    return [name for name in engines.ENGINES if find_spec(name) is not None]
+
+
+def open_engine(name: str, content: bytes, size: int, precision: str = "float32") -> Engine:
+    """An engine for one image at a time."""
+    settings = engines.Settings(
+        size=size, precision=precision, threads=engines.processor_threads(), streams=1
+    )
+    return engines.build(name, content, settings)
+
+
+def run_engine(engine: Engine, frames: Frames) -> Outputs:
+    """Outputs of uint8 [N, S, S], one image after the other."""
+    columns = zip(*(engine.infer(frame[np.newaxis]) for frame in frames), strict=True)
+    logits, heatmaps, embedding = (np.concatenate(column) for column in columns)
+    return Outputs(logits=logits, heatmaps=heatmaps, embedding=embedding)
+
+
+def run_torch(graph: BundleGraph, frames: Frames) -> Outputs:
+    """The same from torch."""
+    with torch.inference_mode():
+        logits, heatmaps, embedding = graph(torch.from_numpy(frames))
+    return Outputs(logits=logits.numpy(), heatmaps=heatmaps.numpy(), embedding=embedding.numpy())
+
+
+def differences(one: Outputs, other: Outputs) -> dict[str, float]:
+    """The largest absolute differences in probability and in maps scaled to [0, 1]."""
+    chances = [_probability(outputs.logits) for outputs in (one, other)]
+    maps = [scaled(outputs.heatmaps.astype(np.float64)) for outputs in (one, other)]
+    return {
+        "probability": float(np.abs(chances[0] - chances[1]).max()),
+        "heatmaps": float(np.abs(maps[0] - maps[1]).max()),
+    }
+
+
+def _probability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(0.5 * (1 + np.tanh(logits.astype(np.float64) / 2)))

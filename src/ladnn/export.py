@@ -1,0 +1,377 @@
+"""checkpoint -> bundle: one graph of all members, proven, fitted on validation, written whole."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn import engines
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
+from ladnn.checkpoint import Checkpoint, read_checkpoint, weights_sha256
+from ladnn.conversion import Frames, differences, open_engine, prove, run_torch, to_onnx
+from ladnn.dataset import Manifest, Record
+from ladnn.decoys import KINDS
+from ladnn.engines import Engine
+from ladnn.errors import BundleError, ConfigError
+from ladnn.evaluation import evaluate
+from ladnn.findings import LESIONS, OUTPUTS
+from ladnn.fitting import Fitted, fit
+from ladnn.graph import BundleGraph, combination
+from ladnn.guard_fitting import Chest, fit_guard
+from ladnn.imaging import read_image
+from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
+from ladnn.lungfield import model_input
+from ladnn.model import LesionNet
+from ladnn.phantom import thorax
+from ladnn.runtime import DEFAULT_ENGINE, Predictor
+
+LICENCE = "CC-BY-NC-SA-4.0"
+INTENDED_USE = (
+    "Research on axial chest CT images in a lung window. Not a medical device: no decision on a "
+    "patient may rest on it."
+)
+GUARD_IMAGES = 1500
+"""Training images that the guard is fitted on at most."""
+PHANTOMS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """The checkpoints that make one bundle; all of one mode, input size and frame."""
+
+    descriptions: tuple[Checkpoint, ...]
+    nets: tuple[LesionNet, ...]
+    hashes: tuple[str, ...]
+
+    @property
+    def first(self) -> Checkpoint:
+        """The description whose mode, input size and frame all share."""
+        return self.descriptions[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A proven model.onnx.
+
+    Attributes:
+        content: bytes of the file.
+        ensemble: what it was made of.
+        flip, half: as it was made.
+        agreement: the largest differences between torch and the runtimes, and between the rounded
+            weights and the checkpoints', in probability and in maps scaled to [0, 1].
+    """
+
+    content: bytes
+    ensemble: Ensemble
+    flip: bool
+    half: bool
+    agreement: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a person says of the bundle: its name and version, its licence and its use."""
+
+    name: str
+    version: str = "1"
+    licence: str = LICENCE
+    intended_use: str = INTENDED_USE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to export.
+
+    Attributes:
+        flip: average over the image and its mirror image, which doubles the time.
+        half: store large tensors as float16 values, which halves the file.
+        precision: "auto" takes bfloat16 where validation finds it safe and this processor has it;
+            or "float32".
+        force: replace an older bundle.
+        decoys: drawings of each kind of picture that is no chest CT, to fit the guard on.
+    """
+
+    flip: bool = False
+    half: bool = False
+    precision: str = "auto"
+    force: bool = False
+    decoys: int = 60
+
+
+Stage = Callable[[str, int], Callable[[], None]]
+"""Told the name of a stage and its number of images; returns what is called after each image."""
+
+
+def export(
+    folders: Sequence[Path],
+    manifest: Manifest,
+    target: Path,
+    identity: Identity,
+    *,
+    options: Options | None = None,
+    stage: Stage = lambda name, total: lambda: None,
+) -> Card:
+    """Make a bundle of checkpoints; what is fitted is fitted on the manifest's validation split.
+
+    Args:
+        folders: of the checkpoints, one for each member.
+        manifest: its training and validation images; the test split is not touched.
+        target: the bundle's folder.
+        identity: for the card.
+        options: how.
+        stage: for a progress bar.
+
+    Raises:
+        BundleError: a folder that is taken, or runtimes that disagree with torch.
+        ConfigError, WeightsError, DataError, ImageError: as the parts that raise them say.
+    """
+    chosen = options or Options()
+    check_target(target, force=chosen.force)
+    model = build_model(read_ensemble(folders), flip=chosen.flip, half=chosen.half)
+    card = _fitted_card(model, manifest, identity, chosen, stage)
+    validation = manifest.part("val")
+    return write_bundle(
+        target,
+        model,
+        card,
+        measure=lambda folder: _metrics(folder, validation, stage),
+        force=chosen.force,
+    )
+
+
+def _fitted_card(
+    model: Model, manifest: Manifest, identity: Identity, options: Options, stage: Stage
+) -> Card:
+    size, frame = model.ensemble.first.input_size, model.ensemble.first.frame
+    engine = open_engine(DEFAULT_ENGINE, model.content, size)
+    fast = _fast_engine(model.content, size) if options.precision == "auto" else None
+    records = manifest.part("val").records
+    images = read_all(records, read_image, stage("validation images", len(records)))
+    judged = judge(images, engine, size=size, frame=frame, fast=fast)
+    fitted = fit(scored(records, judged))
+    chests = _chests(records, images, validation=True) + _training_chests(manifest, stage)
+    advance = stage("guard", 2 * len(chests) + (len(KINDS) + 4) * options.decoys)
+
+    def embed(frames: Frames) -> NDArray[np.float32]:
+        return np.concatenate([_embedding(engine, one, advance) for one in frames])
+
+    guard = fit_guard(chests, embed, size=size, frame=frame, decoys=options.decoys)
+    return make_card(model, identity, fitted, guard.to_json(), safe_precision(judged, fitted))
+
+
+def _embedding(engine: Engine, frame: Frames, advance: Callable[[], None]) -> NDArray[np.float32]:
+    advance()
+    return engine.infer(frame[np.newaxis])[2]
+
+
+def _chests(records: Sequence[Record], images: list[Pixels], *, validation: bool) -> list[Chest]:
+    return [
+        Chest(pixels=pixels, source=record.source, validation=validation)
+        for record, pixels in zip(records, images, strict=True)
+    ]
+
+
+def _training_chests(manifest: Manifest, stage: Stage) -> list[Chest]:
+    """At most `GUARD_IMAGES`, evenly spaced over the manifest and so over its sources."""
+    records = manifest.part("train").records
+    records = records[:: max(1, -(-len(records) // GUARD_IMAGES))]
+    images = read_all(records, read_image, stage("training images", len(records)))
+    return _chests(records, images, validation=False)
+
+
+def _fast_engine(content: bytes, size: int) -> Engine | None:
+    """A bfloat16 engine where this processor has bfloat16."""
+    core = engines.openvino_silent().Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return None
+    return open_engine(DEFAULT_ENGINE, content, size, "bfloat16")
+
+
+def _metrics(folder: Path, validation: Manifest, stage: Stage) -> dict[str, Any]:
+    """Metrics of the finished bundle on validation, by the same code as `ladnn evaluate`."""
+    found = evaluate(
+        Predictor(load_bundle(folder)),
+        validation,
+        "val",
+        on_image=stage("metrics", len(validation)),
+    ).to_json()
+    return {key: found[key] for key in ("split", "labels", "intervals", "all", "sources")}
+
+
+# ------------------------------------------------------------------ model
+
+
+def read_ensemble(folders: Sequence[Path]) -> Ensemble:
+    """Read checkpoints that belong together.
+
+    Raises:
+        ConfigError: none, or members of different modes, input sizes or frames.
+        WeightsError: a checkpoint that cannot be read.
+    """
+    if not folders:
+        raise ConfigError("there is no checkpoint to export: give at least one folder")
+    read = [read_checkpoint(folder) for folder in folders]
+    for key in ("mode", "input_size", "frame"):
+        values = list(dict.fromkeys(getattr(description, key) for description, _ in read))
+        if len(values) > 1:
+            raise ConfigError(
+                f"the checkpoints differ in {key} ({', '.join(map(str, values))}): "
+                f"export those that agree"
+            )
+    return Ensemble(
+        descriptions=tuple(description for description, _ in read),
+        nets=tuple(net for _, net in read),
+        hashes=tuple(weights_sha256(folder) for folder in folders),
+    )
+
+
+def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -> Model:
+    """One graph of all members, as ONNX, proven on phantoms.
+
+    Args:
+        ensemble: of trained networks.
+        flip: add the mirrored view of each image.
+        half: store large tensors as float16 values; the arithmetic stays float32.
+
+    Raises:
+        BundleError: when torch and a runtime disagree.
+        WeightsError: weights that float16 cannot hold.
+    """
+    size, frame = ensemble.first.input_size, ensemble.first.frame
+    graph = BundleGraph(ensemble.nets, flip=flip, half=half)
+    content = to_onnx(graph, size, half=half)
+    frames = phantom_frames(size, frame)
+    agreement = prove(graph, content, frames)
+    if half:
+        agreement["rounding_probability"] = _rounding(ensemble, graph, frames, flip=flip)
+    return Model(content=content, ensemble=ensemble, flip=flip, half=half, agreement=agreement)
+
+
+def phantom_frames(size: int, frame: str) -> Frames:
+    """What the network sees of a few phantoms, uint8 [N, S, S]."""
+    drawn = [thorax(seed, lesions=LESIONS[:seed]) for seed in range(PHANTOMS)]
+    return np.stack([model_input(pixels, size, frame)[0] for pixels in drawn])
+
+
+def _rounding(ensemble: Ensemble, graph: BundleGraph, frames: Frames, *, flip: bool) -> float:
+    """How far float16 weights move a probability from what the checkpoints say."""
+    exact = run_torch(BundleGraph(ensemble.nets, flip=flip), frames)
+    return differences(exact, run_torch(graph, frames))["probability"]
+
+
+# ------------------------------------------------------------------ card and folder
+
+
+def make_card(
+    model: Model, identity: Identity, fitted: Fitted, guard: Mapping[str, Any], precision: str
+) -> Card:
+    """The card of a proven model, without metrics; `replace` adds those."""
+    ensemble, first = model.ensemble, model.ensemble.first
+    descriptions = ensemble.descriptions
+    return Card(
+        name=identity.name,
+        version=identity.version,
+        backbone="+".join(dict.fromkeys(item.backbone for item in descriptions)),
+        mode=first.mode,
+        input_size=first.input_size,
+        preprocessing=first.frame,
+        classes=OUTPUTS if first.mode == "ladnn" else OUTPUTS[:1],
+        members=tuple(
+            Member(backbone=d.backbone, seed=d.seed, epoch=d.epoch, checkpoint_sha256=sha256)
+            for d, sha256 in zip(descriptions, ensemble.hashes, strict=True)
+        ),
+        combination=combination(len(descriptions), flip=model.flip),
+        temperature=fitted.temperature,
+        lesions=fitted.lesions,
+        operating_points=fitted.operating_points,
+        guard=guard,
+        study_rule=fitted.study_rule,
+        precision=precision,
+        training=_training(model),
+        data_hash=_data_hash(descriptions),
+        metrics={},
+        sha256=hashlib.sha256(model.content).hexdigest(),
+        licence=identity.licence,
+        intended_use=identity.intended_use,
+    )
+
+
+def _training(model: Model) -> dict[str, Any]:
+    return {
+        "members": [
+            {"config": dict(item.config), "validation": dict(item.validation)}
+            for item in model.ensemble.descriptions
+        ],
+        "flip_averaging": model.flip,
+        "stored_weights": "float16" if model.half else "float32",
+        "agreement": model.agreement,
+    }
+
+
+def _data_hash(descriptions: Sequence[Checkpoint]) -> str:
+    """The manifest's, when all members share one; else one hash over theirs."""
+    hashes = sorted({item.data_hash for item in descriptions})
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def write_bundle(
+    folder: Path,
+    model: Model,
+    card: Card,
+    *,
+    measure: Callable[[Path], dict[str, Any]] | None = None,
+    force: bool = False,
+) -> Card:
+    """Write model.onnx and card.json so that the folder is there whole or not at all.
+
+    Args:
+        folder: of the bundle; its parent is made when missing.
+        model: proven.
+        card: of it.
+        measure: takes the finished bundle and returns the card's metrics.
+        force: replace an older bundle.
+
+    Raises:
+        BundleError: when the folder holds something that is not to be replaced, or the place
+            cannot be written to.
+    """
+    check_target(folder, force=force)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+            staged = Path(scratch) / "bundle"
+            staged.mkdir()
+            (staged / MODEL_FILE).write_bytes(model.content)
+            write_card(card, staged)
+            if measure is not None:
+                card = replace(card, metrics=measure(staged))
+                write_card(card, staged)
+            _swap(staged, folder, Path(scratch) / "old")
+    except OSError as error:
+        raise BundleError(
+            f"the bundle cannot be written to {folder} ({error.strerror}): "
+            f"give a folder that you may write to"
+        ) from error
+    return card
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that holds anything but, with `force`, an older bundle."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not folder.is_dir() or not (folder / CARD_FILE).is_file():
+        raise BundleError(f"{folder} is there and is no bundle: give another folder")
+    if not force:
+        raise BundleError(f"{folder} holds a bundle: give another folder, or --force to replace it")
+
+
+def _swap(staged: Path, folder: Path, old: Path) -> None:
+    if folder.exists():
+        shutil.move(folder, old)
+    staged.replace(folder)
