@@ -127,7 +127,8 @@ def _patch(size: int, site: tuple[int, int], rng: Generator) -> NDArray[np.float
     height, width = rng.uniform(0.05, 0.2, size=2) * size
     distance = ((rows - site[0]) / height) ** 2 + ((columns - site[1]) / width) ** 2
     ragged = distance + 1.2 * _noise(size, int(rng.integers(6, 16)), rng)
-    return np.clip((1 - ragged) / rng.uniform(0.15, 0.8), 0, 1).astype(np.float32)
+    cover = np.clip((1 - ragged) / rng.uniform(0.15, 0.8), 0, 1)
+    return np.asarray(cover, dtype=np.float32)
 
 
 def _noise(size: int, cells: int, rng: Generator) -> NDArray[np.float32]:

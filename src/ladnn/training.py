@@ -1,361 +1,198 @@
-"""fit(config, manifest) -> checkpoint: a plain torch loop that can be killed and resumed.
+"""fit(config, manifest) -> checkpoint: a run with its progress, its logs and its way back.
 
-Everything random is a function of the seed and the epoch, and an epoch is the unit of resuming,
-so an interrupted run ends with the same weights as an uninterrupted one.
+The folder of a run holds the checkpoint of the best epoch, `config.json` as resolved, `log.csv`,
+TensorBoard's events, and `resume.pt`, which only the machine that wrote it reads.
 """
 
-import copy
-import ctypes
+import csv
+import dataclasses
+import hashlib
+import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ladnn.augmentation import Augmentation
-from ladnn.backbones import BACKBONES
-from ladnn.batches import Batch, Example, Sampler, as_seen, batches, epoch_order
-from ladnn.errors import ConfigError
-from ladnn.lungfield import FRAMES
-from ladnn.model import MODES, LesionNet, joint_loss
-from ladnn.statistics import roc_auc
+from ladnn.batches import Example, load
+from ladnn.checkpoint import Checkpoint, write_checkpoint
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import ConfigError, DataError
+from ladnn.imaging import read_image
+from ladnn.learner import EpochResult, Learner, TrainConfig
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One run of training; the defaults are `conf/default.toml`'s.
-
-    Attributes:
-        backbone: a key of `BACKBONES`. mode: `ladnn` or `baseline`.
-        weights: "imagenet", "random", or the path of a file.
-        frame: one of `lungfield.FRAMES`. input_size: pixels; 0 is the backbone's own.
-        sources: of the manifest to train on; empty means all.
-        epochs, batch_size, seed: as they say. threads: of the processor; 0 is all of them.
-        learning_rate: its peak for the backbone; the head's is `head_rate` times that.
-        schedule: `one_cycle` (a fifth of warming up, then a cosine to nothing) or `constant`.
-        optimiser: `adamw` or `adam`, whose weight decay is L2. weight_decay: of it.
-        frozen_stages: stages of the backbone kept at their pretrained weights, from the input on;
-            0 trains all. Stages are timm's, the stem counted with the first.
-        bn_momentum: of every batch norm in (0, 1].
-        mixup: alpha of mixup's Beta distribution; 0 leaves it out.
-        averaging: decay of the exponential average of the weights per step; 0 leaves it out.
-        primary_weight: of the COVID-19 term in the loss.
-        smoothing: of the COVID-19 label, in [0, 1).
-        select: `auc` or `loss` on validation chooses the epoch, `last` takes the last.
-        patience: epochs without a better validation after which a run ends; 0 never ends early.
-    """
-
-    backbone: str = "efficientnet_lite0"
-    mode: str = "ladnn"
-    weights: str = "imagenet"
-    frame: str = FRAMES[0]
-    input_size: int = 0
-    sources: tuple[str, ...] = ()
-    epochs: int = 30
-    batch_size: int = 32
-    seed: int = 0
-    threads: int = 0
-    learning_rate: float = 1e-3
-    head_rate: float = 3.0
-    schedule: str = "one_cycle"
-    optimiser: str = "adamw"
-    weight_decay: float = 0.02
-    frozen_stages: int = 2
-    bn_momentum: float = 0.1
-    mixup: float = 0.4
-    averaging: float = 0.98
-    primary_weight: float = 5.0
-    smoothing: float = 0.0
-    select: str = "auc"
-    patience: int = 0
-    sampler: Sampler = field(default_factory=Sampler)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        _one_of("backbone", self.backbone, BACKBONES)
-        _one_of("mode", self.mode, MODES)
-        _one_of("frame", self.frame, FRAMES)
-        _one_of("schedule", self.schedule, ("one_cycle", "constant"))
-        _one_of("optimiser", self.optimiser, ("adamw", "adam"))
-        _one_of("select", self.select, ("auc", "loss", "last"))
-        for name, low in (("epochs", 1), ("batch_size", 2), ("threads", 0), ("patience", 0)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give at least {low}")
+RESUME_FILE, LOG_FILE, CONFIG_FILE = "resume.pt", "log.csv", "config.json"
+LOG_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "best")
 
 
-def _one_of(name: str, value: str, choices: Any) -> None:  # noqa: ANN401  # any container of names
-    if value not in choices:
-        raise ConfigError(f"{name} is {value!r}: choose one of {', '.join(choices)}")
+def fit(config: TrainConfig, manifest: Manifest, folder: Path) -> EpochResult:
+    """Train on the manifest's training split, or go on with the run in `folder`.
 
-
-@dataclass(frozen=True, kw_only=True)
-class EpochResult:
-    """What one epoch came to; the AUC is the mean over sources that have both classes."""
-
-    epoch: int
-    loss: float
-    val_loss: float
-    val_auc: float
-    source_auc: dict[str, float]
-    best: bool
-
-
-class Run:
-    """One training run, an epoch at a time."""
-
-    def __init__(
-        self, config: TrainConfig, train: list[Example], validation: list[Example]
-    ) -> None:
-        if len(train) < config.batch_size:
-            raise ConfigError(
-                f"batch_size is {config.batch_size} and there are {len(train)} training images: "
-                "give a smaller batch or more images"
-            )
-        self.config, self.train = config, train
-        torch.manual_seed(config.seed)
-        keep_memory()
-        self.net = _network(config).to(memory_format=torch.channels_last)
-        self.size = config.input_size or self.net.input_size
-        self.average = copy.deepcopy(self.net)
-        self.optimiser = _optimiser(config, self.net)
-        self.sources = [item.source for item in validation]
-        self.validation = as_seen(validation, self.size, config.frame) if validation else None
-        self.epoch = 0
-        self.step = 0
-        self.best: EpochResult | None = None
-        self.best_state: dict[str, Tensor] | None = None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of one epoch."""
-        images = self.config.sampler.images or len(self.train)
-        return max(1, images // self.config.batch_size)
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs ran or patience ran out."""
-        stale = self.best is not None and self.epoch - 1 - self.best.epoch
-        return self.epoch >= self.config.epochs or bool(
-            self.config.patience and stale >= self.config.patience
-        )
-
-    def run_epoch(self, advance: Callable[[float], None] = lambda loss: None) -> EpochResult:
-        """Train one epoch, validate, keep the weights if they are the best so far.
-
-        Args:
-            advance: called after each step with the mean loss of the epoch so far.
-        """
-        config = self.config
-        torch.manual_seed(_mixed_seed(config.seed, self.epoch))
-        rng = np.random.default_rng((config.seed, self.epoch))
-        self._train_mode()
-        total = 0.0
-        for count, batch in enumerate(self._batches(rng), start=1):
-            total += self._train_step(batch, rng)
-            advance(total / count)
-        result = self._validate(total / self.steps_per_epoch)
-        if result.best:
-            self.best = result
-            self.best_state = {k: v.clone() for k, v in self.average.state_dict().items()}
-        self.epoch += 1
-        return result
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a later process needs to go on; tensors and plain values only."""
-        return {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "best": None if self.best is None else vars(self.best),
-            "best_state": self.best_state,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state()` of an earlier process with the same configuration."""
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.best = None if state["best"] is None else EpochResult(**state["best"])
-        self.best_state = state["best_state"]
-
-    def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        return batches(
-            self.train,
-            epoch_order(self.train, self.config.sampler, rng),
-            batch_size=self.config.batch_size,
-            image_size=self.size,
-            how=self.config.augmentation,
-            seed=(self.config.seed, self.epoch),
-        )
-
-    def _train_mode(self) -> None:
-        self.net.train()
-        for stage in frozen_stages(self.net, self.config.frozen_stages):
-            stage.eval()  # its batch norms keep the statistics that its weights were trained with
-
-    def _train_step(self, batch: Batch, rng: np.random.Generator) -> float:
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["peak"] * self._rate()
-        loss = self._loss(batch, rng)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimiser.step()
-        self.step += 1
-        self._update_average()
-        return float(loss.detach())
-
-    def _rate(self) -> float:
-        """The learning rate of this step as a share of its peak."""
-        if self.config.schedule == "constant":
-            return 1.0
-        done = self.step / (self.steps_per_epoch * self.config.epochs)
-        if done < 0.2:
-            return 0.04 + 0.96 * (1 - math.cos(math.pi * done / 0.2)) / 2
-        return max(1e-4, (1 + math.cos(math.pi * (done - 0.2) / 0.8)) / 2)
-
-    def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
-        images = to_input(batch.images)
-        covid, lesions = torch.from_numpy(batch.covid), torch.from_numpy(batch.lesions)
-        covid = covid * (1 - self.config.smoothing) + self.config.smoothing / 2
-        weight = self.config.primary_weight
-        if not self.config.mixup:
-            return joint_loss(self.net(images), covid, lesions, primary_weight=weight)
-        share = float(rng.beta(self.config.mixup, self.config.mixup))
-        share = max(share, 1 - share)
-        other = torch.from_numpy(rng.permutation(len(covid)))
-        logits = self.net(share * images + (1 - share) * images[other])
-        one = joint_loss(logits, covid, lesions, primary_weight=weight)
-        two = joint_loss(logits, covid[other], lesions[other], primary_weight=weight)
-        return share * one + (1 - share) * two
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # young averages follow faster, so that a short run is not an average of its start
-        decay = min(self.config.averaging, (1 + self.step) / (10 + self.step))
-        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
-        for mean, value in pairs:
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay) if self.config.averaging else mean.copy_(value)
-            else:
-                mean.copy_(value)
-
-    def _validate(self, loss: float) -> EpochResult:
-        if self.validation is None:
-            return EpochResult(
-                epoch=self.epoch,
-                loss=loss,
-                val_loss=math.nan,
-                val_auc=math.nan,
-                source_auc={},
-                best=True,
-            )
-        logits = predict_logits(self.average, self.validation.images)
-        covid = torch.from_numpy(self.validation.covid)
-        val_loss = float(functional.binary_cross_entropy_with_logits(logits[:, 0], covid))
-        each = _auc_by_source(self.sources, self.validation.covid, logits[:, 0].numpy())
-        mean = float(np.mean(list(each.values()))) if each else math.nan
-        return EpochResult(
-            epoch=self.epoch,
-            loss=loss,
-            val_loss=val_loss,
-            val_auc=mean,
-            source_auc=each,
-            best=self._is_best(val_loss, mean),
-        )
-
-    def _is_best(self, val_loss: float, val_auc: float) -> bool:
-        if self.best is None or self.config.select == "last":
-            return True
-        if self.config.select == "loss" or math.isnan(val_auc):
-            return val_loss < self.best.val_loss
-        return val_auc > self.best.val_auc
-
-
-def keep_memory() -> None:
-    """Let the C library keep freed memory: returning every activation costs a third of a step."""
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 2**31 - 1)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):  # another C library, where training is only slower
-        return
-
-
-def to_input(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """uint8 [N, S, S] -> float [N, 1, S, S] in [0, 1]."""
-    return torch.from_numpy(images)[:, None].float() / 255
-
-
-@torch.inference_mode()
-def predict_logits(net: LesionNet, images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """Logits [N, 6] (or [N, 1]) of uint8 [N, S, S], the mean of each image and its mirror image."""
-    net.eval()
-    parts = []
-    for start in range(0, len(images), 32):
-        grey = to_input(images[start : start + 32])
-        parts.append((net(grey) + net(grey.flip(-1))) / 2)
-    return torch.cat(parts).float()
-
-
-def frozen_stages(net: LesionNet, count: int) -> list[nn.Module]:
-    """The modules of the first `count` stages of an EfficientNet; other families train whole.
+    Returns:
+        The epoch that validation chose, whose weights are the checkpoint.
 
     Raises:
-        ConfigError: stages asked of a backbone whose stages have no common form.
+        ConfigError: a setting that cannot be, or a folder with a run of other settings or data.
+        DataError: no images to train on. ImageError: an image that cannot be read.
+        WeightsError: pretrained weights that are missing or do not fit.
     """
-    if count == 0:
-        return []
-    network = net.backbone
-    if not hasattr(network, "conv_stem"):
+    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    torch.use_deterministic_algorithms(mode=True)
+    records = _chosen(config, manifest)
+    data_hash = hash_records(records)
+    _claim(folder, config, data_hash)
+    with _progress() as progress:
+        train, validation = _load(config, records, progress)
+        learner = Learner(config, train, validation)
+        _resume(learner, folder)
+        _run(learner, folder, data_hash, progress)
+    if learner.best is None:
+        raise ConfigError("the run has no epoch: set epochs to at least 1")
+    return learner.best
+
+
+def hash_records(records: list[Record]) -> str:
+    """sha256 over what a run learns from: pixels, labels, patients and splits, in order."""
+    digest = hashlib.sha256()
+    for item in records:
+        row = item.pixel_hash or item.sha256 or str(item.path), item.patient, item.source
+        digest.update(repr((*row, item.covid, item.lesions.values, item.split)).encode())
+    return digest.hexdigest()
+
+
+def _chosen(config: TrainConfig, manifest: Manifest) -> list[Record]:
+    known = sorted({item.source for item in manifest.records})
+    for source in config.sources:
+        if source not in known:
+            raise DataError(f"the manifest has no source {source!r}: choose of {', '.join(known)}")
+    wanted = config.sources or known
+    return [r for r in manifest.records if r.source in wanted and r.split in ("train", "val")]
+
+
+def _claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
+    """Write the resolved configuration, or see that the run in the folder is this very run."""
+    path = folder / CONFIG_FILE
+    resolved = {"config": dataclasses.asdict(config), "data_hash": data_hash}
+    text = json.dumps(resolved, indent=2) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            f"frozen_stages is {count} and {net.name} has no such stages: set it to 0"
+            f"{folder} holds a run with other settings or other data: give another folder"
         )
-    return [network.conv_stem, network.bn1, *list(network.blocks)[:count]]  # type: ignore[arg-type,list-item]
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
-def _network(config: TrainConfig) -> LesionNet:
-    weights = config.weights if config.weights in ("imagenet", "random") else Path(config.weights)
-    net = LesionNet(
-        config.backbone,
-        config.mode,  # type: ignore[arg-type]
-        weights=weights,  # type: ignore[arg-type]
-        bn_momentum=config.bn_momentum,
-        input_size=config.input_size or None,
-    )
-    for stage in frozen_stages(net, config.frozen_stages):
-        stage.requires_grad_(requires_grad=False)
-    return net
+def _load(
+    config: TrainConfig, records: list[Record], progress: Progress
+) -> tuple[list[Example], list[Example]]:
+    task = progress.add_task("reading images", total=len(records), note="")
+
+    def part(split: str) -> list[Example]:
+        mine = [item for item in records if item.split == split]
+        if not mine and split == "val":
+            return []
+        return load(mine, read_image, frame=config.frame, advance=lambda: progress.advance(task))
+
+    train, validation = part("train"), part("val")
+    progress.remove_task(task)
+    if not validation and config.select != "last":
+        raise DataError(
+            "the manifest has no validation images to choose the epoch on: "
+            "split it with `ladnn data split`, or set select=last"
+        )
+    return train, validation
 
 
-def _optimiser(config: TrainConfig, net: LesionNet) -> torch.optim.Optimizer:
-    backbone = [p for p in net.backbone_parameters() if p.requires_grad]
-    groups = [
-        {"params": backbone, "peak": config.learning_rate},
-        {"params": list(net.head_parameters()), "peak": config.learning_rate * config.head_rate},
-    ]
-    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+def _resume(learner: Learner, folder: Path) -> None:
+    path = folder / RESUME_FILE
+    if not path.exists():
+        return
+    try:
+        learner.restore(torch.load(path, weights_only=True))
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"{path} is damaged ({type(error).__name__}): delete it to start the run again"
+        ) from error
 
 
-def _mixed_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+def _run(learner: Learner, folder: Path, data_hash: str, progress: Progress) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    total = learner.config.epochs * learner.steps_per_epoch
+    task = progress.add_task("training", total=total, completed=learner.step, note="")
+    _trim_log(folder / LOG_FILE, learner.epoch)
+    with SummaryWriter(str(folder), purge_step=learner.epoch) as events:
+        while not learner.finished:
+            result = learner.run_epoch(_report(progress, task, learner))
+            _save(learner, folder, data_hash, result)
+            _log(folder / LOG_FILE, result)
+            for name in ("loss", "val_loss", "val_auc"):
+                events.add_scalar(name, getattr(result, name), result.epoch)
 
 
-def _auc_by_source(
-    sources: list[str], covid: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]
-) -> dict[str, float]:
-    found = {}
-    for source in dict.fromkeys(sources):
-        mine = np.array([item == source for item in sources])
-        if 0 < covid[mine].sum() < mine.sum():
-            found[source] = float(roc_auc(covid[mine], scores[mine]))
-    return found
+def _report(progress: Progress, task: TaskID, learner: Learner) -> Any:  # noqa: ANN401
+    best = f"{learner.best.val_auc:.3f}" if learner.best else "-"
+
+    def advance(loss: float) -> None:
+        note = f"epoch {learner.epoch + 1}, loss {loss:.3f}, best validation AUC {best}"
+        progress.update(task, advance=1, note=note)
+
+    return advance
+
+
+def _save(learner: Learner, folder: Path, data_hash: str, result: EpochResult) -> None:
+    # the checkpoint first: if the process dies between the two, the epoch is done again
+    if result.best:
+        write_checkpoint(
+            folder,
+            learner.average,
+            Checkpoint(
+                backbone=learner.config.backbone,
+                mode=learner.config.mode,
+                input_size=learner.size,
+                frame=learner.config.frame,
+                epoch=result.epoch,
+                seed=learner.config.seed,
+                data_hash=data_hash,
+                config=dataclasses.asdict(learner.config),
+                validation=_finite(result),
+            ),
+        )
+    partial = folder / (RESUME_FILE + ".partial")
+    torch.save(learner.state(), partial)
+    partial.replace(folder / RESUME_FILE)
+
+
+def _finite(result: EpochResult) -> dict[str, Any]:
+    values = {"loss": result.loss, "val_loss": result.val_loss, "val_auc": result.val_auc}
+    known: dict[str, Any] = {k: v for k, v in values.items() if not math.isnan(v)}
+    return {**known, "source_auc": result.source_auc}
+
+
+def _trim_log(path: Path, epochs: int) -> None:
+    """Keep the rows of the epochs that are done: a killed run may have logged one more."""
+    rows = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1 : epochs + 1]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([LOG_COLUMNS, *rows])
+
+
+def _log(path: Path, result: EpochResult) -> None:
+    with path.open("a", newline="", encoding="utf-8") as file:
+        row = [getattr(result, name) for name in LOG_COLUMNS]
+        csv.writer(file).writerow([f"{v:.6f}" if isinstance(v, float) else v for v in row])
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bar:
+        yield bar

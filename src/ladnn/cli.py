@@ -1,0 +1,60 @@
+"""The composition root: mounts the commands and turns every error into one sentence."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ladnn import __version__
+from ladnn.commands import data, evaluate, export, phantom, predict, train
+from ladnn.errors import LadnnError
+from ladnn.findings import RESEARCH_NOTICE
+
+app = typer.Typer(
+    name="ladnn",
+    help=f"Read chest CT images for COVID-19 and five lesions. {RESEARCH_NOTICE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for commands in (predict, evaluate, train, export, phantom):
+    app.add_typer(commands.app)  # one command each, under its own name
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ladnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run one command; exit code 0, 1 for a failure, 2 for a wrong call."""
+    try:
+        app()
+    except LadnnError as error:
+        _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory for this: give smaller or fewer files")
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(f"{(error.strerror or str(error)).lower()}:{where or ' check the paths given'}")
+    except Exception as error:
+        if os.environ.get("LADNN_DEBUG"):
+            raise
+        _fail(f"this should not happen ({type(error).__name__}): set LADNN_DEBUG=1 and report it")
+
+
+def _fail(sentence: str) -> None:
+    sys.stderr.write(f"ladnn: {sentence}\n")
+    sys.exit(1)
