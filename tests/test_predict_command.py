@@ -365,4 +365,4 @@ def test_memory_does_not_grow_with_the_number_of_images(bundle, tmp_path):
         result = python(MEASURE, *paths * repeats, "--bundle", bundle, "--heatmaps", tmp_path / "o")
         return int(result.stdout.splitlines()[-1])
 
-    assert peak(12) < peak(3) + 16
+    assert peak(8) < peak(2) + 16

@@ -158,7 +158,9 @@ def scale_maps(
     """Scale maps [K, h, w] so that the peak of each is its probability; an empty map stays so."""
     peaks = heatmaps.max(axis=(1, 2), keepdims=True)
     share = np.asarray(probabilities, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    return np.divide(heatmaps * share, peaks, out=np.zeros_like(heatmaps), where=peaks > 0)
+    scaled = np.zeros_like(heatmaps)
+    np.divide(heatmaps * share, peaks, out=scaled, where=peaks > 0)
+    return scaled
 
 
 def _ordered(
