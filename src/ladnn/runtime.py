@@ -159,8 +159,8 @@ def scale_maps(
     peaks = heatmaps.max(axis=(1, 2), keepdims=True)
     share = np.asarray(probabilities, dtype=np.float32)[:, np.newaxis, np.newaxis]
     scaled = np.zeros_like(heatmaps)
-    np.divide(heatmaps * share, peaks, out=scaled, where=peaks > 0)
-    return scaled
+    np.divide(heatmaps, peaks, out=scaled, where=peaks > 0)
+    return scaled * share
 
 
 def _ordered(
