@@ -1,7 +1,8 @@
 """A bundle is what its card says, or it is refused with a sentence."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -185,3 +186,9 @@ def test_a_card_is_frozen():
 
 def test_a_card_can_be_renamed():
     assert replace(tiny_card(b""), version="2").version == "2"
+
+
+@pytest.mark.parametrize("key", [item.name for item in fields(Card)])
+def test_every_key_of_the_card_is_in_the_reference(key):
+    page = Path(__file__).parents[1] / "docs" / "reference" / "prediction.md"
+    assert f"`{key}`" in page.read_text(encoding="utf-8")
