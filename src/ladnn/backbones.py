@@ -53,7 +53,7 @@ class Backbone:
         `forward_features` maps float [N, 3, H, W] to the last activations [N, channels, h, w].
         """
         # timm takes most of a second to import, so only those who build a network pay for it
-        from timm import create_model  # noqa: PLC0415
+        from timm import create_model
 
         create: Callable[..., Any] = create_model
         network: nn.Module = create(

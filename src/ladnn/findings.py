@@ -1,4 +1,4 @@
-"""The vocabulary: lesions, their labels, findings and the prediction that every interface returns."""
+"""The vocabulary: lesions, labels, decisions, and the prediction that every interface returns."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -38,7 +38,7 @@ def find_weights(
 
 
 def _in_hub_cache(repository: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - slow, needed here only
+    from huggingface_hub import try_to_load_from_cache
 
     for file_name in HUB_FILES:
         found = try_to_load_from_cache(repository, file_name)
@@ -62,7 +62,7 @@ def _in_package(package: str) -> Path | None:
 
 
 def _download(*, name: str, repository: str, package: str | None) -> Path:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow, needed here only
+    from huggingface_hub import hf_hub_download
 
     reason = _why_offline()
     if reason is None:
@@ -80,7 +80,7 @@ def _download(*, name: str, repository: str, package: str | None) -> Path:
 
 
 def _why_offline() -> str | None:
-    from huggingface_hub import constants  # noqa: PLC0415 - slow, needed here only
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
@@ -129,7 +129,7 @@ def _is_safetensors(file: Path) -> bool:
 
 
 def _read_safetensors(file: Path) -> State:
-    from safetensors.torch import load_file  # noqa: PLC0415 - needed only for such files
+    from safetensors.torch import load_file
 
     return load_file(file)
 

@@ -58,7 +58,7 @@ class Line:
 
 
 @app.command()
-def predict(  # noqa: PLR0917  # typer calls it by names, one for each option
+def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each line.")] = False,
