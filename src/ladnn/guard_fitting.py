@@ -1,0 +1,254 @@
+"""Fit the guard: chest CTs, as they are and as others may send them, against drawn decoys.
+
+Decoys come from `decoys/` alone, so no sample picture of any package takes part and all of them
+can serve as tests. Learning side; the embedding is a callable, so nothing here knows torch.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn.decoys import KINDS, detail, draw, scramble
+from ladnn.decoys.exports import restyle
+from ladnn.errors import DataError
+from ladnn.guard import Guard, distances, features, standardise
+from ladnn.lungfield import FRAMES, model_input
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Embed = Callable[[Pixels], Floats]
+
+REFUSED = 0.02
+"""Share of each source's validation images, foreign looks included, that the threshold gives up."""
+AXES = 40
+_PENALTY = 0.9  # of squared weights beside the mean loss; chosen on leave-kind-out
+_BATCH = 64
+_FEWEST = 40  # validation looks of a source below which a quantile of it says nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chest:
+    """One chest CT to fit on (`validation` False) or to choose the threshold on (True)."""
+
+    pixels: Pixels
+    source: str
+    validation: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Features of chests and decoys.
+
+    Attributes:
+        evidence: float32 [N, F]. embedding: float32 [N, C].
+        group: of each row, a chest's source or a decoy's kind.
+        chest, validation, foreign: bool [N]; a foreign row is a chest that `restyle` drew.
+    """
+
+    evidence: Floats
+    embedding: Floats
+    group: NDArray[np.str_]
+    chest: Bools
+    validation: Bools
+    foreign: Bools
+
+    def where(self, rows: Bools) -> Self:
+        """The samples of these rows."""
+        parts = {name: getattr(self, name)[rows] for name in self.__dataclass_fields__}
+        return type(self)(**parts)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A picture and what it stands for."""
+
+    pixels: Pixels
+    group: str
+    chest: bool
+    validation: bool = False
+    foreign: bool = False
+
+
+def fit_guard(
+    chests: Sequence[Chest],
+    embed: Embed,
+    *,
+    size: int,
+    frame: str = FRAMES[0],
+    decoys: int = 60,
+    seed: int = 0,
+) -> Guard:
+    """Fit on the training chests and drawn decoys; choose the threshold on the validation chests.
+
+    Args:
+        chests: of training and validation, of every source that the network was trained on.
+        embed: uint8 [N, size, size] canonical frames -> float32 [N, C], as the bundle's graph does.
+        size: of the network's input.
+        frame: one of `lungfield.FRAMES`.
+        decoys: drawings of each kind.
+        seed: of drawings and looks.
+
+    Raises:
+        DataError: when training or validation chests are missing.
+    """
+    return fit(gather(chests, embed, size=size, frame=frame, decoys=decoys, seed=seed))
+
+
+def gather(
+    chests: Sequence[Chest],
+    embed: Embed,
+    *,
+    size: int,
+    frame: str = FRAMES[0],
+    decoys: int = 60,
+    seed: int = 0,
+) -> Samples:
+    """Draw, look and embed: all rows that `fit` needs; parameters as of `fit_guard`."""
+    evidence, embedding, rows = [], [], []
+    stream = _rows(chests, decoys, seed)
+    while batch := list(islice(stream, _BATCH)):
+        looks = [(row.pixels, *model_input(row.pixels, size, frame)) for row in batch]
+        evidence += [features(*look) for look in looks]
+        embedding.append(embed(np.stack([square for _, square, _ in looks])))
+        rows += [(row.group, row.chest, row.validation, row.foreign) for row in batch]
+    group, *flags = zip(*rows, strict=True)
+    chest, validation, foreign = (np.array(flag, dtype=bool) for flag in flags)
+    return Samples(
+        evidence=np.stack(evidence),
+        embedding=np.concatenate(embedding).astype(np.float32),
+        group=np.array(group),
+        chest=chest,
+        validation=validation,
+        foreign=foreign,
+    )
+
+
+def _rows(chests: Sequence[Chest], decoys: int, seed: int) -> Iterator[_Row]:
+    """Chests, their foreign looks (one each, two of a small source), and decoys of every kind."""
+    sizes = {chest.source: 0 for chest in chests}
+    for chest in chests:
+        sizes[chest.source] += 1
+    largest = max(sizes.values(), default=0)
+    for number, chest in enumerate(chests):
+        yield _Row(chest.pixels, chest.source, True, chest.validation)
+        for look in range(2 if sizes[chest.source] < largest / 2 else 1):
+            drawn = restyle(chest.pixels, (seed * 2 + look) * 1_000_003 + number)
+            yield _Row(drawn, chest.source, True, chest.validation, True)
+    training = [chest.pixels for chest in chests if not chest.validation]
+    for kind in KINDS:
+        for number in range(decoys):
+            yield _Row(draw(kind, seed * 100_003 + number), kind, False)
+    picks = np.random.default_rng(seed).permutation(len(training))[: 2 * decoys]
+    for number in picks.tolist():
+        yield _Row(scramble(training[number], number), "scramble", False)
+        yield _Row(detail(training[number], number), "detail", False)
+
+
+def fit(samples: Samples) -> Guard:
+    """Fit a guard to gathered samples.
+
+    Raises:
+        DataError: when training or validation chests, or decoys, are missing.
+    """
+    chest, training = samples.chest & ~samples.validation, ~samples.validation
+    if not chest.any() or samples.chest.all() or not samples.validation.any():
+        raise DataError(
+            "the guard needs training and validation chest CTs and decoys: "
+            "give a manifest whose splits hold both"
+        )
+    rows = np.concatenate([samples.evidence, samples.embedding], axis=1)
+    mean, scale = rows[chest].mean(axis=0), rows[chest].std(axis=0) + 1e-3
+    rows = standardise(rows, mean, scale)
+    weights = _logistic(rows[training], samples.chest[training], _balance(samples)[training])
+    axes, spread, rest = _subspace(rows[chest, : samples.evidence.shape[1]])
+    linear = rows[chest] @ weights
+    far = distances(rows[chest, : axes.shape[1]], axes, spread, rest)
+    guard = Guard(
+        mean=mean,
+        scale=scale,
+        weights=weights,
+        axes=axes,
+        spread=spread,
+        rest=rest,
+        linear=(float(linear.mean()), float(linear.std())),
+        distance=(float(far.mean()), float(far.std())),
+        cut=0.0,
+    )
+    cut, sources = _cut(samples, guard.margins(samples.evidence, samples.embedding))
+    about = {"validation_given_up": REFUSED, "sources": sources, "kinds": _kinds(samples)}
+    return replace(guard, cut=cut, about=about)
+
+
+def refused(guard: Guard, samples: Samples) -> Bools:
+    """Which rows the guard does not let through, bool [N]."""
+    return np.asarray(guard.margins(samples.evidence, samples.embedding) < guard.cut, dtype=bool)
+
+
+def leave_kinds_out(samples: Samples, kinds: Collection[str]) -> float:
+    """The share of decoys of `kinds` that a guard refuses which never saw these kinds."""
+    left = np.isin(samples.group, list(kinds)) & ~samples.chest
+    return float(refused(fit(samples.where(~left)), samples.where(left)).mean())
+
+
+def _kinds(samples: Samples) -> list[str]:
+    return sorted(set(samples.group[~samples.chest].tolist()))
+
+
+def _balance(samples: Samples) -> Floats:
+    """Weights [N] by which chests and decoys count alike, and within them sources and kinds."""
+    weights = np.zeros(samples.chest.shape, dtype=np.float32)
+    for side in (samples.chest & ~samples.validation, ~samples.chest):
+        names, index = np.unique(samples.group[side], return_inverse=True)
+        weights[side] = 0.5 / len(names) / np.bincount(index)[index]
+    return weights
+
+
+def _logistic(rows: Floats, chest: Bools, share: Floats) -> Floats:
+    """Weights [D] of a penalised logistic regression; the intercept is not kept."""
+    from scipy.optimize import minimize  # costs a cold start that only fitting should pay
+
+    sign = np.where(chest, 1, -1).astype(np.float32)
+
+    def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights = point[:-1].astype(np.float32)
+        margin = sign * (rows @ weights + np.float32(point[-1]))
+        pull = -share * sign * 0.5 * (1 - np.tanh(margin / 2))
+        slope = np.append(rows.T @ pull + _PENALTY * 2 * weights, pull.sum())
+        value = (share * np.logaddexp(0, -margin)).sum() + _PENALTY * (weights**2).sum()
+        return float(value), slope.astype(np.float64)
+
+    start = np.zeros(rows.shape[1] + 1)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    return np.asarray(found.x[:-1], dtype=np.float32)
+
+
+def _subspace(rows: Floats) -> tuple[NDArray[np.float16], Floats, float]:
+    """Main axes [K, F] of chests' evidence, the variance along each, and the mean rest."""
+    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+    count = min(AXES, rows.shape[1] - 1)
+    axes = vectors[:, ::-1][:, :count].T
+    spread = np.maximum(values[::-1][:count], 1e-6).astype(np.float32)
+    rest = float(max(values[::-1][count:].sum(), 1e-6))
+    return axes.astype(np.float16), spread, rest
+
+
+def _cut(samples: Samples, margins: Floats) -> tuple[float, dict[str, dict[str, float]]]:
+    """The margin that gives up at most `REFUSED` of any source, and what it refuses of each."""
+    looks = samples.chest & samples.validation
+    names, counts = np.unique(samples.group[looks], return_counts=True)
+    enough = names[counts >= min(_FEWEST, counts.max())]
+    cut = min(float(np.quantile(margins[looks & (samples.group == n)], REFUSED)) for n in enough)
+    shares: dict[str, dict[str, float]] = {}
+    for name in names:
+        source = looks & (samples.group == name)
+        shares[str(name)] = {
+            "images": float((source & ~samples.foreign).sum()),
+            "refused": float((margins[source & ~samples.foreign] < cut).mean()),
+            "refused_foreign_looks": float((margins[source & samples.foreign] < cut).mean()),
+        }
+    return cut, shares
