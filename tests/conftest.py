@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure, so examples have no deadline of their own.
+settings.register_profile("ladnn", deadline=None)
+settings.load_profile("ladnn")
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -28,9 +28,11 @@ from ladnn.errors import ImageError
 from ladnn.greyscale import BoundedStream, Deadline, Grey, Limits, Window, check_frame
 from ladnn.hounsfield import display, to_grey
 from ladnn.jpeg_deep import decode_jpeg
+from ladnn.rle import decode_rle
 
-_MAX_READS = 150_000  # an enhanced CT of 500 frames needs some 50,000; each costs about 1 KB
+_MAX_READS = 100_000  # an enhanced CT of 500 frames needs some 50,000; each costs about 1 KB
 _MAX_META = 200
+_JPEG2000_SPEED = 1_500_000  # pixels a second on a slow machine; its decoder cannot be interrupted
 _CT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.2",  # CT
     "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
@@ -40,6 +42,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1\0"
 _JPEG = "1.2.840.10008.1.2.4."
 _JPEG_EXTENDED = _JPEG + "51"
+_RLE = "1.2.840.10008.1.2.5"
 _LOSSLESS = (_JPEG + "57", _JPEG + "70")
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -53,7 +56,6 @@ _PLUGINS = {
     _JPEG + "201": "pylibjpeg",  # High-Throughput JPEG 2000
     _JPEG + "202": "pylibjpeg",
     _JPEG + "203": "pylibjpeg",
-    "1.2.840.10008.1.2.5": "pylibjpeg",  # RLE
 }
 """pydicom's one decoder for each; no other is tried on what it refuses."""
 
@@ -134,7 +136,7 @@ def decode_dicom(
         instance=_instance(dataset),
         frame=index,
         frames=layout.frames,
-        window=shown.window if shown.hounsfield else None,
+        window=shown.window if shown.hounsfield and not shown.voi else None,
     )
 
 
@@ -218,6 +220,11 @@ def _layout(dataset: Dataset, limits: Limits, file_bytes: int) -> _Layout:
     wide = 12 if _PLUGINS.get(layout.syntax) == "pylibjpeg" else 2
     pixels = layout.rows * layout.columns * layout.samples
     limits.check_memory(3 * file_bytes + pixels * (layout.allocated // 4 + wide))
+    if (
+        layout.syntax.startswith((_JPEG + "9", _JPEG + "2"))
+        and pixels > _JPEG2000_SPEED * limits.seconds
+    ):
+        raise ImageError(f"would take more than {limits.seconds:g} s to decode: reduce it first")
     return layout
 
 
@@ -228,7 +235,7 @@ def _syntax(dataset: Dataset) -> str:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         named = ImplicitVRLittleEndian if implicit else explicit
-    if named not in (*_NATIVE, *_LOSSLESS, *_PLUGINS):
+    if named not in (*_NATIVE, *_LOSSLESS, _RLE, *_PLUGINS):
         raise ImageError("is compressed in a way that is not for CT slices: export it as plain CT")
     return str(named)
 
@@ -248,6 +255,10 @@ def _values(dataset: Dataset, layout: _Layout, index: int, deadline: Deadline) -
         single = get_frame(
             io.BytesIO(data), index, number_of_frames=layout.frames, extended_offsets=extended
         )
+        if layout.syntax == _RLE:
+            shape = (layout.rows, layout.columns, layout.samples)
+            codes = decode_rle(single, shape, layout.allocated // 8, deadline)
+            return _unpacked(codes, dataset, layout)
         size = _check_stream(single, layout)
         if layout.syntax in _LOSSLESS or (layout.syntax == _JPEG_EXTENDED and size.bits > 8):
             return _unpacked(decode_jpeg(single, deadline), dataset, layout)
@@ -295,6 +306,8 @@ def _number(dataset: Dataset, name: str, default: int = 0) -> int:
 
 
 def _instance(dataset: Dataset) -> int | None:
-    """Return the instance number, by which the slices of a series are ordered."""
-    value = dataset.get("InstanceNumber")
-    return None if value is None or value == "" else int(value)
+    """Return the instance number, by which slices are ordered; None where it is no number."""
+    try:
+        return int(dataset.InstanceNumber)
+    except (AttributeError, TypeError, ValueError):
+        return None

@@ -16,6 +16,7 @@ Grey: TypeAlias = NDArray[np.uint8]
 Plane: TypeAlias = NDArray[np.float32]
 
 STRIP_PIXELS = 1 << 20  # at most this many pixels are float32 at a time
+_WHITES = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))
 _SAMPLE_PIXELS = 1 << 18  # enough to know a picture's grey levels
 
 
@@ -159,10 +160,11 @@ def guess_window(values: NDArray[Any], window: Window) -> tuple[Window, bool]:
 
     A 16-bit export of a CT usually still holds HU, or HU + 1024 (scanners store unsigned numbers),
     or HU + 32768 (signed saved as unsigned). Then the lung window applies exactly, and the picture
-    has the grey levels of every other CT. Anything else is stretched between its 0.5th and
-    99.5th percentile: minimum and maximum would let one metal artefact or one burnt-in letter
-    decide the contrast, and dividing by 256 would leave a 12-bit picture black. Returns the window
-    in the units of `values`, and whether they were recognised as HU.
+    has the grey levels of every other CT. A picture whose white is the white of 8, 10, 12, 14 or 16
+    bits was windowed before, and keeps its black and white. Anything else is stretched between its
+    0.5th and 99.5th percentile: minimum and maximum would let one metal artefact or one burnt-in
+    letter decide the contrast, and dividing by 256 would leave a 12-bit picture black. Returns the
+    window in the units of `values`, and whether they were recognised as HU.
     """
     flat = values[np.isfinite(values)].astype(np.float32)
     if not flat.size:
@@ -170,6 +172,9 @@ def guess_window(values: NDArray[Any], window: Window) -> tuple[Window, bool]:
     for offset in (0, 1024, 32768):
         if _looks_like_hounsfield(flat - offset):
             return Window(level=window.level + offset, width=window.width), True
+    for white in _WHITES:
+        if values.dtype.kind in "iu" and 0.98 * white <= flat.max() <= white and flat.min() >= 0:
+            return Window(level=white / 2, width=white), False
     low, high = np.percentile(flat, (0.5, 99.5))
     if low == high:
         low, high = flat.min(), flat.max()
@@ -181,11 +186,11 @@ def guess_window(values: NDArray[Any], window: Window) -> tuple[Window, bool]:
 def _looks_like_hounsfield(values: Plane) -> bool:
     """Tell whether air or lung, and soft tissue, lie where HU puts them, and little lies above.
 
-    A chest slice is at least one seventh air or lung and one tenth fat or soft tissue, while bone
-    and metal are few. A picture already windowed and stretched to 12 or 16 bits has its
-    tissue far above 400.
+    A chest slice is at least one seventh air or lung and one tenth fat or soft tissue; bone is
+    there but rare. A picture windowed and stretched to 12 or 16 bits has its tissue far above 400,
+    one of 10 bits has nothing above -1.
     """
     air = np.mean((values >= -1100) & (values < -500))
     tissue = np.mean((values > -200) & (values < 150))
     above = np.mean(values > 400)
-    return bool(air > 0.15 and tissue > 0.1 and above < 0.1 and values.max() < 32000)
+    return bool(air > 0.15 and tissue > 0.1 and above < 0.1 and 100 < values.max() < 32000)

@@ -29,7 +29,8 @@ from ladnn.greyscale import (
     sample,
 )
 
-_MAX_READS = 150_000
+_MAX_READS = 100_000
+_EIGHT_BITS = Window(level=127.5, width=255)
 _LUNG_REACH = -500.0  # values that cannot go below this cannot hold a lung in HU
 
 
@@ -139,15 +140,24 @@ def display(
         **_modality(groups, signed),
     }
     settings["hounsfield"] = _is_hounsfield(groups, Display(**settings), stored, signed)
-    if window is None or not settings["hounsfield"]:
-        own = _own_voi(groups, signed and "modality" not in settings)
-        if own:
-            return Display(**(settings | own))
-    if not settings["hounsfield"]:
-        seen = _seen(Display(**settings), sample(values))
-        guessed, known = guess_window(seen, window or LUNG_WINDOW)
-        return Display(**(settings | {"window": guessed, "hounsfield": known}))
-    return Display(**(settings | {"window": window or LUNG_WINDOW}))
+    if settings["hounsfield"] and window is not None:
+        return Display(**(settings | {"window": window}))
+    own = _own_voi(groups, signed and "modality" not in settings)
+    if own or settings["hounsfield"]:
+        return Display(**(settings | own))
+    wanted = window or LUNG_WINDOW
+    return Display(**(settings | _guessed(Display(**settings), values, stored, wanted)))
+
+
+def _guessed(shown: Display, values: NDArray[Any], stored: int, wanted: Window) -> dict[str, Any]:
+    """Choose a window for values that are neither HU by their header nor have a window."""
+    if stored <= 8 and not shown.modality:  # a picture, shown as it is
+        return {"slope": 1.0, "intercept": 0.0, "window": _EIGHT_BITS}
+    guessed, known = guess_window(_seen(shown, sample(values)), wanted)
+    if not known or shown.modality:
+        return {"window": guessed}
+    offset = guessed.level - wanted.level  # belongs into the rescale
+    return {"intercept": shown.intercept - offset, "window": wanted, "hounsfield": True}
 
 
 def _seen(shown: Display, values: NDArray[Any]) -> Plane:

@@ -57,7 +57,7 @@ _OTHERS = {
     b"<?xml": "an XML file",
     b"<svg": "an SVG drawing",
 }
-_COST = {"PNG": 6, "JPEG": 6, "TIFF": 9, "BMP": 6, "WEBP": 13}
+_COST = {"PNG": 9, "JPEG": 7, "TIFF": 10, "BMP": 9, "WEBP": 17}
 """Bytes of memory per pixel at the peak of decoding, measured on 40 megapixels."""
 
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
@@ -319,7 +319,8 @@ def _grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | N
     picture.draft(picture.mode, (LONGER_SIDE, LONGER_SIDE))  # a JPEG may be decoded reduced
     if picture.has_transparency_data:
         # Premultiplied by alpha is what black shows through.
-        red, green, blue, _ = _reduced(picture.convert("RGBA").convert("RGBa")).split()
+        whole = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        red, green, blue, _ = _reduced(whole.convert("RGBa")).split()
         return Image.merge("RGB", (red, green, blue)).convert("L"), None
     grey = picture.getchannel("L") if picture.mode == "LAB" else picture.convert("L")
     return _reduced(grey), None
