@@ -26,6 +26,7 @@ _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast a
 _MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside
 _CORE = (0.70, 0.55)  # of the body box, always inside: a consolidated lung is not dark
 _MIN_LUNG, _MIN_BODY = 0.03, 0.10  # share of the image below which a find is not believed
+_MIN_LUNG_OF_BODY = 0.12  # or this share of the body, in a wide field of view
 _MAX_BORDER = 0.12  # share of the image border that a lung cut by a tight crop may touch
 _MIN_CONTRAST = 12.0
 
@@ -80,6 +81,8 @@ def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
     if frame != FRAMES[0]:
         return _WHOLE
     small = _shrink(pixels)
+    if int(small.max()) - int(small.min()) < _MIN_CONTRAST:
+        return _WHOLE  # blank: there is nothing to find
     threshold = otsu(small)
     lungs, body = find_lungs(small, threshold), _find_body(small, threshold)
     box, kind = _frame(lungs, body)
@@ -158,7 +161,7 @@ def _find_body(small: Pixels, threshold: int) -> Mask:
 
 def _frame(lungs: Mask, body: Mask) -> tuple[tuple[float, float, float, float], str]:
     body_box = _bounds(body) if body.mean() >= _MIN_BODY else (0.0, 0.0, 1.0, 1.0)
-    if lungs.mean() < _MIN_LUNG:
+    if lungs.mean() < min(_MIN_LUNG, _MIN_LUNG_OF_BODY * body.mean()):
         return (body_box, "body") if body.mean() >= _MIN_BODY else (body_box, "full")
     x0, y0, x1, y1 = _bounds(lungs)
     dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)

@@ -1,0 +1,67 @@
+"""Configurations: what is read, what is overridden, what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from ladnn.config import read_config
+from ladnn.errors import ConfigError
+from ladnn.learner import TrainConfig
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_configuration_that_ships_is_valid(path):
+    assert read_config(path, [], TrainConfig).epochs >= 1
+
+
+def test_an_override_wins_over_the_file(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("epochs = 3\n[augmentation]\nflip = 0.1\n")
+    config = read_config(path, ["epochs=7", "augmentation.flip=0.2"], TrainConfig)
+    assert (config.epochs, config.augmentation.flip) == (7, 0.2)
+
+
+def test_a_bare_word_is_text():
+    assert read_config(None, ["backbone=resnet18"], TrainConfig).backbone == "resnet18"
+
+
+def test_a_whole_number_serves_as_a_number():
+    assert read_config(None, ["learning_rate=1"], TrainConfig).learning_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "part"),
+    [
+        ("epoch=3", "no setting 'epoch'"),
+        ("augmentation.flips=1", "no setting 'flips'"),
+        ("epochs=many", "expected a whole number"),
+        ("epochs=true", "expected a whole number"),
+        ("epochs", "key=value"),
+        ("epochs=0", "at least 1"),
+        ("backbone=resnet19", "choose one of"),
+        ("augmentation=3", "section"),
+        ("epochs.x=3", "section"),
+        ("sources=covid-ct", "expected a list"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_sentence(tmp_path, setting, part):
+    path = tmp_path / "a.toml"
+    path.write_text("epochs = 3\n")
+    with pytest.raises(ConfigError, match=part) as caught:
+        read_config(path, [setting], TrainConfig)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"epochs = ", b"\xff\xfe\x00", b"= 3"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path, content):
+    path = tmp_path / "a.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError):
+        read_config(path, [], TrainConfig)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        read_config(tmp_path / "nowhere.toml", [], TrainConfig)

@@ -1,0 +1,80 @@
+"""The canonical frame: what it finds, and what it takes away."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ladnn.lungfield import FRAMES, LUNG_LEVEL, TISSUE_LEVEL, locate, model_input, otsu
+from ladnn.phantom import thorax
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return thorax(seed=3)
+
+
+def test_the_lungs_of_a_phantom_are_found(phantom):
+    assert locate(phantom).kind == "lung"
+
+
+def test_the_input_is_a_square_of_the_size_asked_for(phantom):
+    square, _ = model_input(phantom, 96)
+    assert (square.shape, square.dtype) == ((96, 96), np.uint8)
+
+
+def test_aerated_lung_and_soft_tissue_get_fixed_grey_values(phantom):
+    square, _ = model_input(phantom, 128)
+    threshold = otsu(square)
+    dark, bright = np.median(square[square <= threshold]), np.median(square[square > threshold])
+    assert abs(dark - LUNG_LEVEL) < 30
+    assert abs(bright - TISSUE_LEVEL) < 30
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.4, 20), (0.25, 60), (0.8, 0)])
+def test_another_window_gives_nearly_the_same_input(phantom, gain, offset):
+    other = (phantom * gain + offset).round().astype(np.uint8)
+    one, two = (model_input(pixels, 96)[0].astype(float) for pixels in (phantom, other))
+    assert np.abs(one - two).mean() < 6
+
+
+def test_a_wider_field_of_view_gives_nearly_the_same_input(phantom):
+    height, width = phantom.shape
+    wide = np.zeros((height * 2, width * 2), dtype=np.uint8)
+    wide[height // 2 : height // 2 + height, width // 2 : width // 2 + width] = phantom
+    one, two = (model_input(pixels, 96)[0].astype(float) for pixels in (phantom, wide))
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.8
+
+
+def test_another_aspect_ratio_gives_nearly_the_same_input(phantom):
+    tall = np.asarray(Image.fromarray(phantom).resize((200, 400)))
+    one, two = (model_input(pixels, 96)[0].astype(float) for pixels in (phantom, tall))
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("grey", [0, 127, 255])
+def test_a_blank_image_is_taken_whole(grey):
+    pixels = np.full((60, 80), grey, dtype=np.uint8)
+    square, field = model_input(pixels, 32)
+    assert field.kind == "full"
+    assert (square == grey).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (700, 2), (9, 9)])
+def test_any_shape_gives_a_square(shape):
+    rng = np.random.default_rng(0)
+    square, _ = model_input(rng.integers(0, 256, shape, dtype=np.uint8), 32)
+    assert square.shape == (32, 32)
+
+
+def test_the_box_lies_inside_the_image():
+    for seed in range(8):
+        x0, y0, x1, y1 = locate(thorax(seed=seed)).box
+        assert 0 <= x0 < x1 <= 1
+        assert 0 <= y0 < y1 <= 1
+
+
+def test_the_whole_frame_changes_no_grey_value(phantom):
+    square, field = model_input(phantom, 64, FRAMES[1])
+    plain = Image.fromarray(phantom).resize((64, 64), Image.Resampling.BICUBIC)
+    assert field.box == (0.0, 0.0, 1.0, 1.0)
+    assert np.array_equal(square, np.asarray(plain))

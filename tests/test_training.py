@@ -1,0 +1,231 @@
+"""Training: the same run twice, a run killed and resumed, what is chosen and what is refused."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+
+import torch
+from typer.testing import CliRunner
+
+from ladnn import training
+from ladnn.checkpoint import read_checkpoint, read_description
+from ladnn.commands.train import app
+from ladnn.dataset import Manifest, Record, write_manifest
+from ladnn.errors import ConfigError, DataError
+from ladnn.findings import LesionLabels
+from ladnn.learner import Learner, TrainConfig
+from ladnn.phantom import thorax
+
+SETTINGS = {
+    "weights": "random",
+    "input_size": 32,
+    "epochs": 3,
+    "batch_size": 4,
+    "frozen_stages": 0,
+    "threads": 1,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _restore_determinism():
+    yield
+    torch.use_deterministic_algorithms(mode=False)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    records = []
+    for index in range(16):
+        covid, path = index % 2 == 0, folder / f"{index}.png"
+        lesions = {"GGO"} if covid else set()
+        Image.fromarray(thorax(seed=index, size=(64, 80), lesions=lesions)).save(path)
+        labels = LesionLabels.from_present(lesions) if covid else LesionLabels()
+        split = "val" if index >= 10 else "train"
+        records.append(
+            Record(path=path, source=f"s{index // 4 % 2}", patient=str(index), covid=covid,
+                   lesions=labels, split=split)
+        )  # fmt: skip
+    return Manifest(records=tuple(records), labels="paper")
+
+
+def run(manifest, folder, **changes):
+    return training.fit(TrainConfig(**{**SETTINGS, **changes}), manifest, folder)
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(manifest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    run(manifest, folder, select="last")
+    return folder
+
+
+def test_the_same_run_ends_with_the_same_weights(manifest, finished, tmp_path):
+    run(manifest, tmp_path, select="last")
+    assert weights(tmp_path) == weights(finished)
+
+
+def test_another_seed_ends_with_other_weights(manifest, finished, tmp_path):
+    run(manifest, tmp_path, select="last", seed=1)
+    assert weights(tmp_path) != weights(finished)
+
+
+@pytest.mark.parametrize("moment", ["in an epoch", "before the log", "after the log"])
+def test_a_killed_run_resumes_to_the_same_weights(
+    manifest, finished, tmp_path, monkeypatch, moment
+):
+    class Killed(BaseException):
+        pass
+
+    def die(*_args, **_kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if moment == "in an epoch":
+            whole = Learner.run_epoch
+
+            def one_epoch_and_a_half(self, advance):
+                return whole(self, die if self.epoch else advance)
+
+            patch.setattr(Learner, "run_epoch", one_epoch_and_a_half)
+        elif moment == "before the log":
+            patch.setattr(training, "_log", die)
+        else:
+            patch.setattr(training, "_report", die_later(Killed))
+        with pytest.raises(Killed):
+            run(manifest, tmp_path, select="last")
+    run(manifest, tmp_path, select="last")
+    assert weights(tmp_path) == weights(finished)
+    with (tmp_path / "log.csv").open() as file:
+        assert len(list(csv.DictReader(file))) >= 2
+
+
+def die_later(error):
+    calls = []
+
+    def report(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise error
+        return lambda _loss: None
+
+    return report
+
+
+def test_a_finished_run_is_not_run_again(manifest, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "run_epoch", lambda *_: pytest.fail("it ran"))
+    assert run(manifest, finished, select="last").epoch == 2
+
+
+def test_the_run_tells_what_it_did(finished):
+    config = json.loads((finished / "config.json").read_text())["config"]
+    assert config["augmentation"]["flip"] == 0.5
+    with (finished / "log.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+    assert list(finished.glob("events.out.tfevents.*"))
+    assert read_description(finished).validation["source_auc"].keys() == {"s0", "s1"}
+
+
+def test_the_checkpoint_is_the_network(finished):
+    description, net = read_checkpoint(finished)
+    assert description.epoch == 2
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 1, 32, 32)).shape == (1, 6)
+
+
+def test_the_test_split_is_never_read(manifest, tmp_path):
+    records = [*manifest.records]
+    records.append(
+        Record(path=tmp_path / "gone.png", source="s0", patient="t", covid=True, split="test")
+    )
+    run(Manifest(records=tuple(records), labels="paper"), tmp_path / "run", epochs=1)
+
+
+def test_patience_ends_a_run(manifest, tmp_path):
+    best = run(manifest, tmp_path, epochs=50, patience=1, learning_rate=1e-9, select="loss")
+    with (tmp_path / "log.csv").open() as file:
+        rows = len(list(csv.DictReader(file)))
+    assert rows < 50
+    assert rows == best.epoch + 2
+
+
+def test_a_baseline_trains(manifest, tmp_path):
+    run(manifest, tmp_path, mode="baseline", epochs=1)
+    _, net = read_checkpoint(tmp_path)
+    assert net.head.weight.shape[0] == 1
+
+
+def test_frozen_stages_keep_their_weights_and_statistics(manifest):
+    config = TrainConfig(**{**SETTINGS, "frozen_stages": 2, "epochs": 1})
+    from ladnn.batches import load
+    from ladnn.imaging import read_image
+
+    learner = Learner(
+        config, load([r for r in manifest.records if r.split == "train"], read_image), []
+    )
+    before = {k: v.clone() for k, v in learner.net.backbone.state_dict().items()}
+    learner.run_epoch()
+    after = learner.net.backbone.state_dict()
+    frozen = [k for k in before if k.startswith(("conv_stem", "bn1", "blocks.0.", "blocks.1."))]
+    assert all(torch.equal(before[k], after[k]) for k in frozen)
+    assert any(not torch.equal(before[k], after[k]) for k in before if k not in frozen)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"sources": ("elsewhere",)}, "no source 'elsewhere'"),
+        ({"batch_size": 64}, "smaller batch"),
+        ({"backbone": "resnet18", "frozen_stages": 1}, "no such stages"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(manifest, tmp_path, changes, part):
+    with pytest.raises((ConfigError, DataError), match=part):
+        run(manifest, tmp_path, **changes)
+
+
+def test_a_folder_of_another_run_is_refused(manifest, finished):
+    with pytest.raises(ConfigError, match="other settings"):
+        run(manifest, finished, select="last", seed=3)
+
+
+def test_a_damaged_resume_file_is_named(manifest, finished, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    (folder / "resume.pt").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match="damaged"):
+        run(manifest, folder, select="last")
+
+
+def test_no_validation_needs_the_last_epoch(manifest, tmp_path):
+    only = Manifest(
+        records=tuple(r for r in manifest.records if r.split == "train"), labels="paper"
+    )
+    with pytest.raises(DataError, match="no validation"):
+        run(only, tmp_path)
+    assert run(only, tmp_path / "last", select="last", epochs=1).epoch == 0
+
+
+def test_the_command_trains(manifest, tmp_path):
+    path = tmp_path / "manifest.csv"
+    write_manifest(manifest, path)
+    sets = [f"--set={key}={value}" for key, value in {**SETTINGS, "epochs": 1}.items()]
+    result = CliRunner().invoke(app, ["-m", str(path), "-o", str(tmp_path / "run"), *sets])
+    assert result.exit_code == 0, result.output
+    assert "validation AUC" in result.output
+
+
+def test_losses_are_finite(finished):
+    with (finished / "log.csv").open() as file:
+        assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
