@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -327,6 +328,11 @@ def test_nothing_is_printed_and_nothing_warned(capfd):
             for data in (whole, whole[: len(whole) // 2], png_bomb(12000, 12000)):
                 with contextlib.suppress(ImageError):
                     decode(data)
+        for compression in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits"):
+            whole = encode(GREY, "TIFF", compression=compression)
+            for data in (whole, whole[:8] + b"\xff" * 200 + whole[208:]):
+                with contextlib.suppress(ImageError):
+                    decode(data)
         for syntax in LOSSLESS:
             whole = dicom_bytes(HU, syntax=syntax, InstanceNumber=7777)
             whole = whole.replace(b"7777", b"7.5x")
@@ -341,6 +347,20 @@ def test_warnings_are_heard_again_after_decoding():
     decode(encode(GREY, "PNG"))
     with pytest.warns(UserWarning, match="still heard"):
         warnings.warn("still heard", UserWarning, stacklevel=1)
+
+
+def test_threads_leave_the_warnings_as_they_were():
+    before = list(warnings.filters)
+    data = encode(GREY, "TIFF")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [data] * 64))
+    assert list(warnings.filters) == before
+
+
+def test_the_standard_error_is_heard_again_after_decoding(capfd):
+    decode(encode(GREY, "TIFF"))
+    os.write(2, b"still heard")
+    assert capfd.readouterr().err == "still heard"
 
 
 PEAK = """

@@ -11,7 +11,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from ladnn.greyscale import (
     check_frame,
     guess_window,
 )
-from ladnn.quiet import quiet
+from ladnn.quiet import quiet, quiet_stderr
 
 __all__ = ["LIMITS", "LUNG_WINDOW", "CtImage", "Limits", "Window", "decode", "read_image"]
 
@@ -150,7 +150,7 @@ def decode(
     Raises:
         ImageError: one sentence that names the file; it tells nothing about the patient.
     """
-    with _one_sentence(name), quiet():
+    with _one_sentence(name), quiet:
         kind = _kind(data, limits)
         if kind == "DICOM":
             return _decode_dicom(data, window, frame, limits)
@@ -259,7 +259,8 @@ def _decode_picture(
         limits.check_pixels(*webp_size(data))
     stream = BoundedStream(data, limits)
     try:
-        with Image.open(stream, formats=(kind,)) as picture:
+        silence = quiet_stderr if kind == "TIFF" else nullcontext()
+        with silence, Image.open(stream, formats=(kind,)) as picture:
             frames = _choose_frame(picture, kind, frame)
             _check_picture(picture, kind, data, limits)
             size, turn = picture.size, _turn(picture, kind)

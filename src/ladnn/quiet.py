@@ -1,47 +1,70 @@
-"""Silence for library warnings while a file is decoded: callers get an image or one sentence."""
+"""Silence while a file is decoded: callers get an image or one sentence, and nothing printed."""
 
+import os
+import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 
-class _Silence:
-    """Ignores warnings from the first thread that enters to the last that leaves.
+class _Shared:
+    """A context of the whole process, open from the first thread that enters to the last to leave.
 
-    Warning filters belong to the process: threads that each saved and restored them would
-    restore each other's silence, for good.
+    Warning filters and the standard error belong to the process: threads that each saved and
+    restored them would restore each other's silence, for good.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self._inside = 0
-        self._saved: Any = None
+        self._open: AbstractContextManager[None] | None = None
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                warnings.simplefilter("ignore")
+                self._open = self._make()
+                self._open.__enter__()
             self._inside += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
-            if not self._inside:
-                self._saved.__exit__(None, None, None)
-
-
-_SILENCE = _Silence()  # one, because the filters that it guards are one
+            if not self._inside and self._open:
+                self._open.__exit__(None, None, None)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Ignore warnings inside; safe with threads and when nested."""
-    _SILENCE.enter()
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    if sys.stderr:
+        sys.stderr.flush()
     try:
+        saved = os.dup(2)
+    except OSError:  # a service may have closed it
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull may be no path
+            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
-        _SILENCE.leave()
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+quiet = _Shared(_no_warnings)
+"""`with quiet:` ignores warnings; safe with threads and when nested."""
+
+quiet_stderr = _Shared(_no_stderr)
+"""`with quiet_stderr:` drops what native code prints (libtiff does); safe as `quiet` is.
+
+Other threads' errors are lost meanwhile, so it is for single calls to a library that needs it.
+"""
