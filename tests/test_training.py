@@ -221,7 +221,7 @@ def test_the_command_trains(manifest, tmp_path):
     path = tmp_path / "manifest.csv"
     write_manifest(manifest, path)
     sets = [f"--set={key}={value}" for key, value in {**SETTINGS, "epochs": 1}.items()]
-    result = CliRunner().invoke(app, ["-m", str(path), "-o", str(tmp_path / "run"), *sets])
+    result = CliRunner().invoke(app, ["--manifest", str(path), "-o", str(tmp_path / "run"), *sets])
     assert result.exit_code == 0, result.output
     assert "validation AUC" in result.output
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ladnn.errors import ConfigError
+from ladnn.commands.extras import training_side
 
 if TYPE_CHECKING:
     from ladnn.bundle import Card
@@ -51,14 +51,9 @@ def export(
 
     Example: ladnn export runs/a runs/b --manifest d0.csv -o bundles/d0 --name d0 --flip --half
     """
-    try:
+    with training_side("exporting"):
         from ladnn.export import LICENCE, Identity, Options
         from ladnn.export import export as make
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"exporting needs the training side ({error.name} is missing): "
-            "pip install 'ladnn[train]'"
-        ) from error
     from ladnn.dataset import read_manifest
 
     options = Options(flip=flip, half=half, precision=precision.value, force=force)

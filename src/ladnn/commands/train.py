@@ -5,18 +5,18 @@ from typing import Annotated
 
 import typer
 
+from ladnn.commands.extras import training_side
+
 app = typer.Typer()
 
 
 @app.command()
 def train(
-    manifest: Annotated[Path, typer.Option("--manifest", "-m", help="From `ladnn data import`.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the run; an old run resumes.")
+    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The run's folder; an old run resumes.")
     ],
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="TOML, such as conf/default.toml.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML, such as conf/default.toml.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: key=value.")
     ] = None,
@@ -25,13 +25,14 @@ def train(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
 
-    Example: ladnn train -m manifest.csv -c conf/default.toml -o runs/default --set seed=1
+    Example: ladnn train --manifest d0.csv --config conf/default.toml -o runs/a --set seed=1
     """
+    with training_side("training"):
+        from ladnn.learner import TrainConfig
+        from ladnn.training import fit
     from ladnn.config import read_config
     from ladnn.dataset import read_manifest
-    from ladnn.learner import TrainConfig
-    from ladnn.training import fit
 
     chosen = read_config(config, settings or [], TrainConfig)
-    best = fit(chosen, read_manifest(manifest), out)
-    typer.echo(f"{out}: epoch {best.epoch + 1}, validation AUC {best.val_auc:.3f}")
+    best = fit(chosen, read_manifest(manifest), output)
+    typer.echo(f"{output}: epoch {best.epoch + 1}, validation AUC {best.val_auc:.3f}")
