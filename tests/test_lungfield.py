@@ -78,3 +78,9 @@ def test_the_whole_frame_changes_no_grey_value(phantom):
     plain = Image.fromarray(phantom).resize((64, 64), Image.Resampling.BICUBIC)
     assert field.box == (0.0, 0.0, 1.0, 1.0)
     assert np.array_equal(square, np.asarray(plain))
+
+
+def test_an_image_of_specks_is_taken_whole():
+    pixels = np.zeros((192, 192), dtype=np.uint8)
+    pixels[::16, ::16] = 255
+    assert locate(pixels).kind == "full"
