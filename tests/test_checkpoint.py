@@ -1,0 +1,79 @@
+"""A checkpoint comes back as it was written, and says in words what it is."""
+
+import json
+
+import pytest
+import torch
+
+from ladnn.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    read_description,
+    weights_sha256,
+    write_checkpoint,
+)
+from ladnn.errors import DataError, WeightsError
+from ladnn.model import LesionNet
+
+SIZE = 32
+ABOUT = Checkpoint(
+    backbone="resnet18",
+    mode="ladnn",
+    input_size=SIZE,
+    epoch=4,
+    seed=7,
+    data_hash="ab",
+    config={"epochs": 9},
+    validation={"auc": 0.9},
+)
+
+
+@pytest.fixture(scope="module")
+def net() -> LesionNet:
+    torch.manual_seed(0)
+    return LesionNet("resnet18", input_size=SIZE).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(net, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "checkpoint"
+    write_checkpoint(folder, net, ABOUT)
+    return folder
+
+
+def test_what_was_written_comes_back(net, folder):
+    description, other = read_checkpoint(folder)
+    image = torch.rand(1, 1, SIZE, SIZE)
+    assert description == ABOUT
+    assert not other.training
+    assert torch.equal(other(image), net(image))
+
+
+def test_a_person_can_read_what_it_is(folder):
+    assert json.loads((folder / "checkpoint.json").read_text())["validation"] == {"auc": 0.9}
+
+
+def test_no_partial_file_is_left(folder):
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "checkpoint.json"}
+
+
+def test_the_hash_is_that_of_the_weights_file(folder):
+    assert len(weights_sha256(folder)) == 64
+
+
+def test_a_folder_without_a_description_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"is no checkpoint .*ladnn train"):
+        read_description(tmp_path)
+
+
+def test_a_description_of_another_network_than_the_weights_is_refused(net, tmp_path):
+    described = {"backbone": "resnet50", "mode": "ladnn", "input_size": SIZE}
+    write_checkpoint(tmp_path, net, Checkpoint(**described))
+    with pytest.raises(WeightsError, match="not those of resnet50"):
+        read_checkpoint(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_to_is_said(net, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written"):
+        write_checkpoint(tmp_path / "file", net, ABOUT)
