@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ladnn import regions
+
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -133,10 +135,7 @@ def otsu(pixels: Pixels) -> int:
 
 def find_lungs(small: Pixels, threshold: int) -> Mask:
     """Dark regions that the body encloses, bool [h, w]; air outside the body is left out."""
-    from scipy import ndimage
-
-    dark = ndimage.binary_opening(small <= threshold)
-    labels, count = ndimage.label(dark)
+    labels, count = regions.label(regions.opening(small <= threshold))
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     touching = np.bincount(border, minlength=count + 1) / border.size
     area = np.bincount(labels.ravel(), minlength=count + 1) / labels.size
@@ -150,18 +149,16 @@ def find_lungs(small: Pixels, threshold: int) -> Mask:
 
 def _find_body(small: Pixels, threshold: int) -> Mask:
     """The largest bright region with its holes filled, bool [h, w]."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(ndimage.binary_opening(small > threshold, iterations=2))
+    labels, count = regions.label(regions.opening(small > threshold, iterations=2))
     if count == 0:
         return np.zeros(small.shape, dtype=bool)
     largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    return np.asarray(ndimage.binary_fill_holes(labels == largest), dtype=bool)
+    return regions.fill_holes(labels == largest)
 
 
 def _frame(lungs: Mask, body: Mask) -> tuple[tuple[float, float, float, float], str]:
     body_box = _bounds(body) if body.mean() >= _MIN_BODY else (0.0, 0.0, 1.0, 1.0)
-    if lungs.mean() < min(_MIN_LUNG, _MIN_LUNG_OF_BODY * body.mean()):
+    if lungs.mean() < min(_MIN_LUNG, _MIN_LUNG_OF_BODY * max(body.mean(), _MIN_BODY)):
         return (body_box, "body") if body.mean() >= _MIN_BODY else (body_box, "full")
     x0, y0, x1, y1 = _bounds(lungs)
     dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)

@@ -182,7 +182,6 @@ def _predictor(
 
 def _warm(overlays: bool) -> None:
     """Import what the first image will need, on the core that compiling the graph leaves idle."""
-    import_module("scipy.ndimage")  # lungfield's
     if overlays:
         import_module("ladnn.overlay").warm()
 
