@@ -11,12 +11,13 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from ladnn.decoys import KINDS, detail, draw, scramble
+from ladnn.decoys import KINDS, detail, draw, scramble, without_lungs
 from ladnn.decoys.exports import restyle
 from ladnn.errors import DataError
 from ladnn.guard import Guard, distances, features, standardise
-from ladnn.lungfield import FRAMES, model_input
+from ladnn.lungfield import FRAMES, find_lungs, model_input, otsu
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -28,6 +29,7 @@ REFUSED = 0.02
 AXES = 40
 _PENALTY = 0.9  # of squared weights beside the mean loss; chosen on leave-kind-out
 _BATCH = 64
+_CLEAR_LUNGS = 0.1  # share of the image from which they were found whole and can be filled
 _FEWEST = 40  # validation looks of a source below which a quantile of it says nothing
 
 
@@ -147,6 +149,18 @@ def _rows(chests: Sequence[Chest], decoys: int, seed: int) -> Iterator[_Row]:
     for number in picks.tolist():
         yield _Row(scramble(training[number], number), "scramble", False)
         yield _Row(detail(training[number], number), "detail", False)
+        if (filled := _lungless(training[number], number)) is not None:
+            yield _Row(filled, "no_lungs", False)
+
+
+def _lungless(pixels: Pixels, seed: int) -> Pixels | None:
+    """A chest CT with its lungs filled, as it is or as others may send it; None without lungs."""
+    small = np.asarray(Image.fromarray(pixels).resize((192, 192)))
+    lungs = find_lungs(small, otsu(small))
+    if lungs.mean() < _CLEAR_LUNGS:
+        return None
+    filled = without_lungs(pixels, lungs, seed)
+    return restyle(filled, seed) if seed % 2 else filled
 
 
 def fit(samples: Samples) -> Guard:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from ladnn.decoys import pictures, scans
 from ladnn.decoys.canvas import Grey, Rng, Size, fractal, to_grey, vary
@@ -76,6 +78,28 @@ def draw_all(count: int, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)) -> 
     for kind in kinds:
         for number in range(count):
             yield draw(kind, seed * 100_003 + number)
+
+
+def without_lungs(pixels: Grey, lungs: NDArray[np.bool_], seed: int) -> Grey:
+    """A chest CT whose lungs are filled with soft tissue, and at times a little bowel gas.
+
+    It keeps everything by which one scanner's CT differs from a drawing, so it teaches that a
+    chest needs lungs. uint8 [H, W] and the lungs' mask [h, w], of any size -> uint8 [H, W].
+    """
+    rng = np.random.default_rng(seed)
+    size = pixels.shape[0], pixels.shape[1]
+    around = ndimage.binary_dilation(lungs, iterations=max(2, max(lungs.shape) // 60))
+    mask = Image.fromarray(ndimage.binary_closing(around, iterations=4))
+    share = np.asarray(mask.convert("L").resize((size[1], size[0])), dtype=np.float32) / 255
+    share = ndimage.gaussian_filter(share, max(size) / 150)
+    bright = pixels[(share < 0.1) & (pixels > pixels.mean())]
+    level = float(np.median(bright)) if bright.size else 200.0
+    grain = rng.uniform(0, 4) * rng.standard_normal(size)
+    tissue = level + rng.uniform(0, 10) * fractal(rng, size, rng.uniform(1, 2)) + grain
+    if rng.random() < 0.4:
+        gas = fractal(rng, size, 2.0) > rng.uniform(1.5, 2.5)
+        tissue = np.where(gas, np.quantile(pixels, 0.05), tissue)
+    return to_grey(ndimage.gaussian_filter(tissue, 0.7) * share + pixels * (1 - share), 0, 255)
 
 
 def detail(pixels: Grey, seed: int) -> Grey:
