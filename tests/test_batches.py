@@ -78,7 +78,9 @@ def test_a_painted_negative_becomes_a_positive_with_that_lesion():
 
 def test_a_large_image_is_kept_small_in_memory(tmp_path):
     record = Record(path=tmp_path / "a.png", source="a", patient="p", covid=True)
-    image = CtImage(pixels=np.zeros((900, 1200), np.uint8), sha256="", format="PNG", size=(1200, 900))
+    image = CtImage(
+        pixels=np.zeros((900, 1200), np.uint8), sha256="", format="PNG", size=(1200, 900)
+    )
     [item] = load([record], lambda _: image)
     assert max(item.pixels.shape) == 512
 
