@@ -48,8 +48,9 @@ def test_every_file_of_the_package_is_in_the_layout():
 
 
 def test_the_layout_names_no_file_that_is_not_there():
-    packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
-    assert listed().keys() - existing() - packages == set()
+    folders = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    folders |= {f"{name}/" for name in FOLDERS_OF_DATA}
+    assert listed().keys() - existing() - folders == set()
 
 
 def layers() -> set[str]:
