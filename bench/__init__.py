@@ -1,0 +1,1 @@
+"""Speed, each figure measured beside its rival in one run: `make bench`."""
