@@ -1,0 +1,445 @@
+"""The exported graph says what torch says: probabilities, maps and embedding, on every backbone."""
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from ladnn import export as exporting
+from ladnn.backbones import BACKBONES
+from ladnn.bundle import MODEL_FILE, load_bundle
+from ladnn.checkpoint import Checkpoint, write_checkpoint
+from ladnn.conversion import open_engine, prove, run_engine, run_torch, to_onnx
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
+from ladnn.explain import grad_cam_pp, scaled
+from ladnn.export import Identity, Options, build_model, export, read_ensemble
+from ladnn.findings import LESIONS, Lesion, LesionLabels
+from ladnn.graph import BundleGraph
+from ladnn.imaging import read_image
+from ladnn.lungfield import model_input
+from ladnn.model import LesionNet
+from ladnn.runtime import Predictor
+from synthetic import thorax
+
+ENGINES = ("openvino", "onnxruntime")
+SAMPLED = ("efficientnet_lite0", "resnet18", "densenet121", "vgg16")
+MODES = ("ladnn", "baseline")
+SPREAD = 2.0
+"""Standard deviation of the logits of a trained head over the images it was trained on."""
+
+
+def every_network() -> list[object]:
+    """Both modes of the ten backbones; those that are not sampled run in the soak."""
+    return [
+        pytest.param(name, mode, marks=() if name in SAMPLED else pytest.mark.soak)
+        for name in BACKBONES
+        for mode in MODES
+    ]
+
+
+def phantoms(count: int, size: int) -> np.ndarray:
+    """What a network sees of phantoms with one lesion each, and of healthy ones."""
+    kinds = (*LESIONS, None)
+    drawn = [
+        thorax(seed, lesions=() if (kind := kinds[seed % 6]) is None else (kind,))
+        for seed in range(count)
+    ]
+    return np.stack([model_input(pixels, size)[0] for pixels in drawn])
+
+
+def train_head(net: LesionNet, frames: np.ndarray) -> None:
+    """Ridge regression of drawn lesions on the embedding: a head that has learned something."""
+    with torch.inference_mode():
+        grey = torch.from_numpy(frames)[:, None].float() / 255
+        seen = torch.cat([net.pool(net.features(one[None])) for one in grey]).double()
+    kinds = torch.arange(len(frames)) % 6
+    labels = torch.stack([(kinds < 5).double(), *[(kinds == k).double() for k in range(5)]], 1)
+    labels = labels[:, : net.head.out_features] - 0.5
+    mean, deviation = seen.mean(0), seen.std(0) + 1e-3 * seen.std()
+    rows = (seen - mean) / deviation
+    gram = rows @ rows.T + 0.1 * rows.shape[1] * torch.eye(len(rows), dtype=torch.double)
+    weight = (rows.T @ torch.linalg.solve(gram, labels)) / deviation[:, None]
+    weight = weight * SPREAD / (seen @ weight).std(0)
+    with torch.no_grad():
+        net.head.weight.copy_(weight.T)
+        net.head.bias.copy_(-(mean @ weight))
+
+
+def network(name: str, mode: str = "ladnn", seed: int = 0, size: int | None = None) -> LesionNet:
+    """A network with a trained head; the Lite family starts from its ImageNet weights."""
+    torch.manual_seed(seed)
+    weights = "imagenet" if "lite" in name else "random"
+    net = LesionNet(name, mode, weights=weights, input_size=size).eval()
+    train_head(net, phantoms(12, net.input_size))
+    return net
+
+
+@dataclass(frozen=True)
+class Exported:
+    net: LesionNet
+    content: bytes
+    frames: np.ndarray
+
+
+@functools.cache
+def exported(name: str, mode: str) -> Exported:
+    # only the newest is needed, and VGG-16 takes a gigabyte
+    exported.cache_clear()
+    net = network(name, mode, size=None if BACKBONES[name].hidden else 128)
+    content = to_onnx(BundleGraph([net]), net.input_size)
+    return Exported(net, content, phantoms(3, net.input_size)[1:])
+
+
+def torch_logits(net: LesionNet, frames: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return net(torch.from_numpy(frames)[:, None].float() / 255).numpy()
+
+
+def probability(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def autograd_maps(net: LesionNet, frame: np.ndarray) -> np.ndarray:
+    """Grad-CAM++ by backward passes in float64: the straightforward way, from uint8 [S, S]."""
+    net.double()
+    try:
+        grey = torch.from_numpy(frame)[None, None].double() / 255
+        with torch.no_grad():
+            activations = net.features(grey)
+        activations.requires_grad_()
+        logits = net.head(net.pool(activations))[0]
+        gradients = [
+            torch.autograd.grad(logit, activations, retain_graph=True)[0][0] for logit in logits
+        ]
+    finally:
+        net.float()
+    return grad_cam_pp(activations[0].detach().numpy(), torch.stack(gradients).numpy())
+
+
+def assert_maps_agree(given: np.ndarray, expected: np.ndarray) -> None:
+    given, expected = scaled(given.astype(np.float64)), scaled(expected)
+    assert np.abs(given - expected).max() <= 0.01
+    for one, other in zip(given, expected, strict=True):
+        assert other.std() > 0.01, "a constant map proves nothing"
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] >= 0.999
+
+
+# ------------------------------------------------------------------ torch and the runtimes
+
+
+@pytest.mark.parametrize(("name", "mode"), every_network())
+class TestEveryNetwork:
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_torch_and_the_runtime_agree_in_probability_and_in_maps(self, name, mode, engine):
+        made = exported(name, mode)
+        given = run_engine(open_engine(engine, made.content, made.net.input_size), made.frames)
+        expected = probability(torch_logits(made.net, made.frames))
+        assert np.abs(probability(given.logits) - expected).max() <= 1e-4
+        assert given.logits.shape[1] == (6 if mode == "ladnn" else 1)
+        assert_maps_agree(given.heatmaps[0], autograd_maps(made.net, made.frames[0]))
+
+    def test_the_file_holds_no_batch_norm_and_nothing_of_this_machine(self, name, mode):
+        model = onnx.load_from_string(exported(name, mode).content)
+        assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+        for part in (model, model.graph, *model.graph.node):
+            assert not part.metadata_props
+            assert not part.doc_string
+
+
+@pytest.mark.real
+def test_torch_and_the_runtimes_agree_on_real_images(data_root):
+    net = network("efficientnet_lite0")
+    folder = data_root / "covid-ct"
+    files = (
+        sorted((folder / "CT_COVID").iterdir())[:3] + sorted((folder / "CT_NonCOVID").iterdir())[:3]
+    )
+    frames = np.stack([model_input(read_image(f).pixels, net.input_size)[0] for f in files])
+    content = to_onnx(BundleGraph([net]), net.input_size)
+    for engine in ENGINES:
+        given = run_engine(open_engine(engine, content, net.input_size), frames)
+        expected = probability(torch_logits(net, frames))
+        assert np.abs(probability(given.logits) - expected).max() <= 1e-4
+    for frame, maps in zip(frames, given.heatmaps, strict=True):
+        assert_maps_agree(maps, autograd_maps(net, frame))
+
+
+# ------------------------------------------------------------------ one small network
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def nets() -> list[LesionNet]:
+    return [network("resnet18", seed=seed, size=SIZE) for seed in range(2)]
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return phantoms(4, SIZE)
+
+
+@pytest.fixture(scope="module")
+def single(nets) -> bytes:
+    return to_onnx(BundleGraph(nets[:1]), SIZE)
+
+
+def run_batch(content: bytes, frames: np.ndarray) -> list[np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(["logits", "heatmaps", "embedding"], {"image": frames})
+
+
+def test_the_graph_takes_any_number_of_images_and_keeps_them_apart(single, frames):
+    together = run_batch(single, frames)
+    alone = [run_batch(single, frames[i : i + 1]) for i in range(len(frames))]
+    for output, parts in zip(together, zip(*alone, strict=True), strict=True):
+        assert output == pytest.approx(np.concatenate(parts), rel=1e-4, abs=1e-5)
+
+
+def test_the_embedding_is_the_pooled_features(nets, single, frames):
+    with torch.inference_mode():
+        expected = nets[0].pool(nets[0].features(torch.from_numpy(frames)[:, None] / 255.0))
+    assert run_batch(single, frames)[2] == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
+
+
+def test_an_ensemble_averages_logits_and_scaled_maps_and_joins_embeddings(nets, frames):
+    parts = [run_torch(BundleGraph([net]), frames) for net in nets]
+    logits, maps, embedding = run_batch(to_onnx(BundleGraph(nets), SIZE), frames)
+    assert logits == pytest.approx(np.mean([p.logits for p in parts], axis=0), abs=1e-4)
+    expected = np.mean([scaled(p.heatmaps.astype(np.float64)) for p in parts], axis=0)
+    assert maps == pytest.approx(expected, abs=1e-4)
+    assert embedding.shape == (4, 2 * 512)
+    assert embedding[:, 512:] == pytest.approx(parts[1].embedding, rel=1e-3, abs=1e-4)
+
+
+def test_flip_averaging_is_the_mean_over_the_image_and_its_mirror_image(nets, frames):
+    flipped = np.ascontiguousarray(frames[:, :, ::-1])
+    logits, maps, _ = run_batch(to_onnx(BundleGraph(nets[:1], flip=True), SIZE), frames)
+    expected = [torch_logits(nets[0], each) for each in (frames, flipped)]
+    assert logits == pytest.approx(np.mean(expected, axis=0), abs=1e-4)
+    one, other = (run_torch(BundleGraph(nets[:1]), each).heatmaps for each in (frames, flipped))
+    both = (scaled(one.astype(np.float64)) + scaled(other.astype(np.float64))[..., ::-1]) / 2
+    assert maps == pytest.approx(both, abs=1e-4)
+
+
+def test_an_empty_map_stays_empty_in_an_ensemble(frames):
+    nets = [network("resnet18", seed=seed, size=SIZE) for seed in range(2)]
+    for net in nets:
+        torch.nn.init.constant_(net.head.weight, -1.0)
+    maps = run_torch(BundleGraph(nets), frames).heatmaps
+    assert not maps.any()
+
+
+def test_exporting_leaves_the_network_as_it_was(nets, frames):
+    before = torch_logits(nets[0], frames)
+    BundleGraph(nets[:1], half=True)
+    assert np.array_equal(torch_logits(nets[0], frames), before)
+
+
+def test_a_graph_that_says_something_else_than_torch_is_not_proven(nets, single, frames):
+    with pytest.raises(BundleError, match=r"disagree by .* nothing was written"):
+        prove(BundleGraph(nets[1:]), single, frames)
+
+
+# ------------------------------------------------------------------ float16 storage
+
+
+@pytest.fixture(scope="module")
+def halved(nets) -> tuple[BundleGraph, bytes]:
+    graph = BundleGraph(nets[:1], half=True)
+    return graph, to_onnx(graph, SIZE, half=True)
+
+
+def test_float16_storage_halves_the_file(single, halved):
+    assert len(halved[1]) < 0.51 * len(single)
+
+
+def test_float16_storage_says_what_torch_says_with_the_rounded_weights(halved, frames):
+    assert prove(*halved, frames)["probability"] <= 1e-4
+
+
+def test_openvino_folds_the_casts_of_float16_weights_when_it_loads(halved):
+    import openvino
+
+    model = openvino.Core().read_model(halved[1], b"")
+    model.reshape({0: [1, SIZE, SIZE]})
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kinds = [
+        op.get_rt_info()["layerType"].astype(str) for op in compiled.get_runtime_model().get_ops()
+    ]
+    assert "Convolution" in kinds
+    assert kinds.count("Convert") <= 1  # that of the image
+
+
+def test_onnx_runtime_folds_the_casts_of_float16_weights_when_it_loads(halved, tmp_path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(halved[1], options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("Cast") <= 1  # that of the image
+
+
+def test_weights_that_float16_cannot_hold_are_refused(frames):
+    net = network("resnet18", size=SIZE)
+    torch.nn.init.constant_(net.backbone.layer1[0].conv1.weight, 1e9)
+    with pytest.raises(WeightsError, match="beyond 65504"):
+        BundleGraph([net], half=True)
+
+
+# ------------------------------------------------------------------ checkpoints to a bundle
+
+
+def put_checkpoint(folder, net, **changes):
+    values = {"backbone": net.name, "mode": net.mode, "input_size": net.input_size}
+    values |= {"seed": 3, "epoch": 5, "data_hash": "ab", "config": {"epochs": 9}}
+    write_checkpoint(folder, net, Checkpoint(**(values | changes)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Manifest:
+    folder = tmp_path_factory.mktemp("images")
+    records = []
+    for number in range(36):
+        lesion = list(Lesion)[number % 5] if number % 2 else None
+        present = set() if lesion is None else {lesion}
+        path = folder / f"{number}.png"
+        Image.fromarray(thorax(number, lesions=present)).save(path)
+        records.append(
+            Record(
+                path=path,
+                sha256=read_image(path).sha256,
+                source="phantoms",
+                patient=f"p{number}",
+                covid=bool(present),
+                lesions=LesionLabels.from_present(present),
+                split=("train", "val", "val")[number % 3],
+            )
+        )
+    return Manifest(records=tuple(records), labels="drawn")
+
+
+@pytest.fixture(scope="module")
+def bundle(nets, manifest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    checkpoints = [put_checkpoint(folder / str(i), net) for i, net in enumerate(nets)]
+    target = folder / "made"
+    options = Options(decoys=1, half=True, flip=True)
+    export(checkpoints, manifest, target, Identity(name="drawn"), options=options)
+    return load_bundle(target)
+
+
+def test_a_bundle_predicts_in_the_runtime(bundle, tmp_path):
+    Image.fromarray(thorax(99, lesions=(Lesion.GGO,))).save(tmp_path / "x.png")
+    found = Predictor(bundle).predict([read_image(tmp_path / "x.png")])[0]
+    assert 0 <= found.prediction.probability <= 1
+    assert found.maps.shape == (6, 2, 2)
+
+
+def test_the_card_tells_members_and_how_they_are_combined(bundle):
+    card = bundle.card
+    assert [(m.backbone, m.seed, m.epoch) for m in card.members] == [("resnet18", 3, 5)] * 2
+    assert "2 members" in card.combination["logits"]
+    assert "mirror" in card.combination["heatmaps"]
+    assert "concatenated" in card.combination["embedding"]
+
+
+def test_the_card_tells_the_agreement_that_was_proven(bundle):
+    agreement = bundle.card.training["agreement"]
+    assert agreement["probability"] <= 1e-4
+    assert agreement["heatmaps"] <= 0.01
+    assert "rounding_probability" in agreement
+
+
+def test_the_card_holds_both_operating_points_and_metrics_of_validation(bundle):
+    assert set(bundle.card.operating_points) == {"balanced", "screening"}
+    assert bundle.card.metrics["split"] == "val"
+    assert "auc" in json.dumps(bundle.card.metrics)
+
+
+def test_lesions_with_few_validation_cases_are_not_calibrated(bundle):
+    assert not any(bundle.card.calibrated)
+
+
+def test_nothing_is_left_beside_the_bundle(bundle):
+    assert {path.name for path in bundle.path.parent.iterdir()} == {"0", "1", "made"}
+    assert {path.name for path in bundle.path.iterdir()} == {"model.onnx", "card.json"}
+
+
+def test_an_older_bundle_is_replaced_only_on_demand(bundle, nets, manifest, tmp_path):
+    folder = put_checkpoint(tmp_path / "c", nets[0])
+    with pytest.raises(BundleError, match=r"holds a bundle: .*--force"):
+        export([folder], manifest, bundle.path, Identity(name="other"))
+    assert load_bundle(bundle.path).card.name == "drawn"
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(nets, manifest, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "work.txt").write_text("mine")
+    folder = put_checkpoint(tmp_path / "c", nets[0])
+    options = Options(force=True)
+    with pytest.raises(BundleError, match="is there and is no bundle"):
+        export([folder], manifest, tmp_path / "taken", Identity(name="x"), options=options)
+
+
+@pytest.fixture(scope="module")
+def proven(nets, tmp_path_factory):
+    folder = put_checkpoint(tmp_path_factory.mktemp("one") / "c", nets[0])
+    return build_model(read_ensemble([folder]))
+
+
+def test_a_failure_on_the_way_leaves_no_bundle(proven, bundle, tmp_path):
+    def fail(folder):
+        raise DataError("the disk of the metrics is full")
+
+    with pytest.raises(DataError):
+        exporting.write_bundle(tmp_path / "made", proven, bundle.card, measure=fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_force_replaces_an_older_bundle_whole(proven, bundle, tmp_path):
+    target = tmp_path / "made"
+    for force in (False, True):
+        exporting.write_bundle(target, proven, bundle.card, force=force)
+    assert (target / MODEL_FILE).read_bytes() == proven.content
+
+
+def test_checkpoints_of_different_input_sizes_are_refused(nets, tmp_path):
+    folders = [
+        put_checkpoint(tmp_path / "a", nets[0]),
+        put_checkpoint(tmp_path / "b", nets[1], input_size=96),
+    ]
+    with pytest.raises(ConfigError, match=r"differ in input_size \(64, 96\)"):
+        read_ensemble(folders)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="is no checkpoint"):
+        read_ensemble([tmp_path])
+
+
+def test_a_manifest_whose_validation_has_one_class_is_refused(nets, manifest, tmp_path):
+    negatives = Manifest(records=tuple(r for r in manifest if not r.covid))
+    folder = put_checkpoint(tmp_path / "c", nets[0])
+    with pytest.raises(DataError, match="0 positive of"):
+        export([folder], negatives, tmp_path / "made", Identity(name="x"))
+
+
+def strings(content: bytes) -> Sequence[bytes]:
+    return re.findall(rb"[ -~]{12,}", content)
+
+
+def test_no_path_of_this_machine_is_in_the_file(proven):
+    assert not [text for text in strings(proven.content) if text.count(b"/") > 1]
