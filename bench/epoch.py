@@ -83,12 +83,10 @@ def _figures(loading: dict[str, float], epochs: dict[str, float], scale: Scale) 
 def _in_turns(tasks: list[Task], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds of loading and median seconds of an epoch, by kind."""
     seconds: dict[str, list[float]] = {task.kind: [] for task in tasks}
-    loading = {}
-    with _workers(tasks) as pipes:
-        for kind, pipe in pipes.items():
-            loading[kind] = _ask(pipe, kind)
+    with _workers(tasks) as workers:
+        loading = {kind: spent for kind, (_, spent) in workers.items()}
         for _ in range(rounds):
-            for kind, pipe in pipes.items():
+            for kind, (pipe, _) in workers.items():
                 pipe.send("epoch")
                 seconds[kind].append(_ask(pipe, kind))
     return loading, {kind: statistics.median(values) for kind, values in seconds.items()}
@@ -103,9 +101,10 @@ def _ask(pipe: Connection, kind: str) -> float:
 
 
 @contextmanager
-def _workers(tasks: list[Task]) -> Iterator[dict[str, Connection]]:
+def _workers(tasks: list[Task]) -> Iterator[dict[str, tuple[Connection, float]]]:
+    """By kind the pipe to a process and its seconds of loading; one starts after the other."""
     context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
+    workers: dict[str, tuple[Connection, float]] = {}
     processes = []
     try:
         for task in tasks:
@@ -113,11 +112,11 @@ def _workers(tasks: list[Task]) -> Iterator[dict[str, Connection]]:
             process = context.Process(target=work, args=(far, task), daemon=True)
             process.start()
             far.close()
-            pipes[task.kind] = near
             processes.append(process)
-        yield pipes
+            workers[task.kind] = near, _ask(near, task.kind)
+        yield workers
     finally:
-        for pipe in pipes.values():
+        for pipe, _ in workers.values():
             pipe.close()  # the process ends when nobody asks any more
         for process in processes:
             process.join()
@@ -131,9 +130,9 @@ def work(pipe: Connection, task: Task) -> None:
 
     torch.set_num_threads(processor_threads())
     torch.manual_seed(0)
-    build = _authors if task.kind == AUTHORS else _ours
-    loading, epoch, warm = build(task)
-    warm()
+    torch.use_deterministic_algorithms(mode=task.kind != AUTHORS)  # as `ladnn train` runs
+    loading, epoch = build(task)
+    epoch()  # the first is slower
     pipe.send(loading)
     while True:
         try:
@@ -143,8 +142,13 @@ def work(pipe: Connection, task: Task) -> None:
         pipe.send(clock(epoch))
 
 
-Built = tuple[float, Callable[[], object], Callable[[], object]]
-"""Seconds of loading, an epoch, and what to call once before the first."""
+Built = tuple[float, Callable[[], object]]
+"""Seconds that reading the images took ahead, and what trains an epoch."""
+
+
+def build(task: Task) -> Built:
+    """The loop of a task, ready to train."""
+    return _authors(task) if task.kind == AUTHORS else _ours(task)
 
 
 def _authors(task: Task) -> Built:
@@ -152,20 +156,17 @@ def _authors(task: Task) -> Built:
 
     records = manifest(task.images).records
     loop = Loop("efficientnet_lite0", records, batch=task.batch, size=task.size)
-    return 0.0, loop.run_epoch, loop.run_epoch
+    return 0.0, loop.run_epoch
 
 
 def _ours(task: Task) -> Built:
     from time import perf_counter
-
-    import torch
 
     from ladnn.batches import Sampler, load
     from ladnn.config import read_config
     from ladnn.imaging import read_image
     from ladnn.learner import Learner, TrainConfig
 
-    torch.use_deterministic_algorithms(mode=True)  # as `ladnn train` runs it
     config = read_config(RECIPE, [], TrainConfig)
     config = replace(
         config,
@@ -180,4 +181,4 @@ def _ours(task: Task) -> Built:
     examples = load(manifest(task.images).records, read_image, frame=config.frame)
     loading = perf_counter() - start
     learner = Learner(config, examples, [])
-    return loading, learner.run_epoch, learner.run_epoch
+    return loading, learner.run_epoch

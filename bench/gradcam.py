@@ -73,7 +73,9 @@ def runtime_maps(run: Engine) -> CallableMaps:
     def maps(frame: Frame) -> Maps:
         _, heatmaps, _ = run.infer(frame[np.newaxis])
         scaled = scale_maps(heatmaps[0], (1.0,) * len(heatmaps[0]))
-        large = [Image.fromarray(one).resize(frame.shape) for one in scaled]
+        large = [
+            Image.fromarray(one).resize(frame.shape, Image.Resampling.BILINEAR) for one in scaled
+        ]
         return np.stack([np.asarray(one) for one in large])
 
     return maps
