@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,8 @@ BENCHES: dict[str, Callable[[Scale, Studio], list[Figure]]] = {
     "engines": measure_engines,
 }
 
+_WIDTH = 140  # of the table in a file or a pipe
+
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Of the benches; all by default.")] = None,
@@ -40,7 +43,11 @@ def main(
     if wrong:
         raise typer.BadParameter(f"unknown bench {wrong[0]!r}: choose of {', '.join(BENCHES)}")
     console, about = Console(), machine()
+    if not console.is_terminal:
+        console.width = _WIDTH
     figures = run(only or list(BENCHES), QUICK if quick else FULL, Console(stderr=True))
+    if quick:  # the bars are for full sizes
+        figures = [replace(figure, at_most=None, at_least=None) for figure in figures]
     show(figures, console)
     if busy(about):
         console.print(f"The load was {about['load']}: other work spoils these figures.")
@@ -49,8 +56,9 @@ def main(
     write(figures, about, quick=quick, path=output)
     console.print(f"{output} holds the same as JSON.")
     verdicts = [figure.verdict for figure in figures if figure.verdict]
-    console.print(f"{verdicts.count('pass')} of {len(verdicts)} bars are met.")
-    if strict and set(verdicts) != {"pass"}:
+    if verdicts:
+        console.print(f"{verdicts.count('pass')} of {len(verdicts)} bars are met.")
+    if strict and set(verdicts) - {"pass"}:
         sys.exit(1)
 
 
