@@ -24,13 +24,17 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Embed = Callable[[Pixels], Floats]
 
-REFUSED = 0.02
+REFUSED = 0.025
 """Share of each source's validation images, foreign looks included, that the threshold gives up."""
 AXES = 40
-_PENALTY = 0.9  # of squared weights beside the mean loss; chosen on leave-kind-out
+_PENALTY = 0.3  # of squared weights beside the mean loss; chosen on leave-kind-out
 _BATCH = 64
 _CLEAR_LUNGS = 0.1  # share of the image from which they were found whole and can be filled
 _FEWEST = 40  # validation looks of a source below which a quantile of it says nothing
+_MISSING = (
+    "the guard needs training and validation chest CTs and decoys: "
+    "give a manifest whose splits hold both"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,8 @@ def fit_guard(
     Raises:
         DataError: when training or validation chests are missing.
     """
+    if not any(c.validation for c in chests) or all(c.validation for c in chests):
+        raise DataError(_MISSING)  # before the long gathering
     return fit(gather(chests, embed, size=size, frame=frame, decoys=decoys, seed=seed))
 
 
@@ -171,10 +177,7 @@ def fit(samples: Samples) -> Guard:
     """
     chest, training = samples.chest & ~samples.validation, ~samples.validation
     if not chest.any() or samples.chest.all() or not samples.validation.any():
-        raise DataError(
-            "the guard needs training and validation chest CTs and decoys: "
-            "give a manifest whose splits hold both"
-        )
+        raise DataError(_MISSING)
     rows = np.concatenate([samples.evidence, samples.embedding], axis=1)
     mean, scale = rows[chest].mean(axis=0), rows[chest].std(axis=0) + 1e-3
     rows = standardise(rows, mean, scale)

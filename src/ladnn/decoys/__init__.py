@@ -32,6 +32,8 @@ KINDS: Mapping[str, Callable[[Rng, Size], Grey]] = MappingProxyType(
         "objects": pictures.objects,
         "landscape": pictures.landscape,
         "portrait": pictures.portrait,
+        "silhouette": pictures.silhouette,
+        "emblem": pictures.emblem,
         "night_sky": pictures.night_sky,
         "discs": pictures.discs,
         "histology": pictures.histology,
@@ -66,7 +68,7 @@ def draw(kind: str, seed: int) -> Grey:
     """
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of decoy {kind!r}: choose among {', '.join(KINDS)}")
-    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    rng = np.random.default_rng([seed, *kind.encode()])  # by name: a new kind moves no other
     long = int(rng.integers(180, 420))
     short = max(120, int(long * rng.choice([1.0, 1.0, rng.uniform(0.6, 1.0)])))
     size = (long, short) if rng.random() < 0.4 else (short, long)

@@ -192,8 +192,9 @@ def _surface(rng: Rng, size: Size) -> Plane:
 def objects(rng: Rng, size: Size) -> Grey:
     """A photograph by the dead-leaves model: textured things that hide each other, all sizes."""
     plane = _surface(rng, size)
+    surfaces = [_surface(rng, size) for _ in range(6)]
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    for _ in range(int(rng.integers(5, 60))):
+    for leaf in range(int(rng.integers(5, 60))):
         radius = min(size) * min(0.6, 0.03 / rng.uniform(0.02, 1) ** 0.9)
         dx, dy = x - rng.uniform(0, size[1]), y - rng.uniform(0, size[0])
         angle, ratio = rng.uniform(0, np.pi), rng.uniform(0.3, 1)
@@ -202,8 +203,8 @@ def objects(rng: Rng, size: Size) -> Grey:
         box = rng.random() < 0.4
         distance = np.maximum(abs(along), abs(across)) if box else np.hypot(along, across)
         inside = distance < radius
-        shade = rng.uniform(-40, 40) * along / radius
-        plane = np.where(inside, _surface(rng, size) + shade, plane)
+        shade = rng.uniform(-80, 80) + rng.uniform(-40, 40) * along / radius
+        plane = np.where(inside, surfaces[leaf % 6] + shade, plane)
     return to_grey(ndimage.gaussian_filter(plane, rng.uniform(0.3, 1.2)), 0, 255)
 
 
@@ -239,6 +240,55 @@ def portrait(rng: Rng, size: Size) -> Grey:
         plane = np.where(np.hypot(x - side * 0.3, y + 0.15) < 0.06, 20, plane)
     plane = np.where(np.hypot(x / 0.28, (y - 0.5) / 0.08) < 1, skin * 0.5, plane)
     return to_grey(ndimage.gaussian_filter(plane, rng.uniform(0.4, 2)), 0, 255)
+
+
+def silhouette(rng: Rng, size: Size) -> Grey:
+    """Dark figures before a bright ground, or bright before dark: people, animals, trees."""
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    figure = np.zeros(size, dtype=bool)
+    unit = min(size) / 2
+    for _ in range(int(rng.integers(1, 4))):
+        centre = rng.uniform(0.2, 0.8, 2) * size
+        for _ in range(int(rng.integers(2, 9))):
+            dy, dx = y - centre[0], x - centre[1]
+            angle = rng.uniform(0, np.pi)
+            along = dx * np.cos(angle) + dy * np.sin(angle) + 4 * fractal(rng, size, 2)
+            across = dy * np.cos(angle) - dx * np.sin(angle)
+            long, thin = unit * rng.uniform(0.2, 0.8), unit * rng.uniform(0.03, 0.3)
+            figure |= np.hypot(along / long, across / thin) < 1
+            centre = centre + rng.uniform(-0.5, 0.5, 2) * unit
+    ground = rng.uniform(130, 230) + rng.uniform(-0.3, 0.3) * y + 8 * fractal(rng, size, 1.8)
+    floor = y > size[0] * rng.uniform(0.5, 1.2)
+    ground = np.where(floor, rng.uniform(80, 180) + 15 * fractal(rng, size, 0.8), ground)
+    inside = rng.uniform(5, 70) + rng.uniform(1, 15) * fractal(rng, size, 1.0)
+    plane = ndimage.gaussian_filter(np.where(figure, inside, ground), rng.uniform(0.3, 1.5))
+    return to_grey(255 - plane if rng.random() < 0.2 else plane, 0, 255)
+
+
+def emblem(rng: Rng, size: Size) -> Grey:
+    """A badge: a disc, shield or polygon with rings, sectors, bands or a figure, and a word."""
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    x = (x - size[1] / 2) / min(size) * 2
+    y = (y - size[0] / 2) / min(size) * 2
+    angle = np.arctan2(y, x) + rng.uniform(0, np.pi)
+    sides = int(rng.integers(3, 9))
+    distance = np.hypot(x, y) / rng.uniform(0.5, 0.98)
+    if rng.random() < 0.6:
+        distance *= np.cos(np.mod(angle, 2 * np.pi / sides) - np.pi / sides)
+    sectors = np.floor(angle * sides / np.pi)
+    bands = np.floor((x * np.cos(angle[0, 0]) + y) * rng.uniform(2, 9))
+    star = np.where(distance < 0.5 + 0.3 * np.cos(sides * angle), 1, 0)
+    inside = (sectors, bands, np.floor(distance * rng.uniform(2, 7)), star)[int(rng.integers(4))]
+    tones = rng.uniform(0, 255, 64)
+    plane = tones[np.mod(inside, rng.integers(2, 5)).astype(int)]
+    plane = np.where(np.abs(distance - 0.93) < rng.uniform(0, 0.07), tones[9], plane)
+    plane = np.where(distance < 1, plane, rng.choice([0.0, 255.0, 255.0]))
+    image = Image.fromarray(to_grey(plane, 0, 255))
+    if rng.random() < 0.5:
+        font = ImageFont.load_default(float(rng.uniform(10, 50)))
+        where = image.width * rng.uniform(0.1, 0.5), image.height * rng.uniform(0.2, 0.7)
+        ImageDraw.Draw(image).text(where, _words(rng, 1), int(rng.integers(256)), font=font)
+    return np.asarray(image)
 
 
 def night_sky(rng: Rng, size: Size) -> Grey:
