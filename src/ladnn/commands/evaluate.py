@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ladnn.errors import BundleError
+from ladnn.commands.opening import open_predictor
 from ladnn.findings import RESEARCH_NOTICE
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ladnn.bundle import Bundle
     from ladnn.evaluation import Evaluation
     from ladnn.intervals import Estimate
-    from ladnn.runtime import Predictor
     from ladnn.scoring import AtThreshold, Group, Scores
 
 app = typer.Typer()
@@ -81,7 +80,7 @@ def evaluate(
     settings = Settings(replicates=replicates, level=level, seed=seed)
     listed = read_manifest(manifest)
     images = evaluation.part_size(listed, split.value)
-    loaded, predictor = _predictor(bundle, operating_point, engine, threads, images)
+    loaded, predictor = open_predictor(bundle, operating_point, engine, threads, images)
     evaluation.prepare_folder(output, force=force)
     with _progress(images) as advance:
         found = evaluation.evaluate(
@@ -98,23 +97,6 @@ def evaluate(
     _report(found, output, as_json=as_json)
     if found.failures:
         raise typer.Exit(1)
-
-
-def _predictor(
-    name: str, operating_point: str, engine: str, threads: int | None, images: int
-) -> "tuple[Bundle, Predictor]":
-    from ladnn.engines import ENGINES, processor_threads
-    from ladnn.runtime import Predictor, load_bundle
-
-    if engine not in ENGINES:
-        raise typer.BadParameter(f"unknown engine {engine!r}: choose {' or '.join(ENGINES)}")
-    bundle = load_bundle(name)
-    try:
-        bundle.card.operating_point(operating_point)
-    except BundleError as error:
-        raise typer.BadParameter(str(error)) from error
-    threads = threads or processor_threads()
-    return bundle, Predictor(bundle, engine=engine, threads=threads, streams=min(threads, images))
 
 
 def _config(

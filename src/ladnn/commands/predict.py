@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ladnn.errors import BundleError, ConfigError, ImageError, LadnnError
+from ladnn.commands.opening import open_predictor
+from ladnn.errors import ConfigError, ImageError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Prediction
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
     from ladnn.bundle import Card
     from ladnn.imaging import CtImage
-    from ladnn.runtime import Assessment, Predictor
+    from ladnn.runtime import Assessment
     from ladnn.study import StudyPrediction
 
 app = typer.Typer()
@@ -82,7 +83,7 @@ def predict(
     items = list(find_items(paths, skip=heatmaps))
     reader = _reader(window, frame)
     threading.Thread(target=_warm, args=(heatmaps is not None,), daemon=True).start()
-    predictor = _predictor(bundle, operating_point, engine, threads, len(items))
+    _, predictor = open_predictor(bundle, operating_point, engine, threads, len(items))
     if heatmaps is not None:
         _make_folder(heatmaps)
     finish = _finisher(predictor.card, heatmaps, frame)
@@ -159,25 +160,6 @@ def _reader(window: str | None, frame: int | None) -> "Callable[[Item], CtImage]
         return read_image(item.path, window=shown, frame=frame)
 
     return read
-
-
-def _predictor(
-    name: str, operating_point: str, engine: str, threads: int | None, images: int
-) -> "Predictor":
-    from ladnn.engines import ENGINES, processor_threads
-    from ladnn.runtime import Predictor, load_bundle
-
-    if engine not in ENGINES:
-        raise typer.BadParameter(f"unknown engine {engine!r}: choose {' or '.join(ENGINES)}")
-    bundle = load_bundle(name)
-    try:
-        bundle.card.operating_point(operating_point)
-    except BundleError as error:
-        raise typer.BadParameter(str(error)) from error
-    threads = threads or processor_threads()
-    # One image gets every thread; of many, each thread takes its own.
-    streams = min(threads, images) or 1
-    return Predictor(bundle, engine=engine, threads=threads, streams=streams)
 
 
 def _warm(overlays: bool) -> None:
