@@ -21,7 +21,7 @@ from ladnn.engines import Engine
 from ladnn.errors import BundleError, ConfigError
 from ladnn.evaluation import evaluate
 from ladnn.findings import LESIONS, OUTPUTS
-from ladnn.fitting import Fitted, fit
+from ladnn.fitting import Fitted, check_classes, fit
 from ladnn.graph import BundleGraph, combination
 from ladnn.guard_fitting import Chest, fit_guard
 from ladnn.imaging import read_image
@@ -132,10 +132,12 @@ def export(
         ConfigError, WeightsError, DataError, ImageError: as the parts that raise them say.
     """
     chosen = options or Options()
+    # what is sure to fail fails before minutes are spent
     check_target(target, force=chosen.force)
+    validation = manifest.part("val")
+    check_classes(np.array([record.covid for record in validation], dtype=bool))
     model = build_model(read_ensemble(folders), flip=chosen.flip, half=chosen.half)
     card = _fitted_card(model, manifest, identity, chosen, stage)
-    validation = manifest.part("val")
     return write_bundle(
         target,
         model,

@@ -66,11 +66,7 @@ def fit(scored: Scored) -> Fitted:
     Raises:
         DataError: validation without both classes.
     """
-    if scored.covid.all() or not scored.covid.any():
-        raise DataError(
-            f"the validation split holds {int(scored.covid.sum())} positive of {len(scored.covid)} "
-            f"images: give a manifest whose validation split has both classes"
-        )
+    check_classes(scored.covid)
     rows = balanced_rows(scored.sources)
     covid, logits = scored.covid[rows], scored.logits[rows, 0]
     temperature = fit_temperature(covid, logits).value or 1.0
@@ -81,6 +77,15 @@ def fit(scored: Scored) -> Fitted:
         operating_points=operating_points(covid, chances[rows]),
         study_rule=study_rule(chances, scored),
     )
+
+
+def check_classes(covid: Bools) -> None:
+    """Refuse a validation split on which nothing can be fitted; raises DataError."""
+    if covid.all() or not covid.any():
+        raise DataError(
+            f"the validation split holds {int(covid.sum())} positive of {len(covid)} "
+            f"images: give a manifest whose validation split has both classes"
+        )
 
 
 def balanced_rows(sources: Iterable[str]) -> NDArray[np.intp]:
