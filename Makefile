@@ -102,8 +102,10 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strate
 WITHOUT_TORCH := --excludes requirements/gpu.txt --overrides requirements/overrides.txt \
 	--no-emit-package torch --no-emit-package torchvision --no-emit-package opencv-python
 lock: .venv/all
-	$(COMPILE) pyproject.toml requirements/build.in --generate-hashes -o requirements/base.txt
-	$(COMPILE) pyproject.toml requirements/build.in --extra train $(WITHOUT_TORCH) \
+	$(COMPILE) pyproject.toml requirements/build.in --extra serve --generate-hashes \
+		-o requirements/base.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra serve --extra train --extra figures \
+		--extra audit --extra cluster $(WITHOUT_TORCH) \
 		-c requirements/base.txt -o requirements/train.txt
 	$(COMPILE) requirements/dev.in $(WITHOUT_TORCH) \
 		-c requirements/train.txt -c requirements/torch.txt -o requirements/dev.txt
