@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ladnn.config import read_config
+from ladnn.benchmark.grid import read_grid
+from ladnn.config import merge, read_config, read_toml
 from ladnn.errors import ConfigError
 from ladnn.learner import TrainConfig
 
@@ -13,7 +14,17 @@ CONF = Path(__file__).parents[1] / "conf"
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_configuration_that_ships_is_valid(path):
-    assert read_config(path, [], TrainConfig).epochs >= 1
+    if "recipe" in read_toml(path):
+        assert read_grid(path)[1]
+    else:
+        assert read_config(path, [], TrainConfig).epochs >= 1
+
+
+def test_changes_are_merged_section_by_section():
+    old = {"epochs": 3, "augmentation": {"flip": 0.5, "jpeg": 0.1}}
+    new = merge(old, {"augmentation": {"flip": 0.0}})
+    assert new == {"epochs": 3, "augmentation": {"flip": 0.0, "jpeg": 0.1}}
+    assert old["augmentation"]["flip"] == 0.5
 
 
 def test_an_override_wins_over_the_file(tmp_path):

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ladnn.errors import ConfigError, WeightsError
-from ladnn.model import LesionNet, joint_loss, load_weights
+from ladnn.model import LESION_TARGETS, LesionNet, joint_loss, load_weights
 
 SIZE = 32
 
@@ -122,3 +122,28 @@ def test_the_loss_is_the_mean_over_images():
     labels = torch.tensor([[1.0, 0, 0, 1, 0], [0.0] * 5, [math.nan] * 5, [0.0] * 5])
     each = [joint_loss(logits[i : i + 1], covid[i : i + 1], labels[i : i + 1]) for i in range(4)]
     assert joint_loss(logits, covid, labels).item() == pytest.approx(sum(each).item() / 4)
+
+
+def test_all_targets_count_an_unknown_lesion_as_absent_in_every_image():
+    unknown = lesions(*[math.nan] * 5)
+    loss = joint_loss(UNSURE, torch.zeros(1), unknown, targets="all")
+    assert loss.item() == pytest.approx((5 + 5) * LOG2 / 6)
+    sure = torch.tensor([[0.0, 9.0, 9.0, 9.0, 9.0, 9.0]])
+    assert joint_loss(sure, torch.zeros(1), unknown, targets="all") > loss
+
+
+def test_an_untrained_lesion_neither_counts_nor_makes_its_image_count():
+    left_out = ("AirBr", "InSepThi")
+    both = joint_loss(UNSURE, ONE, lesions(1, 0, 0, 1, 0), untrained=left_out)
+    assert both.item() == pytest.approx((5 + 3) * LOG2 / 6)
+    alone = joint_loss(UNSURE, ONE, lesions(0, 0, 0, 1, 0), untrained=left_out)
+    assert alone.item() == pytest.approx(5 * LOG2 / 6)
+
+
+def test_an_untrained_lesion_has_no_gradient_whatever_the_targets():
+    for targets in LESION_TARGETS:
+        logits = torch.zeros(1, 6, requires_grad=True)
+        labels = lesions(1, 0, 0, 1, 0)
+        joint_loss(logits, ONE, labels, targets=targets, untrained=("AirBr",)).backward()
+        assert logits.grad[0, 4] == 0
+        assert (logits.grad[0, [0, 1, 2, 3, 5]] != 0).all()

@@ -185,6 +185,8 @@ def test_frozen_stages_keep_their_weights_and_statistics(manifest):
     [
         ({"sources": ("elsewhere",)}, "no source 'elsewhere'"),
         ({"batch_size": 64}, "smaller batch"),
+        ({"untrained_lesions": ("GG0",)}, "'GG0': choose one of GGO"),
+        ({"lesion_targets": "none"}, "choose one of labelled, all"),
         ({"backbone": "resnet18", "frozen_stages": 1}, "no such stages"),
     ],
 )
@@ -229,3 +231,12 @@ def test_the_command_trains(manifest, tmp_path):
 def test_losses_are_finite(finished):
     with (finished / "log.csv").open() as file:
         assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
+
+
+def test_the_lesion_settings_reach_the_loss(manifest, finished, tmp_path):
+    for name, change in (
+        ("all", {"lesion_targets": "all"}),
+        ("fewer", {"untrained_lesions": ("GGO",)}),
+    ):
+        run(manifest, tmp_path / name, select="last", **change)
+        assert weights(tmp_path / name) != weights(finished)

@@ -17,7 +17,7 @@ def read_config(path: Path | None, overrides: Iterable[str], cls: type[Record]) 
     Raises:
         ConfigError: no such file, not TOML, an unknown key, or a value of the wrong kind.
     """
-    data = {} if path is None else _read(path)
+    data = {} if path is None else read_toml(path)
     for override in overrides:
         _set(data, override)
     return build(cls, data, where="" if path is None else f" in {path}")
@@ -37,7 +37,22 @@ def build(cls: type[Record], data: Mapping[str, Any], where: str = "") -> Record
     return cls(**{key: _value(key, hints[key], value, where) for key, value in data.items()})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def merge(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` with `changes` on top, section by section; neither is altered."""
+    merged = dict(data)
+    for key, value in changes.items():
+        old = merged.get(key)
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        ConfigError: no such file, or not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -76,6 +91,13 @@ def _value(key: str, hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
         if not isinstance(value, Mapping):
             raise ConfigError(f"{key} is {value!r}{where}: make it a section with its own keys")
         return build(hint, value, where)
+    if hint is Any:
+        return value
+    if get_origin(hint) is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{key} is {value!r}{where}: make it a section with its own keys")
+        kind = get_args(hint)[1]
+        return {name: _value(f"{key}.{name}", kind, item, where) for name, item in value.items()}
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise ConfigError(f"{key} is {value!r}{where}: expected a list")

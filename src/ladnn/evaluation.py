@@ -281,7 +281,7 @@ def write_results(evaluation: Evaluation, folder: Path, config: Mapping[str, Any
         METRICS: _json(evaluation.to_json()),
     }
     for name, text in files.items():
-        _replace(folder / name, text)
+        write_whole(folder / name, text)
 
 
 def _json(data: Mapping[str, Any]) -> str:
@@ -300,12 +300,16 @@ def _csv(evaluation: Evaluation) -> str:
             lesions += ["" if chance is None else chance, "" if label is None else int(label)]
         decision = case.decisions[evaluation.operating_point]
         head = (case.path, case.source, case.patient, int(case.label), case.probability, decision)
-        writer.writerow((*head, *lesions, case.in_distribution))
+        writer.writerow((*head, *lesions, case.in_distribution))  # None is an empty cell
     return text.getvalue()
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write beside `path` and move into place, so that a reader never finds a half."""
+def write_whole(path: Path, text: str) -> None:
+    """Write beside `path` and move into place, so that a reader never finds a half.
+
+    Raises:
+        DataError: when the file cannot be written.
+    """
     part: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

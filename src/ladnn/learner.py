@@ -21,8 +21,9 @@ from ladnn.augmentation import Augmentation
 from ladnn.backbones import BACKBONES
 from ladnn.batches import Batch, Example, Sampler, as_seen, batches, epoch_order
 from ladnn.errors import ConfigError
+from ladnn.findings import LESIONS
 from ladnn.lungfield import FRAMES
-from ladnn.model import MODES, LesionNet, joint_loss
+from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss
 from ladnn.statistics import roc_auc
 
 
@@ -45,6 +46,9 @@ class TrainConfig:
         mixup: alpha of mixup's Beta distribution; 0 leaves it out.
         averaging: decay of the exponential average of the weights per step; 0 leaves it out.
         primary_weight: of the COVID-19 term in the loss.
+        lesion_targets: which images teach the lesions, `labelled` or `all` of them, where an
+            unknown lesion counts as absent.
+        untrained_lesions: names of lesions that are left out of the loss.
         smoothing: of the COVID-19 label, in [0, 1).
         select: `auc` or `loss` on validation chooses the epoch, `last` takes the last.
         patience: epochs without a better validation after which a run ends; 0 never ends early.
@@ -70,6 +74,8 @@ class TrainConfig:
     mixup: float = 0.4
     averaging: float = 0.98
     primary_weight: float = 5.0
+    lesion_targets: str = LESION_TARGETS[0]
+    untrained_lesions: tuple[str, ...] = ()
     smoothing: float = 0.0
     select: str = "auc"
     patience: int = 0
@@ -82,6 +88,9 @@ class TrainConfig:
         _one_of("frame", self.frame, FRAMES)
         _one_of("schedule", self.schedule, ("one_cycle", "constant"))
         _one_of("optimiser", self.optimiser, ("adamw", "adam"))
+        _one_of("lesion_targets", self.lesion_targets, LESION_TARGETS)
+        for name in self.untrained_lesions:
+            _one_of("a lesion of untrained_lesions", name, [str(lesion) for lesion in LESIONS])
         _one_of("select", self.select, ("auc", "loss", "last"))
         for name, low in (("epochs", 1), ("batch_size", 2), ("threads", 0), ("patience", 0)):
             if getattr(self, name) < low:
@@ -226,16 +235,25 @@ class Learner:
         images = to_input(batch.images)
         covid, lesions = torch.from_numpy(batch.covid), torch.from_numpy(batch.lesions)
         covid = covid * (1 - self.config.smoothing) + self.config.smoothing / 2
-        weight = self.config.primary_weight
         if not self.config.mixup:
-            return joint_loss(self.net(images), covid, lesions, primary_weight=weight)
+            return self._joint(self.net(images), covid, lesions)
         share = float(rng.beta(self.config.mixup, self.config.mixup))
         share = max(share, 1 - share)
         other = torch.from_numpy(rng.permutation(len(covid)))
         logits = self.net(share * images + (1 - share) * images[other])
-        one = joint_loss(logits, covid, lesions, primary_weight=weight)
-        two = joint_loss(logits, covid[other], lesions[other], primary_weight=weight)
+        one = self._joint(logits, covid, lesions)
+        two = self._joint(logits, covid[other], lesions[other])
         return share * one + (1 - share) * two
+
+    def _joint(self, logits: Tensor, covid: Tensor, lesions: Tensor) -> Tensor:
+        return joint_loss(
+            logits,
+            covid,
+            lesions,
+            primary_weight=self.config.primary_weight,
+            targets=self.config.lesion_targets,
+            untrained=self.config.untrained_lesions,
+        )
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -1,6 +1,6 @@
 """The two branches on a backbone, and the joint loss of the two tasks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,15 @@ from torch.nn import functional
 
 from ladnn.backbones import Backbone, backbone
 from ladnn.errors import ConfigError, WeightsError
-from ladnn.findings import OUTPUTS
+from ladnn.findings import LESIONS, OUTPUTS
 from ladnn.weights import find_weights, fit_state, read_state
 
 Mode = Literal["ladnn", "baseline"]
 MODES: dict[str, int] = {"ladnn": len(OUTPUTS), "baseline": 1}
 """Mode -> number of logits: COVID-19 and five lesions, or COVID-19 alone."""
+
+LESION_TARGETS = ("labelled", "all")
+"""Which images teach the lesion branch; `lesion_loss` says what each means."""
 
 HEAD_STD = 0.01
 
@@ -183,18 +186,26 @@ def load_weights(net: LesionNet, path: Path) -> None:
 
 
 def joint_loss(
-    logits: Tensor, covid: Tensor, lesions: Tensor | None = None, *, primary_weight: float = 5.0
+    logits: Tensor,
+    covid: Tensor,
+    lesions: Tensor | None = None,
+    *,
+    primary_weight: float = 5.0,
+    targets: str = "labelled",
+    untrained: Sequence[str] = (),
 ) -> Tensor:
     """The two tasks' loss, as in the paper's code: a weighted binary cross-entropy.
 
-    Per image the mean over six terms: COVID-19 times `primary_weight`, and the lesions, which
-    count only where at least one lesion is labelled present. Unknown lesions never count.
+    Per image the mean over six terms: COVID-19 times `primary_weight`, and the lesions as
+    `lesion_loss` counts them.
 
     Args:
         logits: float [N, 6], or [N, 1] of a baseline, whose only term is divided by one.
         covid: float [N], 1 is positive; soft labels of mixed images are allowed.
         lesions: float [N, 5], 1 is present, NaN is unknown; unused for a baseline.
         primary_weight: of the COVID-19 term.
+        targets: of `lesion_loss`.
+        untrained: of `lesion_loss`.
 
     Returns:
         The mean over the images, a scalar.
@@ -204,9 +215,27 @@ def joint_loss(
     )
     total = primary_weight * primary
     if logits.shape[1] > 1 and lesions is not None:
-        known = ~lesions.isnan()
-        labels = lesions.nan_to_num(0.0).to(logits.dtype)
-        counts = known & (labels > 0).any(dim=1, keepdim=True)
-        terms = functional.binary_cross_entropy_with_logits(logits[:, 1:], labels, reduction="none")
-        total = total + (terms * counts).sum(dim=1)
+        total = total + lesion_loss(logits[:, 1:], lesions, targets, untrained)
     return (total / logits.shape[1]).mean()
+
+
+def lesion_loss(
+    logits: Tensor, lesions: Tensor, targets: str = "labelled", untrained: Sequence[str] = ()
+) -> Tensor:
+    """Binary cross-entropy of the five lesions, summed over the terms that count: float [N].
+
+    Args:
+        logits: float [N, 5].
+        lesions: float [N, 5], 1 is present, 0 absent, NaN unknown.
+        targets: one of `LESION_TARGETS`. `labelled`, as the paper's code: an image counts where at
+            least one lesion is labelled present, and an unknown lesion never does. `all`: every
+            image counts, and an unknown lesion counts as absent.
+        untrained: names of lesions whose label is as if it were not there.
+    """
+    trained = torch.tensor([str(lesion) not in untrained for lesion in LESIONS])
+    labels = lesions.nan_to_num(0.0).to(logits.dtype) * trained
+    counts = trained.expand(labels.shape)
+    if targets == "labelled":
+        counts = counts & ~lesions.isnan() & (labels > 0).any(dim=1, keepdim=True)
+    terms = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return (terms * counts).sum(dim=1)

@@ -62,7 +62,7 @@ class Case:
         decisions: by operating point.
         lesion_labels: in the order of `LESIONS`; None is unknown.
         lesion_probabilities: in [0, 1], in that order; None for a baseline.
-        in_distribution: score in [0, 1].
+        in_distribution: score in [0, 1]; None where the guard was not asked.
     """
 
     path: str
@@ -73,7 +73,7 @@ class Case:
     decisions: Mapping[str, Decision]
     lesion_labels: tuple[bool | None, ...] = (None,) * len(LESIONS)
     lesion_probabilities: tuple[float, ...] | None = None
-    in_distribution: float = 1.0
+    in_distribution: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

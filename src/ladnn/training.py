@@ -31,8 +31,16 @@ RESUME_FILE, LOG_FILE, CONFIG_FILE = "resume.pt", "log.csv", "config.json"
 LOG_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "best")
 
 
-def fit(config: TrainConfig, manifest: Manifest, folder: Path) -> EpochResult:
+def fit(
+    config: TrainConfig, manifest: Manifest, folder: Path, *, quiet: bool = False
+) -> EpochResult:
     """Train on the manifest's training split, or go on with the run in `folder`.
+
+    Args:
+        config: of the run.
+        manifest: its splits train and val are used.
+        folder: of the run; made where it is missing.
+        quiet: show no progress.
 
     Returns:
         The epoch that validation chose, whose weights are the checkpoint.
@@ -44,10 +52,10 @@ def fit(config: TrainConfig, manifest: Manifest, folder: Path) -> EpochResult:
     """
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
     torch.use_deterministic_algorithms(mode=True)
-    records = _chosen(config, manifest)
+    records = training_records(config, manifest)
     data_hash = hash_records(records)
-    _claim(folder, config, data_hash)
-    with _progress() as progress:
+    claim(folder, config, data_hash)
+    with _progress(quiet=quiet) as progress:
         train, validation = _load(config, records, progress)
         learner = Learner(config, train, validation)
         _resume(learner, folder)
@@ -66,7 +74,12 @@ def hash_records(records: list[Record]) -> str:
     return digest.hexdigest()
 
 
-def _chosen(config: TrainConfig, manifest: Manifest) -> list[Record]:
+def training_records(config: TrainConfig, manifest: Manifest) -> list[Record]:
+    """What a run learns from and chooses its epoch on: train and val of its sources.
+
+    Raises:
+        DataError: a source that the manifest does not have.
+    """
     known = sorted({item.source for item in manifest.records})
     for source in config.sources:
         if source not in known:
@@ -75,8 +88,12 @@ def _chosen(config: TrainConfig, manifest: Manifest) -> list[Record]:
     return [r for r in manifest.records if r.source in wanted and r.split in ("train", "val")]
 
 
-def _claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
-    """Write the resolved configuration, or see that the run in the folder is this very run."""
+def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
+    """Write the resolved configuration, or see that the run in the folder is this very run.
+
+    Raises:
+        ConfigError: when the folder holds a run of other settings or data.
+    """
     path = folder / CONFIG_FILE
     resolved = {"config": dataclasses.asdict(config), "data_hash": data_hash}
     text = json.dumps(resolved, indent=2) + "\n"
@@ -85,7 +102,9 @@ def _claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
             f"{folder} holds a run with other settings or other data: give another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    partial = path.with_name(path.name + ".partial")  # a half would pass for another run
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _load(
@@ -192,7 +211,8 @@ def _log(path: Path, result: EpochResult) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress(*, quiet: bool) -> Iterator[Progress]:
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bar:
+    note, console = TextColumn("{task.fields[note]}"), Console(stderr=True)
+    with Progress(*columns, note, console=console, disable=quiet) as bar:
         yield bar

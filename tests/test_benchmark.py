@@ -1,0 +1,189 @@
+"""The grid: which runs it makes, and that a run is done once, whole, and never over another."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+
+from ladnn.benchmark import perform
+from ladnn.benchmark.engines import attempt, local
+from ladnn.benchmark.grid import read_grid
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import ConfigError, DataError
+from ladnn.findings import LesionLabels
+from ladnn.phantom import thorax
+
+RECIPE = """
+weights = "random"
+input_size = 32
+epochs = 1
+batch_size = 4
+frozen_stages = 0
+"""
+GRID = """
+recipe = "recipe.toml"
+backbones = ["efficientnet_lite0"]
+modes = ["baseline", "ladnn"]
+seeds = [0, 1]
+judged = ["one"]
+evaluate = ["val", "test"]
+[datasets]
+d0 = ["one"]
+"""
+
+
+def write_grid(folder, text=GRID, recipe=RECIPE):
+    (folder / "recipe.toml").write_text(recipe)
+    (folder / "grid.toml").write_text(text)
+    return folder / "grid.toml"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    records = []
+    for index in range(20):
+        covid, path = index % 2 == 0, folder / f"{index}.png"
+        lesions = {"GGO"} if covid else set()
+        Image.fromarray(thorax(seed=index, size=(48, 64), lesions=lesions)).save(path)
+        labels = LesionLabels.from_present(lesions) if covid else LesionLabels()
+        split = ("train", "train", "val", "test")[index // 2 % 4]
+        source = "one" if index < 16 else "two"
+        records.append(
+            Record(path=path, source=source, patient=str(index), covid=covid, lesions=labels,
+                   split=split)
+        )  # fmt: skip
+    return Manifest(records=tuple(records), labels="paper")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return read_grid(write_grid(tmp_path_factory.mktemp("grid")))[1]
+
+
+@pytest.fixture(scope="module")
+def done(runs, manifest, tmp_path_factory):
+    output = tmp_path_factory.mktemp("done")
+    perform.perform(runs[1], manifest, output)
+    return output
+
+
+# ------------------------------------------------------------------ what a grid asks for
+
+
+def test_a_grid_is_every_combination_seed_by_seed(runs):
+    assert [run.name for run in runs] == [
+        f"d0/efficientnet_lite0/{mode}/plain/seed-{seed}"
+        for seed in (0, 1)
+        for mode in ("baseline", "ladnn")
+    ]
+    assert all(run.config.sources == ("one",) and run.config.threads == 1 for run in runs)
+
+
+def test_a_variant_changes_the_recipe_and_narrows_the_axes(tmp_path):
+    variants = """
+[variants.plain]
+[variants.heavy]
+settings.primary_weight = 10.0
+settings.augmentation.flip = 0.0
+modes = ["ladnn"]
+seeds = [1]
+evaluate = ["val"]
+"""
+    _, runs = read_grid(write_grid(tmp_path, GRID + variants))
+    (heavy,) = [run for run in runs if run.variant == "heavy"]
+    assert len(runs) == 5
+    assert (heavy.mode, heavy.seed, heavy.evaluate) == ("ladnn", 1, ("val",))
+    assert (heavy.config.primary_weight, heavy.config.augmentation.flip) == (10.0, 0.0)
+    assert heavy.config.augmentation.jpeg == runs[0].config.augmentation.jpeg
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("seeds = [0, 1]", "seeds = []", "seeds are empty"),
+        ("seeds = [0, 1]", 'seeds = "0"', "expected a list"),
+        ('["val", "test"]', '["train"]', "choose of val, test"),
+        ('["baseline", "ladnn"]', '["both"]', "choose one of ladnn, baseline"),
+        ("efficientnet_lite0", "alexnet", "choose one of"),
+        ("d0 = ", '"../d0" = ', "name of a folder"),
+        ("recipe.toml", "nowhere.toml", r"nowhere\.toml cannot be read"),
+        ("judged", "judge", "no setting 'judge'"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_one_sentence(tmp_path, old, new, part):
+    with pytest.raises(ConfigError, match=part) as caught:
+        read_grid(write_grid(tmp_path, GRID.replace(old, new)))
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------ one run
+
+
+def test_a_run_leaves_its_scores_in_the_files_of_an_evaluation(runs, manifest, done):
+    folder = done / runs[1].name
+    for split in ("val", "test"):
+        lines = (folder / split / "predictions.csv").read_text().splitlines()
+        assert lines[0].startswith("path,source,patient,covid_label,covid_probability,decision,GGO")
+        assert len(lines) == 1 + len(perform.judged(runs[1], manifest, split))
+        assert json.loads((folder / split / "metrics.json").read_text())["split"] == split
+    assert not (folder / "resume.pt").exists()
+
+
+def test_a_run_that_is_done_is_not_done_again(runs, manifest, done, monkeypatch):
+    monkeypatch.setattr(perform, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(perform, "_judge", lambda *_: pytest.fail("it scored"))
+    perform.perform(runs[1], manifest, done)
+    assert runs[1] not in perform.plan(runs, manifest, done)
+
+
+def test_a_run_killed_between_its_splits_only_scores(runs, manifest, done, tmp_path, monkeypatch):
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / runs[1].name / "test")
+    monkeypatch.setattr(perform, "fit", lambda *_, **__: pytest.fail("it trained"))
+    perform.perform(runs[1], manifest, tmp_path)
+    again, before = (path / runs[1].name / "test/predictions.csv" for path in (tmp_path, done))
+    assert again.read_bytes() == before.read_bytes()
+
+
+def test_a_folder_of_other_settings_is_refused(manifest, done, tmp_path):
+    _, others = read_grid(write_grid(tmp_path, recipe=RECIPE.replace("epochs = 1", "epochs = 2")))
+    with pytest.raises(ConfigError, match="other settings"):
+        perform.plan(others, manifest, done)
+
+
+def test_a_damaged_result_is_named_and_kept(runs, manifest, done, tmp_path):
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / runs[1].name / "val" / "config.json"
+    config.write_text(config.read_text()[:20])
+    with pytest.raises(DataError, match=r"damaged.*delete that folder"):
+        perform.plan(runs, manifest, tmp_path)
+    assert (config.parent / "predictions.csv").exists()
+
+
+def test_images_that_are_gone_are_counted_before_anything_trains(runs, manifest, tmp_path):
+    records = [replace(r, path=tmp_path / f"{i}.png") for i, r in enumerate(manifest)]
+    with pytest.raises(DataError, match=r"16 of 16 images of the manifest are gone.*0\.png"):
+        perform.plan(runs, Manifest(records=tuple(records)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_is_one_sentence_and_the_others_go_on(runs, manifest, done, tmp_path):
+    reason = attempt(replace(runs[1], judged=("nowhere",)), manifest, tmp_path)
+    assert reason.startswith("the manifest has no image of nowhere in val: change the grid's")
+    assert attempt(runs[1], manifest, done) is None
+
+
+# ------------------------------------------------------------------ engines
+
+
+def test_two_processes_do_what_one_does(runs, manifest, done, tmp_path):
+    outcomes = list(local(runs[:2], manifest, tmp_path, jobs=2))
+    assert sorted(run.name for run, _ in outcomes) == sorted(run.name for run in runs[:2])
+    assert [error for _, error in outcomes] == [None, None]
+    one, two = (path / runs[1].name / "val/predictions.csv" for path in (done, tmp_path))
+    assert one.read_bytes() == two.read_bytes()
