@@ -59,6 +59,11 @@ class GreyPredictor:
         return Assessment(prediction, np.zeros((6, 1, 1), np.float32), None)
 
 
+def upper_half(probabilities):
+    ranked = sorted(probabilities, reverse=True)
+    return np.mean(ranked[: max(2, -(-len(ranked) // 2))])
+
+
 def draw(folder, name, grey):
     path = folder / name
     Image.fromarray(np.full((64, 64), grey, np.uint8)).save(path)
@@ -202,15 +207,26 @@ class TestMetrics:
         )
         assert judged.sources["here"] == judged.overall
 
-    def test_per_patient_take_the_mean_probability(self, found):
-        means = {}
+    def test_per_patient_follow_the_study_rule_of_the_card(self, found):
+        """The tiny card's rule is the mean of the larger half."""
+        groups = {}
         for case in found.cases:
-            means.setdefault(case.patient, []).append(case)
-        labels = [any(case.label for case in cases) for cases in means.values()]
-        scores = [np.mean([case.probability for case in cases]) for cases in means.values()]
-        per_patient = found.overall.covid["per_patient_mean"]
-        assert per_patient.cases == len(means)
+            groups.setdefault(case.patient, []).append(case)
+        labels = [any(case.label for case in cases) for cases in groups.values()]
+        scores = [upper_half(case.probability for case in cases) for cases in groups.values()]
+        per_patient = found.overall.covid["per_patient"]
+        assert per_patient.cases == len(groups)
         assert per_patient.auc.value == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
+
+    def test_per_patient_say_which_rule_they_follow(self, found):
+        rule = found.to_json()["patient_rule"]
+        assert (rule["fraction"], rule["minimum"], rule["chosen_on"]) == (0.5, 2, "validation")
+        assert rule["meaning"].startswith("the mean probability of the largest 50%")
+
+    def test_per_patient_have_decisions_and_lesions_too(self, found):
+        counts = found.overall.patient_decisions["balanced"].counts
+        assert sum(counts.values()) == found.overall.patients
+        assert 0 < found.overall.patient_lesions["GGO"].cases < found.overall.lesions["GGO"].cases
 
     def test_of_few_cases_carry_a_caution(self, found):
         assert "too few to conclude from" in found.overall.covid["per_image"].caution
@@ -390,7 +406,7 @@ class TestCommand:
         for words in (
             "AUC",
             "image, screening",
-            "per patient, mean",
+            "per patient",
             "here",
             "there",
             "GGO",

@@ -10,7 +10,8 @@ from bundles import tiny_card
 from ladnn.bundle import OperatingPoint, StudyRule
 from ladnn.errors import DataError
 from ladnn.findings import Decision
-from ladnn.study import aggregate, mean_top
+from ladnn.scoring import Case
+from ladnn.study import aggregate, mean_top, patients
 from test_overlay import prediction
 
 CARD = tiny_card(b"")
@@ -77,3 +78,47 @@ def test_a_study_without_slices_is_an_error():
 
 def test_a_study_says_that_it_is_for_research_only():
     assert aggregate("s", slices(0.5), CARD, "balanced").to_json()["research_use_only"] is True
+
+
+def case(probability, *, label=True, patient="p", refused=False, lesion=None):
+    decision = Decision.NOT_ASSESSABLE if refused else Decision.POSITIVE
+    return Case(
+        path="a.png",
+        source="s",
+        patient=patient,
+        label=label,
+        probability=probability,
+        decisions={"balanced": decision, "screening": decision},
+        lesion_labels=(lesion, None, None, None, None),
+        lesion_probabilities=(probability,) * 5,
+    )
+
+
+def test_a_patient_is_positive_if_any_image_is():
+    assert patients([case(0.2, label=False), case(0.4)], CARD)[0].label
+
+
+def test_images_that_the_guard_refuses_do_not_count_for_a_patient():
+    (found,) = patients([case(0.2), case(0.4), case(0.9, refused=True)], CARD)
+    assert found.probability == pytest.approx(0.3)
+
+
+def test_a_patient_of_refused_images_alone_is_not_assessable():
+    (found,) = patients([case(0.9, refused=True)], CARD)
+    assert set(found.decisions.values()) == {Decision.NOT_ASSESSABLE}
+
+
+def test_a_patient_is_cut_where_the_study_rule_says():
+    point = OperatingPoint(threshold=0.9, low=0.9, high=0.9)
+    card = tiny_card(b"", study_rule=StudyRule(operating_points={"balanced": point}))
+    (found,) = patients([case(0.6)], card)
+    assert found.decisions == {"balanced": Decision.NEGATIVE, "screening": Decision.POSITIVE}
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [((None, True), True), ((False, True), True), ((False, False), False), ((None, False), None)],
+)
+def test_a_lesion_of_a_patient_is_unknown_until_every_image_is_known(labels, expected):
+    (found,) = patients([case(0.5, lesion=label) for label in labels], CARD)
+    assert found.lesion_labels[0] is expected

@@ -10,15 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ladnn.bundle import Card
+from ladnn.bundle import Card, StudyRule
 from ladnn.dataset import SPLITS, Manifest, Record
 from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.imaging import CtImage, read_image
 from ladnn.runtime import DEFAULT_POINT, Assessment
-from ladnn.scoring import Case, Group, Settings, score
+from ladnn.scoring import Case, Group, Level, Settings, score
+from ladnn.study import patients, rule_in_words, study_points
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 EVERYTHING = "all"
 """The split that takes every image of a manifest, those without a split too."""
 
@@ -79,6 +80,7 @@ class Evaluation:
         overall: metrics over all sources.
         sources: metrics of each source alone, by name.
         calibrated: whether each lesion's probability is calibrated, by name; empty for a baseline.
+        patient_rule: how the images of a patient make one probability, chosen on validation.
     """
 
     model: Mapping[str, str]
@@ -91,6 +93,7 @@ class Evaluation:
     overall: Group
     sources: Mapping[str, Group]
     calibrated: Mapping[str, bool]
+    patient_rule: StudyRule
 
     def to_json(self) -> dict[str, Any]:
         """The content of metrics.json; undefined numbers are null and say why."""
@@ -115,6 +118,13 @@ class Evaluation:
             "lesion_calibration": {
                 name: "calibrated" if known else "too few examples"
                 for name, known in self.calibrated.items()
+            },
+            "patient_rule": {
+                "rule": self.patient_rule.rule,
+                "fraction": self.patient_rule.fraction,
+                "minimum": self.patient_rule.minimum,
+                "meaning": rule_in_words(self.patient_rule),
+                "chosen_on": "validation",
             },
             "all": asdict(self.overall),
             "sources": {name: asdict(group) for name, group in self.sources.items()},
@@ -184,6 +194,7 @@ def evaluate(
         overall=overall,
         sources=sources,
         calibrated={name: item.calibrated for name, item in card.lesions.items()},
+        patient_rule=card.study_rule,
     )
 
 
@@ -240,13 +251,23 @@ def _groups(
     cases: Sequence[Case], records: Sequence[Record], card: Card, settings: Settings
 ) -> tuple[Group, dict[str, Group]]:
     """Metrics over all sources and of each; a source whose every image failed is there, empty."""
-    cuts = {name: point.threshold for name, point in card.operating_points.items()}
-    overall = score(cases, cuts, settings)
+    overall = score_images(cases, card, settings)
     names = tuple(dict.fromkeys(record.source for record in records))
     if len(names) == 1:
         return overall, {names[0]: overall}
     each = {name: [case for case in cases if case.source == name] for name in names}
-    return overall, {name: score(part, cuts, settings) for name, part in each.items()}
+    return overall, {name: score_images(part, card, settings) for name, part in each.items()}
+
+
+def score_images(cases: Sequence[Case], card: Card, settings: Settings) -> Group:
+    """All metrics of some images at the card's cuts, and of their patients by its study rule."""
+    cuts = {name: point.threshold for name, point in card.operating_points.items()}
+    patient_cuts = {name: point.threshold for name, point in study_points(card).items()}
+    return score(
+        Level(cases=cases, thresholds=cuts),
+        Level(cases=patients(cases, card), thresholds=patient_cuts),
+        settings,
+    )
 
 
 # ------------------------------------------------------------------ files

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,7 +53,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One image, what is known of it and what the model says.
+    """One image, or one patient, what is known of it and what the model says.
 
     Attributes:
         path, source, patient: of the manifest.
@@ -142,10 +142,10 @@ class Group:
     Attributes:
         images, patients: counts.
         mixed_patients: patients with images of both labels; they count as positive.
-        covid: `per_image`, and `per_patient_mean` where a patient's probability is the mean of
-            the probabilities of all their images.
-        decisions: by operating point.
-        lesions: by lesion, over the images where it is known; None for a baseline.
+        covid: `per_image` and `per_patient`.
+        decisions, patient_decisions: by operating point, of images and of patients.
+        lesions, patient_lesions: by lesion, over the images and the patients of whom it is known;
+            None for a baseline.
     """
 
     images: int
@@ -153,21 +153,28 @@ class Group:
     mixed_patients: int
     covid: dict[str, Scores]
     decisions: dict[str, Decisions]
-    lesions: dict[str, Scores] | None = field(default=None)
+    patient_decisions: dict[str, Decisions]
+    lesions: dict[str, Scores] | None
+    patient_lesions: dict[str, Scores] | None
 
 
-def score(
-    cases: Sequence[Case], thresholds: Mapping[str, float], settings: Settings | None = None
-) -> Group:
-    """All metrics of `cases`.
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """Cases of one kind, images or patients, with the cuts that turn them into decisions.
 
-    Args:
-        cases: the images of one group; may be empty, and then nothing is defined.
+    Attributes:
+        cases: of one group; may be empty, and then nothing is defined.
         thresholds: of the operating points by name; each case has a decision for each.
-        settings: of the intervals.
     """
+
+    cases: Sequence[Case]
+    thresholds: Mapping[str, float]
+
+
+def score(images: Level, patients: Level, settings: Settings | None = None) -> Group:
+    """All metrics of a group of images, and of the patients they make (`study.patients`)."""
     chosen = settings or Settings()
-    cuts = {HALF: 0.5, **thresholds}
+    cases, whole = images.cases, patients.cases
     labels_of: dict[str, set[bool]] = {}
     for case in cases:
         labels_of.setdefault(case.patient, set()).add(case.label)
@@ -176,34 +183,22 @@ def score(
         patients=len(labels_of),
         mixed_patients=sum(len(labels) == 2 for labels in labels_of.values()),
         covid={
-            "per_image": _per_image(cases, cuts, chosen),
-            "per_patient_mean": _per_patient(cases, cuts, chosen),
+            "per_image": _covid(images, chosen),
+            "per_patient": _covid(patients, chosen),
         },
-        decisions={name: _decisions(cases, name, chosen) for name in thresholds},
+        decisions={name: _decisions(cases, name, chosen) for name in images.thresholds},
+        patient_decisions={name: _decisions(whole, name, chosen) for name in patients.thresholds},
         lesions=_lesions(cases, chosen),
+        patient_lesions=_lesions(whole, chosen),
     )
 
 
-def _per_image(cases: Sequence[Case], cuts: Mapping[str, float], settings: Settings) -> Scores:
+def _covid(level: Level, settings: Settings) -> Scores:
     return _scores(
-        [case.label for case in cases],
-        [case.probability for case in cases],
-        [case.patient for case in cases],
-        cuts,
-        settings,
-    )
-
-
-def _per_patient(cases: Sequence[Case], cuts: Mapping[str, float], settings: Settings) -> Scores:
-    """Patients as cases: the mean of their probabilities, positive if any image is."""
-    images: dict[str, list[Case]] = {}
-    for case in cases:
-        images.setdefault(case.patient, []).append(case)
-    return _scores(
-        [any(case.label for case in group) for group in images.values()],
-        [float(np.mean([case.probability for case in group])) for group in images.values()],
-        list(images),
-        cuts,
+        [case.label for case in level.cases],
+        [case.probability for case in level.cases],
+        [case.patient for case in level.cases],
+        {HALF: 0.5, **level.thresholds},
         settings,
     )
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ladnn.bundle import Card, StudyRule
+from ladnn.bundle import Card, OperatingPoint, StudyRule
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Decision, Prediction
+from ladnn.scoring import Case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,59 @@ def mean_top(values: Sequence[float], rule: StudyRule) -> float:
     return math.fsum(sorted(values, reverse=True)[:count]) / count
 
 
+def study_points(card: Card) -> dict[str, OperatingPoint]:
+    """The cuts of a study's probability by name; the image's own where the card has no others."""
+    return {**card.operating_points, **card.study_rule.operating_points}
+
+
+def rule_in_words(rule: StudyRule) -> str:
+    """The rule as a sentence's end: "the mean of ..."."""
+    what = f"the largest {rule.fraction:.0%}" if rule.fraction < 1 else "all"
+    least = f", at least {rule.minimum}" if rule.minimum > 1 and rule.fraction < 1 else ""
+    return f"the mean probability of {what} of a patient's assessable images{least}"
+
+
+def patients(cases: Sequence[Case], card: Card) -> tuple[Case, ...]:
+    """One case for each patient of `cases`, by the card's study rule, in order of appearance.
+
+    A patient is positive if any image is; a lesion is present if it is on any image, absent if
+    known to be absent on all, and unknown otherwise. As in `aggregate`, the images that the guard
+    let through count; where there is none, all do and the decision is not_assessable.
+    """
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.patient, []).append(case)
+    return tuple(_patient(group, card) for group in groups.values())
+
+
+def _patient(group: Sequence[Case], card: Card) -> Case:
+    assessable = [case for case in group if Decision.NOT_ASSESSABLE not in case.decisions.values()]
+    counted, rule = assessable or group, card.study_rule
+    chance = mean_top([case.probability for case in counted], rule)
+    columns = zip(*(case.lesion_probabilities or () for case in counted), strict=True)
+    decisions = {
+        name: point.decide(chance) if assessable else Decision.NOT_ASSESSABLE
+        for name, point in study_points(card).items()
+    }
+    return Case(
+        path=group[0].path,
+        source=group[0].source,
+        patient=group[0].patient,
+        label=any(case.label for case in group),
+        probability=chance,
+        decisions=decisions,
+        lesion_labels=tuple(map(_any_known, zip(*(c.lesion_labels for c in group), strict=True))),
+        lesion_probabilities=tuple(mean_top(column, rule) for column in columns) or None,
+        in_distribution=max(case.in_distribution for case in group),
+    )
+
+
+def _any_known(labels: Sequence[bool | None]) -> bool | None:
+    if any(labels):
+        return True
+    return None if None in labels else False
+
+
 def aggregate(
     name: str, predictions: Sequence[Prediction], card: Card, operating_point: str
 ) -> StudyPrediction:
@@ -70,7 +124,7 @@ def aggregate(
     counted = assessable or predictions
     rule = card.study_rule
     probability = mean_top([one.probability for one in counted], rule)
-    point = rule.operating_points.get(operating_point) or card.operating_point(operating_point)
+    point = study_points(card).get(operating_point) or card.operating_point(operating_point)
     columns = zip(*(one.lesions or () for one in counted), strict=True)
     lesions = tuple(mean_top(column, rule) for column in columns)
     return StudyPrediction(

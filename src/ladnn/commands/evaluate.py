@@ -159,6 +159,8 @@ def _report(found: "Evaluation", folder: Path, *, as_json: bool) -> None:
 
 def print_tables(found: "Evaluation", console: "Console") -> None:
     """Print one column for each source and one for all, then the lesions over all."""
+    from ladnn.study import rule_in_words
+
     groups = {"all": found.overall, **found.sources} if len(found.sources) > 1 else found.sources
     model, part = found.model, f"{found.split} split, positive: COVID-19"
     title = f"{model['name']} {model['version']}, {part}"
@@ -167,8 +169,10 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
         caution = group.covid["per_image"].caution
         if caution:
             console.print(f"{name}: {caution}")
-    if found.overall.lesions:
-        console.print(_lesion_table(found.overall.lesions, found.calibrated))
+    console.print(f"a patient: {rule_in_words(found.patient_rule)}, as chosen on validation")
+    if found.overall.lesions and found.overall.patient_lesions:
+        console.print(_lesion_table(found.overall.lesions, found.calibrated, "image"))
+        console.print(_lesion_table(found.overall.patient_lesions, found.calibrated, "patient"))
         if not all(found.calibrated.values()):
             console.print("* too few examples: this lesion's probability is not calibrated")
     low, high = f"{found.settings.level:.0%} intervals", "resamples of patients"
@@ -200,9 +204,13 @@ def _covid_table(groups: "Mapping[str, Group]", title: str, point: str) -> "Tabl
         if name in decisions[0]:
             unsure = (_cell(one[name].indeterminate_rate) for one in decisions)
             table.add_row("  indeterminate", *unsure, end_section=True)
-    patients = [group.covid["per_patient_mean"] for group in each]
-    _score_rows(table, "per patient, mean", patients)
-    _rate_rows(table, f"patient, {point}", [score.at[point] for score in patients])
+    patients = [group.covid["per_patient"] for group in each]
+    _score_rows(table, "per patient", patients)
+    for name in patients[0].at:
+        _rate_rows(table, f"patient, {name}", [score.at[name] for score in patients])
+        if name in each[0].patient_decisions:
+            unsure = (_cell(one.patient_decisions[name].indeterminate_rate) for one in each)
+            table.add_row("  indeterminate", *unsure, end_section=True)
     return table
 
 
@@ -218,8 +226,10 @@ def _rate_rows(table: "Table", head: str, rates: "Sequence[AtThreshold]") -> Non
         table.add_row(f"  {label}", *(_cell(getattr(rate, name)) for rate in rates))
 
 
-def _lesion_table(lesions: "Mapping[str, Scores]", calibrated: Mapping[str, bool]) -> "Table":
-    table = _table("Lesions, per image where known, at 0.5")
+def _lesion_table(
+    lesions: "Mapping[str, Scores]", calibrated: Mapping[str, bool], unit: str
+) -> "Table":
+    table = _table(f"Lesions, per {unit} where known, at 0.5")
     for head in ("", "known", "present", "AUC", *_LESION_RATES.values()):
         table.add_column(head, justify="right" if head else "left")
     for lesion, scores in lesions.items():
