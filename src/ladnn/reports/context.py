@@ -1,0 +1,99 @@
+"""How far a cue reaches: which findings of its sentence it denies, doubts or sees going away.
+
+In the manner of NegEx and ConText (Chapman 2001, Harkema 2009): a cue reaches over the words next
+to it, until one that begins another statement.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ladnn.reports.cues import BE, SEEN, Course, Cue, Side, cues
+from ladnn.reports.vocabulary import Term
+
+ORDER = tuple(Course)
+"""From the strongest assertion to none; of several cues that reach a finding the last counts."""
+
+_FAR = 10  # words between a finding and the verb that follows it
+_NEAR = 5  # words between a cue of change and the finding that follows it
+_ITEM = 6  # words of one item in a list of what is denied
+
+_BREAK = re.compile(
+    r"[;:]|,\s+with\b|\b(?:but|however|although|though|except|whereas|while|yet|apart\s+from|"
+    r"other\s+than|which|that|show(?:s|ed|ing)?|reveal\w*|demonstrat\w+|"
+    r"there\s+(?:is|are|was|were)|then|followed\s+by|progress(?:ed|ing)?|develop\w*|appear\w*|"
+    r"only)\b"
+)
+_VERB = re.compile(rf"\b(?:{BE}|{SEEN}|increas\w+)\b")
+_NEW_STATEMENT = re.compile(
+    r"(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
+    r"bilateral|patchy|scattered|large|extensive|increased|typical|single|small|local|obvious)\b"
+    # After words of place or time, what `and` adds is no longer part of a list.
+    r"|\b(?:on|at|in|after|before|during)\s+(?:[\w-]+\s+){1,4}(?:and\b|,)"
+)
+_OTHER_CLAUSE = re.compile(
+    r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A term, what is said of it, and the cue that says so; None where it is simply there."""
+
+    term: Term
+    course: Course
+    cue: Cue | None
+
+
+def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[Judged]:
+    """The course of each of `terms`, all inside `sentence`, a span of the plain text `lower`."""
+    found = [cue for cue in cues(lower, *sentence) if not any(_within(cue, t) for t in terms)]
+    judged = []
+    for term in terms:
+        reaching = [cue for cue in found if _reaches(cue, term, lower, sentence)]
+        cue = max(reaching, key=lambda cue: ORDER.index(cue.course), default=None)
+        course = Course.PRESENT if cue is None else cue.course
+        judged.append(Judged(term=term, course=course, cue=cue))
+    return judged
+
+
+def _within(cue: Cue, term: Term) -> bool:
+    return term.start <= cue.start and cue.end <= term.end
+
+
+def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> bool:
+    before = cue.end <= term.start
+    if cue.side is (Side.AFTER if before else Side.BEFORE):
+        return False
+    gap = lower[cue.end : term.start] if before else lower[term.end : cue.start]
+    if cue.course in (Course.RESOLVING, Course.RESOLVED):
+        return _changes(gap, before)
+    return _covers(gap, lower[term.end : sentence[1]]) if before else _closes(gap)
+
+
+def _covers(gap: str, rest: str) -> bool:
+    """Whether a cue before a finding reaches it over `gap`; `rest` is what follows the finding.
+
+    Over a comma only along a list that `or` or `nor` closes.
+    """
+    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_STATEMENT.search(gap):
+        return False
+    items = gap.split(",")[1:]
+    clause = gap + re.split(r"[.;:]|\bbut\b", rest)[0]
+    listed = re.search(r"\b(?:or|nor)\b", clause)
+    return not items or (bool(listed) and all(len(item.split()) <= _ITEM for item in items))
+
+
+def _closes(gap: str) -> bool:
+    """Whether a cue after a finding, `gap` away, is the verb of its phrase."""
+    return not (_BREAK.search(gap) or _VERB.search(gap)) and len(gap.split()) <= _FAR
+
+
+def _changes(gap: str, before: bool) -> bool:
+    """Whether a cue of change, `gap` away, is about the finding: in its phrase, or its verb."""
+    words = gap.split()
+    if _OTHER_CLAUSE.search(gap):
+        return False
+    if before:
+        return len(words) <= _NEAR and words[:1] not in (["and"], ["or"]) and not _VERB.search(gap)
+    return len(words) <= _FAR

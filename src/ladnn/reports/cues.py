@@ -1,0 +1,172 @@
+"""The words that deny a finding, doubt it, or say that it goes away.
+
+A phrase is a pattern in which a blank stands for any run of blanks and `...` for up to two words.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Course(StrEnum):
+    """What the words say of a finding, from the strongest assertion to none."""
+
+    PRESENT = "present"
+    RESOLVING = "resolving"
+    RESOLVED = "resolved"
+    UNCERTAIN = "uncertain"
+    NEGATED = "negated"
+
+
+class Side(StrEnum):
+    """Where a cue stands: before the finding, after it, or on either side."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    EITHER = "either"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cue:
+    """Words that say something of the findings near them, as a span of the plain text."""
+
+    course: Course
+    side: Side
+    start: int
+    end: int
+
+
+BE = r"(?:is|are|was|were|has|have|had|could|can|did|does|do|be|being)"
+SEEN = (
+    r"(?:seen|observed|found|detected|identified|noted|visible|visuali[sz]ed|present|shown|evident|"
+    r"apparent|demonstrated|appreciated|revealed|displayed|recogni[sz]ed|reported|confirmed)"
+)
+_GONE = (
+    r"(?:resolv(?:ed|ing|es?)|resolution|absor[bp]\w*|disappear\w*|clear(?:ed|ance|ing)|"
+    r"dissipat\w+|vanish\w*|regress\w*)"
+)
+_LESS = (
+    r"(?:reduc(?:ed|ing|tion|es?)|decreas\w+|improv(?:ed|ing|ement|es?)|shr[aiu]nk\w*|"
+    r"fad(?:ed|ing|es?)|diminish\w*|lessen\w*|subsid\w+|abat\w+|lighter|smaller|attenuated|"
+    r"alleviat\w+|remission|recover\w+)"
+)
+_CHANGE = (
+    r"(?:changes?|difference|progress\w*|improvement|increase|decrease|reduction|absorption|"
+    r"resolution|growth|evolution)"
+)
+_WHOLLY = (
+    r"(?:complete(?:ly)?|full(?:y)?|total(?:ly)?|entire(?:ly)?|basic(?:ally)?|almost|"
+    r"essentially|mostly)"
+)
+_SHOW = (
+    r"(?:show|reveal|demonstrate|see|find|detect|have|display|include|accompanied|associated|"
+    r"observe)\w*"
+)
+_END = r"(?=\s*(?:[.;,]|$|but\b|in\b))"
+
+# Kind of words, side, phrases; the more special first, for the first that fits hides the others.
+# Without a course: what only looks like a cue (`no change`, `not absorbed`, `no fever`).
+_PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
+    (
+        None,
+        Side.EITHER,
+        (
+            rf"(?:no|not|without|any)... {_CHANGE}(?: (?:of|in))?",
+            rf"(?:not|never)... (?:{_GONE}|{_LESS}|chang\w+|only)",
+            r"(?:no|without) doubt",
+            r"(?:no|without)... (?:contrast|enhancement|treatment|fever|cough|symptoms?)",
+        ),
+    ),
+    (
+        Course.UNCERTAIN,
+        Side.EITHER,
+        (
+            r"(?:cannot|can't|can not|could not|not)(?: be)?(?: \w+ly)? (?:excluded|ruled out)",
+            r"\(\?\)",
+        ),
+    ),
+    (
+        Course.RESOLVED,
+        Side.EITHER,
+        (
+            rf"(?:{BE} )?no longer(?: \w+)? {SEEN}",
+            r"no longer(?: (?:any|shows?|showing|has|have))?",
+        ),
+    ),
+    (
+        Course.NEGATED,
+        Side.AFTER,
+        (
+            rf"{BE} (?:not|never)(?: (?:\w+ly|been|be))* {SEEN}",
+            rf"not(?: \w+ly)? {SEEN}",
+            rf"{BE}(?: also)? (?:absent|negative|excluded|ruled out|lacking|missing)",
+            rf"{BE} not{_END}",
+            rf": (?:no|none|absent|negative|nil){_END}",
+        ),
+    ),
+    (
+        Course.NEGATED,
+        Side.BEFORE,
+        (
+            rf"(?:not|cannot|never|fail\w* to)(?: \w+ly)? {_SHOW}(?: (?:by|with|any))*",
+            r"(?:no|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
+            r"(?:evidence|signs?|findings?|features?)(?: of)?",
+            r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",
+            r"(?:free (?:of|from)|negative for|devoid of|exclud(?:es|ed|ing)|"
+            r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
+            r"none of(?: \w+){0,3}? (?:had|has|have|showed|shows?)",
+            r"not(?: (?:an?|any|in|the))?",
+            r"non(?=[ -]+(?:covid|consolid|ground))",
+        ),
+    ),
+    (
+        Course.RESOLVED,
+        Side.EITHER,
+        (
+            rf"{_WHOLLY} {_GONE}",
+            rf"{_GONE} (?:completely|totally|entirely|fully)",
+            r"(?:has|have|had|was|were|is|are|been) (?:resolved|cleared|gone)",
+            r"(?:resolved|disappeared|disappearance|vanished)",
+        ),
+    ),
+    (Course.RESOLVING, Side.EITHER, (_GONE, _LESS)),
+    (
+        Course.UNCERTAIN,
+        Side.AFTER,
+        (rf"{BE} (?:considered )?(?:possible|likely|suspected|questionable|uncertain|doubtful)",),
+    ),
+    (
+        Course.UNCERTAIN,
+        Side.BEFORE,
+        (
+            r"(?:possibl[ey]|probabl[ey]|potential(?:ly)?|suspect(?:ed|ing)?|suspicious|"
+            r"suggest(?:s|ed|ing|ive)?|likely|perhaps|may|might|could|questionable|presum(?:ed|ably)|"
+            r"rule out|r/o|differential|concern(?:ing)? for|equivocal|doubtful|versus|vs)"
+            r"(?: (?:of|for|be|represent\w*|reflect\w*|indicat\w*|that))*",
+        ),
+    ),
+)
+
+
+def _pattern(phrase: str) -> str:
+    words = phrase.replace("...", r"(?: \w+){0,2}?").replace(" ?", r"\s*").replace(" ", r"\s+")
+    return ("" if phrase.startswith((":", r"\(")) else r"\b") + words + r"(?!\w)"
+
+
+_KINDS = tuple((course, side) for course, side, _ in _PHRASES)
+_EXPRESSION = re.compile(
+    "|".join(
+        f"(?P<kind{number}>{'|'.join(_pattern(phrase) for phrase in phrases)})"
+        for number, (_, _, phrases) in enumerate(_PHRASES)
+    )
+)
+
+
+def cues(lower: str, start: int, end: int) -> list[Cue]:
+    """The cues in `lower[start:end]`, plain text in lower case, in order."""
+    found = []
+    for match in _EXPRESSION.finditer(lower, start, end):
+        course, side = _KINDS[int(str(match.lastgroup).removeprefix("kind"))]
+        if course is not None:
+            found.append(Cue(course=course, side=side, start=match.start(), end=match.end()))
+    return found

@@ -1,0 +1,164 @@
+"""A report made plain (dashes, quotes, blanks, spelling), each character with its origin."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+LEXICON = (
+    "consolidation",
+    "consolidations",
+    "consolidative",
+    "consolidated",
+    "consolidate",
+    "bronchogram",
+    "bronchograms",
+    "interlobular",
+    "intralobular",
+    "thickening",
+    "thickened",
+    "pneumonia",
+    "coronavirus",
+    "opacities",
+    "opacification",
+)
+"""Long words of the vocabulary whose misspellings are read as meant."""
+
+_LONG = 12  # letters, from which two slips are still the same word
+_SHORT = 8
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+_QUOTES = "\u2018\u2019\u201a\u201b\u2032`\u00b4\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb"
+_NOTHING = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_SWAPS = {
+    **dict.fromkeys(_DASHES, "-"),
+    **dict.fromkeys(_QUOTES, "'"),
+    **dict.fromkeys(_NOTHING, ""),
+    '"': "'",
+    "\ufffd": "-",
+    # The full stops and commas of Chinese typesetting
+    "\u3002": ".",
+    "\u3001": ",",
+}
+
+# A dash or a quote that went through a wrong encoding: what lies between two letters and is
+# neither ASCII nor Latin (UTF-8 read as GB18030), or begins with an a-circumflex (as Windows-1252).
+_DAMAGED = re.compile(
+    r"(?<=\w)(?:\u00e2[\u0080-\u00ff\u0152-\u2122]{0,2}|[\u2e80-\u9fff]{1,2}\??)(?=\w)"
+)
+_ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
+_WORD = re.compile(r"[a-z]{7,}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """Plain text and where it comes from.
+
+    Attributes:
+        text: in ASCII letters where there were accents, runs of blanks as one space.
+        lower: the same in lower case, same length.
+        starts, ends: for each character of `text`, the span of the original that it stands for.
+    """
+
+    text: str
+    lower: str
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the original text that `text[start:end]` (not empty) stands for."""
+        return self.starts[start], self.ends[end - 1]
+
+
+def plain(original: str) -> Plain:
+    """Make `original` plain; see `Plain`."""
+    repaired = _ASKED.sub("-", _DAMAGED.sub(_dashes, original))
+    characters: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for index, raw in enumerate(repaired):
+        for character in _plain_character(raw):
+            if character == " " and characters[-1:] == [" "]:
+                ends[-1] = index + 1
+                continue
+            characters.append(character)
+            starts.append(index)
+            ends.append(index + 1)
+    return _respelt("".join(characters), starts, ends)
+
+
+def _dashes(match: re.Match[str]) -> str:
+    """As many characters as were there, so that every offset stays true."""
+    return "-" * len(match[0])
+
+
+@lru_cache(maxsize=4096)
+def _plain_character(character: str) -> str:
+    if character in _SWAPS:
+        return _SWAPS[character]
+    if character.isspace() or unicodedata.category(character) == "Cc":
+        return " "
+    parts = unicodedata.normalize("NFKD", character)
+    return "".join(
+        _SWAPS.get(part, " " if part.isspace() else part)
+        for part in parts
+        if not unicodedata.combining(part)
+    )
+
+
+def _respelt(text: str, starts: list[int], ends: list[int]) -> Plain:
+    """Replace misspelt words of the lexicon; their characters stand for the whole word."""
+    pieces: list[str] = []
+    new_starts: list[int] = []
+    new_ends: list[int] = []
+    done = 0
+    for match in _WORD.finditer(_lower(text)):
+        word = meant(match[0])
+        if word == match[0]:
+            continue
+        begin, end = match.span()
+        pieces += [text[done:begin], word]
+        new_starts += starts[done:begin] + [starts[begin]] * len(word)
+        new_ends += ends[done:begin] + [ends[end - 1]] * len(word)
+        done = end
+    pieces.append(text[done:])
+    new_starts += starts[done:]
+    new_ends += ends[done:]
+    joined = "".join(pieces)
+    return Plain(text=joined, lower=_lower(joined), starts=tuple(new_starts), ends=tuple(new_ends))
+
+
+def _lower(text: str) -> str:
+    """Lower case letter by letter, for some capitals have a small form of two characters."""
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+
+
+@lru_cache(maxsize=4096)
+def meant(word: str) -> str:
+    """The word of the lexicon that `word` (lower case) misspells by one slip, or `word` itself.
+
+    A slip is a letter too many, too few, wrong or exchanged with its neighbour; words of 12
+    letters and more bear two.
+    """
+    if word in LEXICON:
+        return word
+    for candidate in LEXICON:
+        slips = 2 if len(candidate) >= _LONG and "lobular" not in candidate else 1
+        near = abs(len(candidate) - len(word)) <= slips and candidate[0] == word[0]
+        if near and _distance(word, candidate) <= slips:
+            return candidate
+    return word
+
+
+def _distance(first: str, second: str) -> int:
+    """Optimal string alignment distance."""
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, start=1):
+        earlier, before, row = before, row, [i]
+        for j, b in enumerate(second, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

@@ -1,0 +1,83 @@
+"""The words by which reports name the five lesions, as patterns on plain lower text."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ladnn.findings import Lesion
+
+_S = r"[\s\-/']*"  # what may stand between the parts of a compound: a blank, a dash, a lost quote
+_WORDS = r"(?:[\w-]+\s+)"
+
+# Chinese has one word for what English calls a shadow, an opacity or a density.
+_SHADOW = r"(?:shadow(?:s|ing|ings)?|opacit(?:y|ies)|opacification)"
+_DENSE = r"(?!(?:[\w-]*(?:dens|solid)|nodul|mass|linear|strip|fib|reticul|cord|band|tumou?r|cavit))"
+_HAZY = (
+    r"(?:patch(?:y|es)|fuzzy|blurr(?:y|ed)|ha[sz]y|cloud(?:y|s)?(?:-like)?|floccul\w+|fluff\w*|"
+    r"thin|faint|veil\w*)"
+)
+
+_GLASS = rf"gr?ou?n?[dg]s?{_S}[gc][lr]as+(?:es|y)?"
+_SEPT = r"sept(?:al|a|ae|um|ums|as)"
+_LOBULAR = rf"(?:inter|intra)?{_S}lobul\w+"
+_LOBULARS = r"(?:(?:inter|intra)(?:-|\s)*(?:lobul\w+)?(?:\s*(?:,|/|and|or|and/or)\s*)?)*"
+_THICK = r"thick(?:en(?:ing|ings|ed|s)?|er)?"
+
+LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
+    Lesion.GGO: (
+        rf"\b{_GLASS}(?:{_S}(?:like\s+)?(?:nodular\s+)?(?:{_SHADOW}|attenuations?|densit(?:y|ies)|"
+        r"nodules?|lesions?|changes?|infiltrat\w+|appearances?|patterns?))?",
+        rf"\b(?:frosted|grinding|grounded|ground|matt?e?d?|milled|hairy?){_S}glass\w*",
+        r"\bg\.?g\.?o\.?'?s?\b",
+        r"\bggns?\b",
+        rf"\b{_HAZY}\s+(?:(?:and|or)\s+)?(?:{_DENSE}[\w-]+\s+){{0,2}}?{_SHADOW}\b",
+    ),
+    Lesion.CSLD: (
+        r"\bconsolidat(?:ion|ions|ive|ed|ing)\b(?!\s+(?:chemo|immuno|radio)?therap)",
+        r"\b(?:lung|pulmonary|parenchymal)\s+(?:hepati[sz]ation|solidification)\b",
+    ),
+    Lesion.CRPA: (
+        rf"\bcra[zs]+[yi]?e?{_S}(?:pav\w+|stones?)",
+        rf"\b(?:pav(?:ing|ed|ement|er)s?){_S}(?:stones?|sign|pattern|appearance|like)",
+    ),
+    Lesion.AIRBR: (
+        rf"\b(?:air|gas){_S}(?:filled{_S}|containing{_S})?bronch\w*gra(?:m|ms|ph|phs|phy|phies)\b",
+        r"\bbronchograms?\b",
+        rf"\bair{_S}bronch(?:us|i|ial)?\s+(?:signs?|phase|inflation)\b",
+        rf"\b(?:air|gas){_S}(?:filled|containing){_S}bronch(?:us|i|ioles?)\b",
+        r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
+    ),
+    Lesion.INSEPTHI: (
+        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:[\s-]+(?!no\b|without\b)[\w-]+){{0,5}}?[\s-]+{_THICK}\b",
+        rf"\b{_THICK}\s+(?:{_WORDS}{{0,4}}?){_LOBULARS}{_SEPT}\b",
+        rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
+        rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
+        r"\b(?:septal|kerley(?:'s)?(?:\s*-?\s*[abc])?)\s+lines\b",
+    ),
+}
+"""Alternatives for each lesion; together they are one expression of a named group per lesion."""
+
+_OTHER_SEPTA = re.compile(r"(?:ventricular|nasal|atrial|cardiac|uterine)\s+$")
+
+_LESIONS = re.compile(
+    "|".join(f"(?P<{name}>{'|'.join(patterns)})" for name, patterns in LESION_PATTERNS.items())
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """Words that name something, as a span of the plain text; `lesion` is None for COVID-19."""
+
+    lesion: Lesion | None
+    start: int
+    end: int
+
+
+def lesion_terms(lower: str) -> Iterator[Term]:
+    """The lesions named in `lower`, in order."""
+    for match in _LESIONS.finditer(lower):
+        lesion = Lesion(str(match.lastgroup))
+        start, end = match.span()
+        if lesion is Lesion.INSEPTHI and _OTHER_SEPTA.search(lower[max(0, start - 20) : start]):
+            continue
+        yield Term(lesion=lesion, start=start, end=end)
