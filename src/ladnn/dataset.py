@@ -1,6 +1,7 @@
 """A manifest: which images there are, whose, what they show, and on which side they lie."""
 
 import csv
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -97,6 +98,15 @@ class Manifest:
             if record.split == split and source in (None, record.source)
         )
         return Manifest(records=tuple(kept), labels=self.labels)
+
+
+def hash_records(records: Iterable[Record]) -> str:
+    """sha256 over what a run learns from: pixels, labels, patients and splits, in order."""
+    digest = hashlib.sha256()
+    for item in records:
+        row = item.pixel_hash or item.sha256 or str(item.path), item.patient, item.source
+        digest.update(repr((*row, item.covid, item.lesions.values, item.split)).encode())
+    return digest.hexdigest()
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

@@ -6,7 +6,6 @@ TensorBoard's events, and `resume.pt`, which only the machine that wrote it read
 
 import csv
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from ladnn.batches import Example, load
 from ladnn.checkpoint import Checkpoint, write_checkpoint
-from ladnn.dataset import Manifest, Record
+from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
 from ladnn.imaging import read_image
 from ladnn.learner import EpochResult, Learner, TrainConfig
@@ -63,15 +62,6 @@ def fit(
     if learner.best is None:
         raise ConfigError("the run has no epoch: set epochs to at least 1")
     return learner.best
-
-
-def hash_records(records: list[Record]) -> str:
-    """sha256 over what a run learns from: pixels, labels, patients and splits, in order."""
-    digest = hashlib.sha256()
-    for item in records:
-        row = item.pixel_hash or item.sha256 or str(item.path), item.patient, item.source
-        digest.update(repr((*row, item.covid, item.lesions.values, item.split)).encode())
-    return digest.hexdigest()
 
 
 def training_records(config: TrainConfig, manifest: Manifest) -> list[Record]:

@@ -12,14 +12,14 @@ from ladnn import evaluation
 from ladnn.batches import as_seen, load
 from ladnn.benchmark.grid import Run
 from ladnn.checkpoint import Checkpoint, read_checkpoint, weights_sha256
-from ladnn.dataset import Manifest, Record
+from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
 from ladnn.evaluation import Evaluation
 from ladnn.findings import Decision
 from ladnn.imaging import read_image
 from ladnn.learner import predict_logits
 from ladnn.scoring import HALF, Case, Settings, score
-from ladnn.training import RESUME_FILE, claim, fit, hash_records, training_records
+from ladnn.training import RESUME_FILE, claim, fit, training_records
 
 
 def perform(run: Run, manifest: Manifest, output: Path) -> None:
