@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ladnn import __version__
-from ladnn.commands import benchmark, data, evaluate, export, phantom, predict, train
+from ladnn.commands import benchmark, data, evaluate, export, phantom, predict, serve, train
 from ladnn.errors import LadnnError
 from ladnn.findings import RESEARCH_NOTICE
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (predict, evaluate, train, export, benchmark, phantom):
+for commands in (predict, serve, evaluate, train, export, benchmark, phantom):
     app.add_typer(commands.app)  # one command each, under its own name
 app.add_typer(data.app, name="data")
 

@@ -13,9 +13,22 @@ def training_side(doing: str) -> Iterator[None]:
     Raises:
         ConfigError: when a module cannot be found.
     """
+    with _extra(doing, "training side", "train"):
+        yield
+
+
+@contextmanager
+def site_side(doing: str) -> Iterator[None]:
+    """Import the site inside this, as `training_side` does for training."""
+    with _extra(doing, "site's side", "serve"):
+        yield
+
+
+@contextmanager
+def _extra(doing: str, what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{doing} needs the training side ({error.name} is missing): pip install 'ladnn[train]'"
+            f"{doing} needs the {what} ({error.name} is missing): pip install 'ladnn[{extra}]'"
         ) from error

@@ -1,0 +1,1 @@
+"""The online system: a site and an interface that test images, keep the results and learn."""

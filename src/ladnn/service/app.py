@@ -1,0 +1,130 @@
+"""The composition root of the site: settings in, application out; all objects are made here."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from fastapi import Depends, FastAPI
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from ladnn import __version__
+from ladnn.findings import RESEARCH_NOTICE
+from ladnn.runtime import Predictor
+from ladnn.service import csrf
+from ladnn.service.blobs import Blobs
+from ladnn.service.champion import Champion, build_predictor
+from ladnn.service.context import Services
+from ladnn.service.database import Database
+from ladnn.service.decoding import DirectDecoder
+from ladnn.service.edge import Edge
+from ladnn.service.i18n import read_catalogues
+from ladnn.service.logs import configure_logs, log
+from ladnn.service.metrics import Metrics
+from ladnn.service.problems import add_handlers
+from ladnn.service.routes import api_predictions, operation, preferences, results, single
+from ladnn.service.settings import Settings, read_settings
+from ladnn.service.tables import Secret, now
+
+ROUTERS = (
+    operation.router,
+    preferences.router,
+    single.router,
+    results.router,
+    api_predictions.router,
+)
+
+
+def from_environment() -> FastAPI:
+    """The application of a worker process, whose settings are in its environment."""
+    settings = read_settings(environment=os.environ)
+    configure_logs(settings)
+    return create_app(settings)
+
+
+def create_app(settings: Settings, predictor: Callable[[], Predictor] | None = None) -> FastAPI:
+    """The application on a database that `migrations.upgrade` has prepared.
+
+    Args:
+        settings: of the site.
+        predictor: instead of the one that the settings name.
+    """
+    site = make_services(settings, predictor)
+    app = FastAPI(
+        title="LA-DNN",
+        version=__version__,
+        description=f"Chest CT images in, predictions out. {RESEARCH_NOTICE}",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        dependencies=[Depends(csrf.verify)],
+        lifespan=partial(_lifespan, site),
+    )
+    app.state.services = site
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")
+    add_handlers(app)
+    app.add_middleware(Edge, site=site)
+    return app
+
+
+def make_services(settings: Settings, predictor: Callable[[], Predictor] | None = None) -> Services:
+    """The objects that requests share."""
+    database = Database(settings.database_url)
+    return Services(
+        settings=settings,
+        database=database,
+        blobs=Blobs(settings.storage, settings.s3_endpoint),
+        decoder=DirectDecoder(),
+        predictor=predictor or _champion(settings),
+        catalogues=read_catalogues(),
+        metrics=Metrics(),
+        clock=now,
+        secret=_secret(database),
+    )
+
+
+def _champion(settings: Settings) -> Champion:
+    return Champion(
+        locate=lambda: settings.bundle,
+        build=partial(build_predictor, settings),
+        report=lambda name, error: log().error("bundle", bundle=name, exc_info=error),
+    )
+
+
+def _secret(database: Database) -> bytes:
+    """What signs cookies: the first replica to start makes it."""
+    made = os.urandom(32)
+
+    def find(session: Session) -> bytes:
+        database.lock(session, "secrets")
+        found = session.scalar(select(Secret.value).where(Secret.name == "cookies"))
+        if found is None:
+            session.add(Secret(name="cookies", value=made))
+        return found or made
+
+    return database.write(find)
+
+
+@asynccontextmanager
+async def _lifespan(site: Services, _app: FastAPI) -> AsyncIterator[None]:
+    yield
+    site.decoder.close()
+    site.database.dispose()
+
+
+class _Static(StaticFiles):
+    """Static files, kept by the browser: their addresses change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer with a year's life."""
+        response = await super().get_response(path, scope)
+        if response.status_code == 200:
+            response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response

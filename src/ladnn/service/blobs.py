@@ -1,0 +1,168 @@
+"""Stored bytes, named by their sha256, in a folder or in S3; deleted when nothing names them."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]  # ships no types
+from sqlalchemy import Column, select
+from sqlalchemy.orm import Session
+
+from ladnn.errors import ConfigError
+from ladnn.service.database import Database
+from ladnn.service.errors import NotFound, StorageAway, StorageFull
+from ladnn.service.tables import Base
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_WORDS = ("storagefull", "quotaexceeded", "insufficientstorage", "quota exceeded")
+
+
+class Blobs:
+    """Bytes by their sha256; made once for each process, used from any thread."""
+
+    def __init__(self, storage: str, endpoint: str = "") -> None:
+        """Open a folder, which is made if need be, or `s3://bucket/prefix`."""
+        self._local = "://" not in storage
+        self._root = storage.rstrip("/")
+        if self._local:
+            self._file_system = fsspec.filesystem("file")
+            _make_folder(Path(storage))
+        elif storage.startswith("s3://"):
+            self._file_system = _open_s3(endpoint)
+        else:
+            raise ConfigError(f"storage is {storage!r}: give a folder or s3://bucket/prefix")
+
+    def put(self, data: bytes) -> str:
+        """Keep the bytes, on disk before this returns, and say their name.
+
+        Raises StorageFull when there is no room; nothing is left behind then.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        with _told():
+            if not self._file_system.exists(self._path(digest)):
+                self._write(digest, data)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of that name; NotFound when there are none."""
+        with _told():
+            return bytes(self._file_system.cat_file(self._path(digest)))
+
+    def has(self, digest: str) -> bool:
+        """Whether bytes of that name are kept."""
+        with _told():
+            return bool(self._file_system.exists(self._path(digest)))
+
+    def remove(self, digest: str) -> None:
+        """Delete the bytes, if they are there; `release` says whether they may be."""
+        with _told(), contextlib.suppress(FileNotFoundError):
+            self._file_system.rm_file(self._path(digest))
+
+    def names(self) -> list[str]:
+        """The names of all that is kept."""
+        with _told():
+            paths = self._file_system.find(self._root)
+        names = (str(path).rsplit("/", 1)[-1] for path in paths)
+        return sorted(name for name in names if len(name) == 64)
+
+    def check(self) -> None:
+        """Raise StorageAway when the store cannot be reached."""
+        with _told():
+            self._file_system.exists(self._path("0" * 64))
+
+    def _path(self, digest: str) -> str:
+        return f"{self._root}/{digest[:2]}/{digest[2:4]}/{digest}"
+
+    def _write(self, digest: str, data: bytes) -> None:
+        if self._local:
+            _write_whole(Path(self._path(digest)), data)
+        else:
+            self._file_system.pipe_file(self._path(digest), data)
+
+
+def keep(session: Session, database: Database, blobs: Blobs, data: bytes) -> str:
+    """Keep the bytes for a row that this transaction writes.
+
+    The lock makes sure that `release` does not delete them in between. Call `blobs.put` before the
+    transaction, so that the slow part of the work is done outside it.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    database.lock(session, digest)
+    return blobs.put(data)
+
+
+def release(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
+    """Delete those bytes that no row names any more."""
+    for digest in sorted(set(digests)):
+
+        def drop(session: Session, digest: str = digest) -> None:
+            database.lock(session, digest)
+            if not _is_named(session, digest):
+                blobs.remove(digest)
+
+        database.write(drop)
+
+
+def _is_named(session: Session, digest: str) -> bool:
+    queries = (select(1).where(column == digest).limit(1) for column in blob_columns())
+    return any(session.scalar(query) is not None for query in queries)
+
+
+def blob_columns() -> list[Column[Any]]:
+    """Every column that names stored bytes, of all tables that were imported."""
+    tables = Base.metadata.sorted_tables
+    return [column for table in tables for column in table.columns if column.info.get("blob")]
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn the errors of a file system into those of the site."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound from None
+    except OSError as error:
+        words = str(error).lower().replace(" ", "")
+        full = error.errno in _FULL or any(word.replace(" ", "") in words for word in _FULL_WORDS)
+        raise (StorageFull if full else StorageAway) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the storage {folder} cannot be made ({error.strerror}): give another folder"
+        ) from error
+
+
+def _open_s3(endpoint: str) -> Any:  # noqa: ANN401  # fsspec has no types
+    options = {"endpoint_url": endpoint} if endpoint else {}
+    return fsspec.filesystem(
+        "s3", client_kwargs=options, use_listings_cache=False, skip_instance_cache=True
+    )
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, also after the power fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)  # noqa: PTH105  # atomic, on the names themselves
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,70 @@
+"""The champion: the predictor that answers, replaced while requests go on."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from ladnn.engines import processor_threads
+from ladnn.runtime import Predictor, load_bundle
+from ladnn.service.settings import Settings
+
+CHECK_SECONDS = 3.0
+
+
+class Champion:
+    """Gives the predictor of the bundle that `locate` names, asking again every few seconds.
+
+    A new bundle is loaded beside the old one, which answers until the new one is ready; requests
+    that hold the old one finish with it. A bundle that cannot be loaded leaves the old one at work.
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[], str],
+        build: Callable[[str], Predictor],
+        report: Callable[[str, Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Load the first champion, so that a site that cannot answer does not start.
+
+        Args:
+            locate: names the bundle, such as a folder; cheap, may raise when the database is away.
+            build: makes its predictor; slow.
+            report: is told of a bundle's name that could not be loaded, and why.
+            clock: seconds.
+        """
+        self._locate, self._build, self._report, self._clock = locate, build, report, clock
+        self._name = locate()
+        self._predictor = build(self._name)
+        self._checked = clock()
+        self._checking = threading.Lock()
+
+    def __call__(self) -> Predictor:
+        """The champion of this moment, at most `CHECK_SECONDS` old."""
+        due = self._clock() - self._checked >= CHECK_SECONDS
+        if due and self._checking.acquire(blocking=False):
+            threading.Thread(target=self._check, name="champion", daemon=True).start()
+        return self._predictor
+
+    def _check(self) -> None:
+        name = self._name
+        try:
+            name = self._locate()
+            if name != self._name:
+                self._predictor = self._build(name)
+                self._name = name
+        except Exception as error:  # whatever it is, the old one goes on
+            self._report(name, error)
+        finally:
+            self._checked = self._clock()
+            self._checking.release()
+
+
+def build_predictor(settings: Settings, name: str) -> Predictor:
+    """A predictor for requests that come at the same time: one stream for each of its threads."""
+    threads = settings.threads or max(1, processor_threads() // settings.workers)
+    predictor = Predictor(
+        load_bundle(name), engine=settings.engine, threads=threads, streams=threads
+    )
+    predictor.card.operating_point(settings.operating_point)
+    return predictor

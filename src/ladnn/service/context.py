@@ -1,0 +1,73 @@
+"""What every request works with: `Services`, made once by `app.create_app`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from starlette.requests import HTTPConnection
+
+from ladnn.imaging import CtImage, Window
+from ladnn.runtime import Predictor
+from ladnn.service.blobs import Blobs
+from ladnn.service.database import Database
+from ladnn.service.i18n import Catalogues
+from ladnn.service.metrics import Metrics
+from ladnn.service.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """One file that came in.
+
+    Attributes:
+        image: 8-bit grey, ready for the network.
+        stored: the bytes to keep: a picture as it came, a DICOM file without identity.
+    """
+
+    image: CtImage
+    stored: bytes
+
+
+class Decoder(Protocol):
+    """Turns hostile bytes into an image; safe to call from any thread."""
+
+    def decode(
+        self, data: bytes, *, name: str = "", window: Window | None = None, frame: int | None = None
+    ) -> Decoded:
+        """Decode one file; `window` None means the lung window.
+
+        Raises ImageError: one sentence.
+        """
+        ...
+
+    def close(self) -> None:
+        """End whatever works for it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The objects that requests share.
+
+    Attributes:
+        predictor: gives the champion of this moment; cheap to call.
+        secret: signs cookies and tokens; the same on every replica.
+        clock: the present, in UTC.
+    """
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    decoder: Decoder
+    predictor: Callable[[], Predictor]
+    catalogues: Catalogues
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    secret: bytes = field(repr=False)
+
+
+def services(connection: HTTPConnection) -> Services:
+    """The services of the application that a request reached."""
+    found: Services = connection.app.state.services
+    return found

@@ -1,0 +1,131 @@
+"""The database: SQLite or PostgreSQL behind one object that runs work in transactions."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from ladnn.errors import ConfigError
+from ladnn.service.errors import DatabaseAway, StorageFull
+
+Result = TypeVar("Result")
+
+_WRITES = "ladnn_writes"
+_PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts; a restart of the server takes about one
+_RETRIED = ("40001", "40P01", "57P01", "57P02", "57P03")  # serialization, deadlock, going down
+_FULL = ("53100", "disk is full", "disk full")
+
+
+class Database:
+    """One database; made once for each process, used from any thread."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _make_engine(url)
+        self.sqlite = self.engine.dialect.name == "sqlite"
+        self._writing = self.engine.execution_options(**{_WRITES: True})
+
+    def read(self, work: Callable[[Session], Result]) -> Result:
+        """Run `work` in a transaction that changes nothing; see `write`."""
+        return self._run(self.engine, work)
+
+    def write(self, work: Callable[[Session], Result]) -> Result:
+        """Run `work` in one transaction and commit it; on SQLite no other writer runs beside it.
+
+        `work` is run again when the server restarts or two transactions stand in each other's way,
+        even if it is unknown whether the first commit arrived: ids are chosen outside it, and it
+        looks for what is already there.
+
+        Raises:
+            DatabaseAway: no connection, also after a second.
+            StorageFull: no room to write.
+        """
+        return self._run(self._writing, work)
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _run(self, engine: Engine, work: Callable[[Session], Result]) -> Result:
+        for pause in (*_PAUSES, None):
+            try:
+                with Session(engine, expire_on_commit=False) as session, session.begin():
+                    return work(session)
+            except DBAPIError as error:
+                if _matches(error, _FULL):
+                    raise StorageFull from error
+                if not _passing(error):
+                    raise
+                if pause is None:
+                    raise DatabaseAway from error
+                time.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311  # no secret: spreads out
+        raise DatabaseAway
+
+    def lock(self, session: Session, name: str) -> None:
+        """Hold a lock by name until the transaction ends, on every replica; for `write` alone."""
+        if not self.sqlite:  # there, a writer is alone anyway
+            key = int.from_bytes(name.encode()[:16].ljust(16, b"\0"), "big") % (1 << 63)
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def _matches(error: DBAPIError, signs: tuple[str, ...]) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return state in signs or any(sign in str(error.orig) for sign in signs if " " in sign)
+
+
+def _passing(error: DBAPIError) -> bool:
+    """Whether the same work may well succeed when it is tried again."""
+    if error.connection_invalidated or _matches(error, _RETRIED):
+        return True
+    words = str(error.orig)
+    away = isinstance(error, OperationalError | InterfaceError) and (
+        "connection" in words or "terminat" in words
+    )
+    return away or "database is locked" in words
+
+
+def _make_engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(
+            "database_url is no URL: write it like sqlite:///site.db or "
+            "postgresql+psycopg://user@host/name"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        return _make_sqlite(url, parsed.database or "")
+    if parsed.drivername != "postgresql+psycopg":
+        raise ConfigError(
+            f"database_url begins with {parsed.drivername}: expected sqlite or postgresql+psycopg"
+        )
+    return create_engine(parsed, pool_size=10, max_overflow=40, pool_timeout=10, pool_recycle=1800)
+
+
+def _make_sqlite(url: str, path: str) -> Engine:
+    if not path or path == ":memory:":
+        raise ConfigError("database_url names no file: write it like sqlite:///site.db")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of the database {path} cannot be made ({error.strerror}): give another"
+        ) from error
+    engine = create_engine(url, pool_size=10, max_overflow=40, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  # of the driver
+        connection.isolation_level = None  # BEGIN is written below, not by the driver
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

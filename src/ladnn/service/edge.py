@@ -1,0 +1,126 @@
+"""What surrounds every request: its id, its size, its time, and the headers of its answer."""
+
+import secrets
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ladnn.service.accounts.principals import VISITOR_COOKIE, VISITOR_DAYS
+from ladnn.service.context import Services
+from ladnn.service.errors import TooLarge
+from ladnn.service.logs import log
+
+POLICY = (
+    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",  # with none at all, a browser names no origin in forms
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
+}
+HSTS = "max-age=31536000; includeSubDomains"
+
+
+class Edge:
+    """The outermost layer of the site."""
+
+    def __init__(self, app: ASGIApp, site: Services) -> None:
+        self._app, self._site = app, site
+        self._limit = site.settings.upload_mib << 20
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request and note that it was answered."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(scope, message, request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, self._bounded(scope, receive), send_with_headers)
+        finally:
+            self._note(scope, status, time.perf_counter() - start, request_id)
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        """Refuse a body that is, or says it is, larger than the settings allow.
+
+        An HTTPException, because FastAPI lets no other out of the reading of a body.
+        """
+        declared = Headers(scope=scope).get("content-length", "0")
+        too_large = declared.isdecimal() and int(declared) > self._limit
+        received = 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            if too_large:
+                raise HTTPException(TooLarge.status)
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise HTTPException(TooLarge.status)
+            return message
+
+        return bounded
+
+    def _add_headers(self, scope: Scope, message: MutableMapping[str, Any], request: str) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        headers.setdefault("cache-control", "no-store")
+        headers["x-request-id"] = request
+        secure = self._site.settings.secure
+        if secure:
+            headers["strict-transport-security"] = HSTS
+        visitor = scope["state"].get("new_visitor")
+        if visitor:
+            headers.append(
+                "set-cookie",
+                f"{VISITOR_COOKIE}={visitor}; Path=/; Max-Age={VISITOR_DAYS * 86_400}; HttpOnly; "
+                f"SameSite=Lax{'; Secure' if secure else ''}",
+            )
+
+    def _note(self, scope: Scope, status: int, seconds: float, request: str) -> None:
+        route = template_of(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        self._site.metrics.requests.labels(method, route, str(status)).inc()
+        self._site.metrics.seconds.labels(method, route).observe(seconds)
+        write = log().info if status < 500 else log().error
+        write(
+            "request",
+            request=request,
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+        )
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def template_of(scope: Scope) -> str:
+    """The path of the route that answered, with its placeholders: never what stood in them."""
+    route = scope.get("route")
+    return getattr(route, "path", None) or ("/static" if "static" in scope else "none")
+
+
+def is_api(connection: HTTPConnection) -> bool:
+    """Whether the answer is for a program."""
+    return str(connection.url.path).startswith("/api/")

@@ -1,0 +1,76 @@
+"""The errors of the site; `problems` gives each its status."""
+
+from ladnn.errors import LadnnError
+
+
+class ServiceError(LadnnError):
+    """Something that goes back to the caller; the text is one sentence of the catalogues.
+
+    Attributes:
+        status: of the answer.
+        key: of the sentence in the catalogues.
+        values: what stands in its placeholders.
+    """
+
+    status = 400
+    key = "error.request"
+
+    def __init__(self, key: str | None = None, **values: object) -> None:
+        self.key = key or self.key
+        self.values = values
+        super().__init__(self.key)
+
+
+class BadRequest(ServiceError):
+    """A request that cannot be carried out as it stands."""
+
+    status = 422
+
+
+class NotAllowed(ServiceError):
+    """The caller is known, or need not be, and may not do this."""
+
+    status = 403
+    key = "error.forbidden"
+
+
+class SignInNeeded(ServiceError):
+    """Only for those who have an account, and the caller has not signed in."""
+
+    status = 401
+    key = "error.sign_in"
+
+
+class NotFound(ServiceError):
+    """There is no such thing, or none that this caller may know of."""
+
+    status = 404
+    key = "error.not_found"
+
+
+class TooLarge(ServiceError):
+    """The request is larger than the settings allow."""
+
+    status = 413
+    key = "error.too_large"
+
+
+class StorageFull(ServiceError):
+    """There is no room to store what was sent; nothing of it was kept."""
+
+    status = 507
+    key = "error.full"
+
+
+class DatabaseAway(ServiceError):
+    """The database cannot be reached just now."""
+
+    status = 503
+    key = "error.away"
+
+
+class StorageAway(ServiceError):
+    """The store of the files cannot be reached just now."""
+
+    status = 503
+    key = "error.away"

@@ -1,0 +1,75 @@
+"""Structured logs on standard output: request id, route template, status, time; no patient data.
+
+What a request carries (paths with ids, query strings, file names, bodies) is never logged.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from ladnn.service.settings import Settings
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure_logs(settings: Settings) -> None:
+    """Send the site's lines, and those of the libraries, to standard output in one format."""
+    level = LEVELS[settings.log_level]
+    as_json = settings.log_format == "json"
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, _short_trace, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _short_trace,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(max(level, logging.WARNING))
+    logging.getLogger("uvicorn.access").disabled = True  # it would write paths with ids
+
+
+def log() -> Any:  # noqa: ANN401  # structlog's logger
+    """The site's logger."""
+    return structlog.get_logger("ladnn")
+
+
+def _short_trace(_logger: object, _method: str, entry: EventDict) -> EventDict:
+    """Replace an exception by its class and the lines it passed through.
+
+    Its text may hold what a request carried, such as a value of a row.
+    """
+    given = entry.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if not isinstance(error, BaseException):
+        return entry
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    entry.update(error=type(error).__name__, trace=places[-12:])
+    return entry

@@ -1,0 +1,107 @@
+"""Pictures of a stored case, drawn when they are asked for: the image, its maps, its overlay."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ladnn import overlay
+from ladnn.findings import LESIONS, OUTPUTS, Decision, Prediction
+from ladnn.imaging import Window
+from ladnn.service.context import Services
+from ladnn.service.errors import NotFound
+from ladnn.service.predictions import read_maps
+from ladnn.service.tables import Case, CaseImage
+
+_MAP_SIDE = 512  # the maps are smooth: a browser stretches this without loss
+
+_SMALL_SIDE = 128
+
+
+def pixels_of(site: Services, image: CaseImage, window: Window | None = None) -> NDArray[np.uint8]:
+    """The image as 8-bit grey [H, W], read again from what is kept."""
+    data = site.blobs.get(image.blob)
+    frame = image.frame if image.frame else None
+    return site.decoder.decode(data, window=window, frame=frame).image.pixels
+
+
+def image_png(
+    site: Services, image: CaseImage, window: Window | None = None, *, small: bool = False
+) -> bytes:
+    """The image as PNG, through another window where one is given; `small` for a list."""
+    picture = Image.fromarray(pixels_of(site, image, window))
+    if small:
+        picture.thumbnail((_SMALL_SIDE, _SMALL_SIDE))
+    return _png(picture)
+
+
+def map_png(image: CaseImage, name: str) -> bytes:
+    """One map as a PNG with transparency, to be laid over the whole image.
+
+    Raises NotFound for a name that is not in `OUTPUTS`, or that this model does not judge.
+    """
+    heatmap = read_maps(image)[_index(image, name)]
+    scale = min(1.0, _MAP_SIDE / max(image.width, image.height))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    x0, y0, x1, y1 = _area(image.box, size)
+    small = Image.fromarray((np.clip(heatmap, 0, 1) * 255).round().astype(np.uint8))
+    large = small.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC)
+    colours, alpha = overlay.colour(np.asarray(large))
+    whole = Image.new("RGBA", size)
+    colours.putalpha(alpha)
+    whole.paste(colours, (x0, y0))
+    return _png(whole)
+
+
+def _index(image: CaseImage, name: str) -> int:
+    if name not in OUTPUTS[: image.maps_shape[0]]:
+        raise NotFound
+    return OUTPUTS.index(name)
+
+
+def _area(box: list[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box, four fractions, in pixels; at least one pixel wide and high."""
+    x0, y0 = round(box[0] * size[0]), round(box[1] * size[1])
+    return x0, y0, max(round(box[2] * size[0]), x0 + 1), max(round(box[3] * size[1]), y0 + 1)
+
+
+def overlay_sheet(site: Services, case: Case, image: CaseImage) -> Image.Image:
+    """The sheet of `ladnn.overlay`: original, maps, names and probabilities."""
+    calibrated = case.card["calibrated"]
+    return overlay.draw(
+        pixels_of(site, image),
+        read_maps(image),
+        prediction_of(image),
+        box=(image.box[0], image.box[1], image.box[2], image.box[3]),
+        calibrated=[calibrated[lesion] for lesion in LESIONS if lesion in calibrated],
+        name=f"sha256 {image.source_sha256[:16]}",
+    )
+
+
+def overlay_png(site: Services, case: Case, image: CaseImage) -> bytes:
+    """The sheet as PNG."""
+    return _png(overlay_sheet(site, case, image))
+
+
+def prediction_of(image: CaseImage) -> Prediction:
+    """The Prediction that was stored."""
+    said = image.prediction
+    lesions = said["lesions"]
+    return Prediction(
+        sha256=said["sha256"],
+        probability=said["covid"]["probability"],
+        decision=Decision(said["covid"]["decision"]),
+        operating_point=said["covid"]["operating_point"],
+        lesions=None if lesions is None else tuple(lesions[lesion] for lesion in LESIONS),
+        score=said["in_distribution"]["score"],
+        assessable=said["in_distribution"]["ok"],
+        model_name=said["model"]["name"],
+        model_version=said["model"]["version"],
+    )
+
+
+def _png(picture: Image.Image) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, "PNG", compress_level=1)
+    return target.getvalue()

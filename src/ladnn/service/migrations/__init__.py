@@ -1,0 +1,50 @@
+"""Versions of the tables, and how to go from one to another."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from ladnn.service.database import Database
+
+_LOCK = 0x1AD77  # one replica at a time brings the tables up to date
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring the tables to a version, `head` being the newest; data stays."""
+    _run(database, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Go back to an older version, `base` being no tables at all."""
+    _run(database, lambda config: command.downgrade(config, revision))
+
+
+def current(database: Database) -> str | None:
+    """The version of the tables; None where there are none."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str | None:
+    """The newest version."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _run(database: Database, step) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    config = _config()
+    with database.engine.execution_options(ladnn_writes=True).begin() as connection:
+        if not database.sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        config.attributes["connection"] = connection
+        step(config)

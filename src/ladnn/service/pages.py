@@ -1,0 +1,85 @@
+"""Pages: templates with the words, the navigation and the tokens that every page has."""
+
+from functools import lru_cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from ladnn.service import csrf
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import identify
+from ladnn.service.context import services
+from ladnn.service.i18n import LANGUAGES, language_of
+
+THEMES = ("light", "dark")
+THEME_COOKIE = "ladnn_theme"
+FOLDER = Path(__file__).parent
+NAVIGATION: tuple[tuple[str, str, Permission], ...] = (("/", "nav.test", Permission.TEST),)
+"""Address, key of its name, and the permission that whoever sees it has."""
+
+
+def render(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401
+    """Render a template with `values` and with what `base.html` needs."""
+    principal = identify(request)
+    language = language_of(request, services(request).settings.language)
+    theme = request.cookies.get(THEME_COOKIE)
+    common = {
+        "request": request,
+        "t": partial(say, request),
+        "language": language,
+        "languages": LANGUAGES,
+        "theme": theme if theme in THEMES else "",
+        "principal": principal,
+        "csrf": csrf.token(request),
+        "navigation": [
+            (path, key, is_here(request, path))
+            for path, key, permission in NAVIGATION
+            if principal.may(permission)
+        ],
+        "here": request.url.path,
+    }
+    return HTMLResponse(_templates().get_template(name).render(common | values), status_code)
+
+
+def is_here(request: Request, path: str) -> bool:
+    """Whether the page belongs to that entry of the navigation."""
+    here = request.url.path
+    return here == path or (path != "/" and here.startswith(f"{path}/"))
+
+
+def say(request: Request, key: str, **values: object) -> str:
+    """The sentence of a key in the language of the request."""
+    site = services(request)
+    return site.catalogues.say(language_of(request, site.settings.language), key, **values)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["static"] = static
+    environment.globals["icon"] = icon
+    return environment
+
+
+@lru_cache(maxsize=64)
+def static(name: str) -> str:
+    """The address of a static file, which changes with its content."""
+    digest = sha256((FOLDER / "static" / name).read_bytes()).hexdigest()
+    return f"/static/{name}?v={digest[:12]}"
+
+
+@lru_cache(maxsize=64)
+def icon(name: str) -> Markup:
+    """An SVG icon of the static folder, inline; it is decoration, its text stands beside it."""
+    return Markup((FOLDER / "static" / "icons" / f"{name}.svg").read_text(encoding="utf-8"))  # noqa: S704  # our own file

@@ -1,0 +1,324 @@
+"""Cases: images in, one stored result out; who may see it, take it back, or say what was true."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from ladnn.bundle import Card
+from ladnn.errors import LadnnError
+from ladnn.runtime import Assessment, Predictor
+from ladnn.service import audit_log, blobs
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import Decoded, Services
+from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.tables import Case, CaseImage, Feedback, new_id
+from ladnn.study import aggregate
+
+BEARER = "bearer"
+"""The owner of what programs without identity test: whoever has the id may do all with it."""
+
+ACTIVE, RETRACTED = "active", "retracted"
+AGREEMENTS = ("agree", "disagree")
+PCR_RESULTS = ("positive", "negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """One file as it came; its name is shown to whoever sent it and never kept."""
+
+    name: str
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+class Tested(NamedTuple):
+    """A case, and whether it is new: the same files of the same owner are not tested twice."""
+
+    case: Case
+    new: bool
+
+
+class _Read(NamedTuple):
+    upload: Upload
+    decoded: Decoded
+    assessment: Assessment
+
+
+def assess(
+    site: Services, principal: Principal, uploads: Sequence[Upload], *, frame: int | None = None
+) -> Tested:
+    """Assess one image, or the slices of one DICOM series, and keep what came out.
+
+    Args:
+        site: the services.
+        principal: whose the case will be.
+        uploads: one file, or several of one series.
+        frame: of a file of several frames, counted from 0.
+
+    Raises:
+        ImageError: a file that cannot be read.
+        BadRequest: no file, too many, or several that are not of one series.
+        StorageFull: no room; then nothing is kept.
+    """
+    _check_count(site, uploads)
+    predictor = site.predictor()
+    owner = principal.owner or BEARER
+    fingerprint = _fingerprint(uploads, predictor.card, site.settings.operating_point, frame)
+    known = site.database.read(lambda session: _same(session, owner, fingerprint))
+    if known is not None:
+        return Tested(known, new=False)
+    results = _read_all(site, predictor, uploads, frame)
+    case = _make_case(predictor.card, results, site.settings.operating_point)
+    case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
+    tested = _store(site, principal, case, [one.decoded.stored for one in results])
+    if tested.new:
+        _count(site, case)
+    return tested
+
+
+def _check_count(site: Services, uploads: Sequence[Upload]) -> None:
+    if not uploads:
+        raise BadRequest("error.no_file")
+    if len(uploads) > site.settings.slices:
+        raise BadRequest("error.too_many_slices", limit=site.settings.slices)
+
+
+def _fingerprint(uploads: Sequence[Upload], card: Card, point: str, frame: int | None) -> str:
+    """What the result depends on: the files in any order, the model, the operating point."""
+    parts = [*sorted(upload.sha256 for upload in uploads), card.sha256, point, str(frame or 0)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _same(session: Session, owner: str, fingerprint: str) -> Case | None:
+    query = select(Case).where(Case.owner == owner, Case.fingerprint == fingerprint)
+    return session.scalar(query.options(*_WHOLE))
+
+
+def _read_all(
+    site: Services, predictor: Predictor, uploads: Sequence[Upload], frame: int | None
+) -> list[_Read]:
+    """Decode and assess, a few files at the same time; slices come back in their series' order."""
+    decoded: dict[int, Decoded] = {}
+
+    def read(index: int):  # type: ignore[no-untyped-def]  # noqa: ANN202  # CtImage
+        upload = uploads[index]
+        decoded[index] = site.decoder.decode(upload.data, name=upload.name, frame=frame)
+        return decoded[index].image
+
+    def finish(index: int, _image: object, assessment: Assessment) -> _Read:
+        return _Read(uploads[index], decoded.pop(index), assessment)
+
+    point = site.settings.operating_point
+    if len(uploads) == 1:  # no thread is worth starting for one
+        image = read(0)
+        return [finish(0, image, predictor.predict([image], point)[0])]
+    results = []
+    for _, result in predictor.each(range(len(uploads)), read, finish, point):
+        if isinstance(result, LadnnError):
+            raise result
+        results.append(result)
+    series = {one.decoded.image.series for one in results}
+    if len(series) > 1 or None in series:
+        raise BadRequest("error.not_one_series")
+    return sorted(results, key=lambda one: one.decoded.image.instance or 0)
+
+
+def _make_case(card: Card, results: Sequence[_Read], point: str) -> Case:
+    said = [one.assessment.prediction for one in results]
+    whole = aggregate("", said, card, point) if len(said) > 1 else None
+    summary = whole or said[0]
+    return Case(
+        public_id=new_id(),
+        share_token=new_id(),
+        model_name=card.name,
+        model_version=card.version,
+        card=terms(card, point, study=whole is not None),
+        operating_point=point,
+        probability=summary.probability,
+        decision=str(summary.decision),
+        study=None if whole is None else whole.to_json(),
+        images=[_make_image(position, one) for position, one in enumerate(results)],
+    )
+
+
+def terms(card: Card, point: str, *, study: bool) -> dict[str, object]:
+    """What a page has to know of the card to explain a result, kept with it.
+
+    Returns:
+        sha256 of the model, the cuts of the operating point (`threshold`, `low`, `high`, `rule`)
+        and for each lesion whether its probability is calibrated.
+    """
+    cuts = card.operating_point(point)
+    if study:
+        cuts = card.study_rule.operating_points.get(point) or cuts
+    return {
+        "sha256": card.sha256,
+        "point": asdict(cuts),
+        "calibrated": {name: lesion.calibrated for name, lesion in card.lesions.items()},
+    }
+
+
+def _make_image(position: int, one: _Read) -> CaseImage:
+    image, (prediction, maps, field) = one.decoded.image, one.assessment
+    return CaseImage(
+        position=position,
+        source_sha256=one.upload.sha256,
+        format=image.format,
+        height=image.size[0],
+        width=image.size[1],
+        frame=image.frame,
+        instance=image.instance,
+        window=None if image.window is None else [image.window.level, image.window.width],
+        prediction=prediction.to_json() | {"sha256": one.upload.sha256},
+        probability=prediction.probability,
+        decision=str(prediction.decision),
+        score=prediction.score,
+        box=list(field.box),
+        maps=maps.astype(np.float16).tobytes(),
+        maps_shape=list(maps.shape),
+    )
+
+
+def read_maps(image: CaseImage) -> NDArray[np.float32]:
+    """The maps of an image, float32 [K, h, w] in [0, 1]."""
+    stored = np.frombuffer(image.maps, dtype=np.float16)
+    return stored.reshape(image.maps_shape).astype(np.float32)
+
+
+def _store(site: Services, principal: Principal, case: Case, files: Sequence[bytes]) -> Tested:
+    """Keep the files and the case, both or neither."""
+    kept: list[str] = []
+    try:
+        kept.extend(site.blobs.put(data) for data in files)
+        for image, digest in zip(case.images, kept, strict=True):
+            image.blob = digest
+
+        def write(session: Session) -> Tested:
+            known = _same(session, case.owner, case.fingerprint or "")
+            if known is not None:  # asked twice at the same moment
+                return Tested(known, new=False)
+            for data in files:
+                blobs.keep(session, site.database, site.blobs, data)
+            session.add(case)
+            detail = {"images": len(files), "model": f"{case.model_name} {case.model_version}"}
+            audit_log.record(session, principal, "prediction.create", case.public_id, detail)
+            return Tested(case, new=True)
+
+        return site.database.write(write)
+    except Exception:
+        _undo(site, kept)
+        raise
+
+
+def _undo(site: Services, digests: Sequence[str]) -> None:
+    """Delete bytes that no case came to name; what cannot be deleted now, the sweep deletes."""
+    try:
+        blobs.release(site.database, site.blobs, digests)
+    except LadnnError:
+        return
+
+
+def _count(site: Services, case: Case) -> None:
+    for image in case.images:
+        labels = (case.model_name, case.model_version, image.decision)
+        site.metrics.predictions.labels(*labels).inc()
+
+
+_WHOLE = (selectinload(Case.images), selectinload(Case.feedback))
+
+
+def find_own(session: Session, principal: Principal, public_id: str) -> Case:
+    """The case of that id if it is the principal's own; NotFound for anyone else."""
+    case = session.scalar(select(Case).where(Case.public_id == public_id).options(*_WHOLE))
+    if case is None or not is_own(case, principal):
+        raise NotFound
+    return case
+
+
+def find_shared(session: Session, principal: Principal, token: str) -> Case:
+    """The case of that link; once it is retracted, NotFound for all but its owner."""
+    case = session.scalar(select(Case).where(Case.share_token == token).options(*_WHOLE))
+    if case is None or (case.state != ACTIVE and not is_own(case, principal)):
+        raise NotFound
+    return case
+
+
+def is_own(case: Case, principal: Principal) -> bool:
+    """Whether the principal may take the case back."""
+    return case.owner in (principal.owner, BEARER)
+
+
+def recent(session: Session, principal: Principal, count: int) -> list[Case]:
+    """The principal's latest cases, newest first."""
+    if not principal.owner:
+        return []
+    query = select(Case).where(Case.owner == principal.owner)
+    newest = query.order_by(Case.created_at.desc(), Case.id.desc()).limit(count)
+    return list(session.scalars(newest.options(selectinload(Case.images))))
+
+
+def retract(site: Services, principal: Principal, token: str) -> None:
+    """Take the case back: its link shows it to nobody else, and it no longer counts."""
+
+    def write(session: Session) -> None:
+        case = find_shared(session, principal, token)
+        _must_own(case, principal)
+        case.state, case.fingerprint = RETRACTED, None
+        audit_log.record(session, principal, "prediction.retract", case.public_id, {})
+
+    site.database.write(write)
+
+
+def delete(site: Services, principal: Principal, case_of: str, *, by_token: bool) -> None:
+    """Delete the case and its images for good; the audit log alone remembers that it was."""
+    find = find_shared if by_token else find_own
+
+    def write(session: Session) -> list[str]:
+        case = find(session, principal, case_of)
+        _must_own(case, principal)
+        digests = [image.blob for image in case.images]
+        session.delete(case)
+        audit_log.record(session, principal, "prediction.delete", case.public_id, {})
+        return digests
+
+    blobs.release(site.database, site.blobs, site.database.write(write))
+
+
+def _must_own(case: Case, principal: Principal) -> None:
+    if not is_own(case, principal):
+        raise NotFound
+
+
+def give_feedback(
+    site: Services, principal: Principal, token: str, *, agreement: str | None, pcr: str | None
+) -> None:
+    """Keep what a clinician says of a case; None leaves what was said before.
+
+    Raises BadRequest for words other than `AGREEMENTS` and `PCR_RESULTS`.
+    """
+    if agreement not in (None, *AGREEMENTS) or pcr not in (None, *PCR_RESULTS):
+        raise BadRequest("error.fields")
+
+    def write(session: Session) -> None:
+        case = find_shared(session, principal, token)
+        author = principal.owner
+        said = next((one for one in case.feedback if one.author == author), None)
+        if said is None:
+            said = Feedback(author=author)
+            case.feedback.append(said)
+        said.agreement, said.pcr = agreement or said.agreement, pcr or said.pcr
+        said.changed_at = site.clock()
+        detail = {"agreement": said.agreement, "pcr": said.pcr}
+        audit_log.record(session, principal, "feedback.give", case.public_id, detail)
+
+    site.database.write(write)

@@ -1,0 +1,91 @@
+"""Errors to answers: application/problem+json (RFC 9457) for programs, a page for people."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ladnn.errors import LadnnError
+from ladnn.service.context import services
+from ladnn.service.edge import is_api
+from ladnn.service.errors import ServiceError
+from ladnn.service.logs import log
+from ladnn.service.pages import render, say
+
+_RETRY = {503: "5", 429: "60"}
+_KEYS = {
+    401: "error.sign_in",
+    403: "error.forbidden",
+    404: "error.not_found",
+    413: "error.too_large",
+}
+
+
+class Problem(JSONResponse):
+    """The body of RFC 9457."""
+
+    media_type = "application/problem+json"
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error that may come out of a route."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(LadnnError, _ladnn_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def answer(request: Request, status: int, detail: str, **more: Any) -> Response:  # noqa: ANN401
+    """The answer that tells of an error; `detail` is one sentence in the page's language."""
+    headers = {"retry-after": _RETRY[status]} if status in _RETRY else {}
+    headers |= more.pop("headers", None) or {}
+    if is_api(request):
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "request": getattr(request.state, "request_id", ""),
+        }
+        return Problem(body | more, status, headers)
+    page = render(request, "error.html", status=status, detail=detail, status_code=status)
+    page.headers.update(headers)
+    return page
+
+
+def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # the handler's own class
+    headers = getattr(error, "headers", None)
+    return answer(request, error.status, say(request, error.key, **error.values), headers=headers)
+
+
+def _ladnn_error(request: Request, error: Exception) -> Response:
+    """An image that cannot be read, or the like: its sentence is meant for whoever sent it."""
+    return answer(request, 422, str(error))
+
+
+def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    wrong = [
+        {"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]}
+        for one in error.errors()
+    ]
+    return answer(request, 422, say(request, "error.fields"), errors=wrong)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    key = _KEYS.get(error.status_code)
+    limit = services(request).settings.upload_mib
+    detail = say(request, key, limit=limit) if key else HTTPStatus(error.status_code).phrase
+    return answer(request, error.status_code, detail, headers=error.headers)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    log().error("unexpected", request=getattr(request.state, "request_id", ""), exc_info=error)
+    return answer(request, 500, say(request, "error.unexpected"))

@@ -1,0 +1,102 @@
+"""The interface for programs: predictions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+
+from ladnn.service import audit_log, maps, predictions
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.errors import BadRequest
+from ladnn.service.schemas import PredictionOut, ProblemOut, prediction_json
+from ladnn.service.tables import Case
+
+_PROBLEM = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": _PROBLEM}
+
+
+router = APIRouter(
+    prefix="/api/v1/predictions",
+    tags=["predictions"],
+    responses={
+        401: _problem("No identity where one is needed"),
+        403: _problem("Not allowed"),
+        404: _problem("Nothing there, or not yours"),
+        413: _problem("Too large"),
+        422: _problem("A file or a field that cannot be used"),
+        429: _problem("Too many requests"),
+        503: _problem("The database or the files cannot be reached just now"),
+        507: _problem("No room to store what was sent"),
+    },
+)
+
+Tester = Annotated[Principal, Depends(requires(Permission.TEST))]
+Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
+Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=PredictionOut,
+    responses={200: {"model": PredictionOut, "description": "These bytes were tested before"}},
+    summary="Test one image",
+)
+def create(
+    request: Request,
+    response: Response,
+    principal: Tester,
+    file: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, BMP, WebP or DICOM")],
+    frame: Annotated[int | None, Form(ge=0, description="Of a file of several frames")] = None,
+) -> dict[str, Any]:
+    """Assess an image and keep the result; the same bytes again give the same result and `id`."""
+    if not file.filename:
+        raise BadRequest("error.no_file")
+    upload = predictions.Upload(name=file.filename, data=file.file.read())
+    case, new = predictions.assess(services(request), principal, [upload], frame=frame)
+    response.status_code = 201 if new else 200
+    response.headers["location"] = f"/api/v1/predictions/{case.public_id}"
+    return prediction_json(case)
+
+
+@router.get("/{id}", response_model=PredictionOut, summary="Read a prediction")
+def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noqa: A002
+    """Give the prediction of that id to its owner."""
+    return prediction_json(_find(request, principal, id, "prediction.view"))
+
+
+@router.get(
+    "/{id}/heatmaps/{name}.png",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+    summary="Read a map",
+)
+def heatmap(request: Request, principal: Reader, id: str, name: str) -> Response:  # noqa: A002
+    """Give the map of `covid` or of a lesion, transparent, in the frame of the whole image."""
+    case = _find(request, principal, id)
+    return Response(maps.map_png(case.images[0], name), media_type="image/png")
+
+
+@router.delete("/{id}", status_code=204, summary="Delete a prediction")
+def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A002
+    """Delete the prediction and its image for good."""
+    predictions.delete(services(request), principal, id, by_token=False)
+    return Response(status_code=204)
+
+
+def _find(request: Request, principal: Principal, public_id: str, action: str = "") -> Case:
+    database = services(request).database
+
+    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        case = predictions.find_own(session, principal, public_id)
+        if action:
+            audit_log.record(session, principal, action, case.public_id, {})
+        return case
+
+    run = database.write if action else database.read
+    found: Case = run(look)
+    return found

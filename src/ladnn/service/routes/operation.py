@@ -1,0 +1,45 @@
+"""For machines that watch: is it alive, is it ready, how much does it do."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import text
+from starlette.responses import PlainTextResponse, Response
+
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.errors import NotAllowed
+from ladnn.service.metrics import CONTENT_TYPE
+
+router = APIRouter(include_in_schema=False)
+
+Operator = Annotated[Principal, Depends(requires(Permission.OPERATE))]
+
+
+@router.get("/healthz")
+def health(_: Operator) -> PlainTextResponse:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz")
+def ready(request: Request, _: Operator) -> PlainTextResponse:
+    """The database, the files and the model are there; 503 while they are not."""
+    site = services(request)
+    site.database.read(lambda session: session.execute(text("SELECT 1")))
+    site.blobs.check()
+    site.predictor()
+    return PlainTextResponse("ready\n")
+
+
+@router.get("/metrics")
+def metrics(
+    request: Request, _: Annotated[Principal, Depends(requires(Permission.READ_METRICS))]
+) -> Response:
+    """Counters for Prometheus, for the addresses that the settings name."""
+    site = services(request)
+    address = request.client.host if request.client else ""
+    if address not in site.settings.metrics_from:
+        raise NotAllowed
+    return Response(site.metrics.exposition(), media_type=CONTENT_TYPE)

@@ -1,0 +1,150 @@
+"""The page of one result and everything that can be taken from it, under its permanent link."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from ladnn.errors import ConfigError
+from ladnn.greyscale import Window
+from ladnn.service import audit_log, maps, predictions, views
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.errors import NotFound
+from ladnn.service.pages import render
+from ladnn.service.tables import Case, CaseImage
+
+router = APIRouter(prefix="/results/{token}", include_in_schema=False)
+
+Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
+Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
+Clinician = Annotated[Principal, Depends(requires(Permission.GIVE_FEEDBACK))]
+_KEPT = {"cache-control": "private, max-age=3600"}
+
+
+@router.get("")
+def page(
+    request: Request,
+    principal: Reader,
+    token: str,
+    image: Annotated[int, Query(ge=0)] = 0,
+    map: str = "covid",  # noqa: A002  # as it stands in the address
+    level: float | None = None,
+    width: float | None = None,
+) -> Response:
+    """Show the result: decision, lesions, image and map."""
+    case = _find(request, principal, token, "prediction.view")
+    window = _window(level, width)
+    values = views.result(request, principal, case, _image(case, image), shown=map, window=window)
+    return render(request, "result.html", **values)
+
+
+@router.get("/images/{position}.png")
+def image_png(
+    request: Request,
+    principal: Reader,
+    token: str,
+    position: int,
+    level: float | None = None,
+    width: float | None = None,
+    small: bool = False,
+) -> Response:
+    """The image, through a window in HU where one is given; `small` for a list."""
+    site = services(request)
+    image = _image(_find(request, principal, token), position)
+    picture = maps.image_png(site, image, _window(level, width), small=small)
+    return Response(picture, media_type="image/png", headers=_KEPT)
+
+
+@router.get("/maps/{position}/{name}.png")
+def map_png(request: Request, principal: Reader, token: str, position: int, name: str) -> Response:
+    """One map, transparent where the model did not look."""
+    case = _find(request, principal, token)
+    return Response(
+        maps.map_png(_image(case, position), name), media_type="image/png", headers=_KEPT
+    )
+
+
+@router.get("/prediction.json")
+def as_json(request: Request, principal: Reader, token: str) -> Response:
+    """The result for a program."""
+    case = _find(request, principal, token, "prediction.download")
+    body = json.dumps(views.case_json(case), indent=2)
+    return _download(body.encode(), "application/json", case, "json")
+
+
+@router.get("/overlay.png")
+def overlay_png(
+    request: Request, principal: Reader, token: str, image: Annotated[int, Query(ge=0)] = 0
+) -> Response:
+    """The sheet with the image and its maps."""
+    case = _find(request, principal, token, "prediction.download")
+    sheet = maps.overlay_png(services(request), case, _image(case, image))
+    return _download(sheet, "image/png", case, "png")
+
+
+@router.post("/retract")
+def retract(request: Request, principal: Owner, token: str) -> Response:
+    """Take the result back from everyone who has its link."""
+    predictions.retract(services(request), principal, token)
+    return RedirectResponse(f"/results/{token}", status_code=303)
+
+
+@router.post("/delete")
+def delete(request: Request, principal: Owner, token: str) -> Response:
+    """Delete the result and its images."""
+    predictions.delete(services(request), principal, token, by_token=True)
+    return RedirectResponse("/", status_code=303)
+
+
+@router.post("/feedback")
+def feedback(
+    request: Request,
+    principal: Clinician,
+    token: str,
+    agreement: Annotated[str | None, Form()] = None,
+    pcr: Annotated[str | None, Form()] = None,
+) -> Response:
+    """Keep what a clinician says of the result."""
+    predictions.give_feedback(
+        services(request), principal, token, agreement=agreement or None, pcr=pcr or None
+    )
+    return RedirectResponse(f"/results/{token}", status_code=303)
+
+
+def _find(request: Request, principal: Principal, token: str, action: str = "") -> Case:
+    """The case behind a link, the look at it noted in the audit log."""
+    database = services(request).database
+    if not action:
+        return database.read(lambda session: predictions.find_shared(session, principal, token))
+
+    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        case = predictions.find_shared(session, principal, token)
+        audit_log.record(session, principal, action, case.public_id, {})
+        return case
+
+    found: Case = database.write(look)
+    return found
+
+
+def _image(case: Case, position: int) -> CaseImage:
+    if position >= len(case.images):
+        raise NotFound
+    return case.images[position]
+
+
+def _window(level: float | None, width: float | None) -> Window | None:
+    if level is None or width is None:
+        return None
+    try:
+        return Window(level=level, width=width)
+    except ConfigError:
+        raise NotFound from None
+
+
+def _download(body: bytes, media_type: str, case: Case, ending: str) -> Response:
+    name = f"ladnn-{case.public_id[:8]}.{ending}"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(body, media_type=media_type, headers=headers)

@@ -1,0 +1,71 @@
+"""The first page: one image, or the slices of one series, is tested."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from starlette.responses import RedirectResponse, Response
+
+from ladnn.errors import ImageError
+from ladnn.service import predictions
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires, welcome
+from ladnn.service.context import services
+from ladnn.service.errors import BadRequest
+from ladnn.service.pages import render, say
+
+router = APIRouter(include_in_schema=False)
+
+RECENT = 8
+
+
+@router.get("/")
+def page(request: Request, _: Annotated[Principal, Depends(requires(Permission.TEST))]) -> Response:
+    """Show where to drop an image, and what was tested before."""
+    return _page(request)
+
+
+@router.post("/")
+def send(
+    request: Request,
+    _: Annotated[Principal, Depends(requires(Permission.TEST))],
+    file: Annotated[list[UploadFile], File()],
+    frame: Annotated[str, Form()] = "",
+) -> Response:
+    """Test what was sent and go to its page; what cannot be read is told on this one."""
+    principal = welcome(request)
+    uploads = [
+        predictions.Upload(name=one.filename or "", data=one.file.read())
+        for one in file
+        if one.filename
+    ]
+    try:
+        number = _frame(frame)
+        case, _new = predictions.assess(services(request), principal, uploads, frame=number)
+    except ImageError as error:
+        return _page(request, str(error), status=422)
+    except BadRequest as error:
+        return _page(request, say(request, error.key, **error.values), status=422)
+    return RedirectResponse(f"/results/{case.share_token}", status_code=303)
+
+
+def _frame(text: str) -> int | None:
+    """The frame that a person counts from 1, counted from 0."""
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 100_000:
+        raise BadRequest("error.frame")
+    return int(text) - 1
+
+
+def _page(request: Request, error: str = "", status: int = 200) -> Response:
+    principal = welcome(request)
+    site = services(request)
+    cases = site.database.read(lambda session: predictions.recent(session, principal, RECENT))
+    return render(
+        request,
+        "single.html",
+        status_code=status,
+        error=error,
+        cases=cases,
+        limit=site.settings.upload_mib,
+    )

@@ -1,0 +1,82 @@
+"""Runs the site: tables brought up to date, the first administrator's link, worker processes."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from ladnn.findings import RESEARCH_NOTICE
+from ladnn.runtime import load_bundle
+from ladnn.service import migrations
+from ladnn.service.accounts.tokens import first_administrator
+from ladnn.service.database import Database
+from ladnn.service.settings import Settings, to_environment
+from ladnn.service.tables import now
+
+FACTORY = "ladnn.service.app:from_environment"
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop; requests under way are answered first.
+
+    Raises:
+        BundleError, ConfigError: a bundle or a setting that cannot be used.
+        DatabaseAway: no connection to the database.
+    """
+    load_bundle(settings.bundle).card.operating_point(settings.operating_point)
+    secret = prepare(settings)
+    _announce(settings, secret)
+    with _environment(settings):
+        uvicorn.run(
+            FACTORY,
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            proxy_headers=True,
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+
+
+def prepare(settings: Settings) -> str | None:
+    """Bring the tables up to date; a secret for the first administrator while there is none."""
+    database = Database(settings.database_url)
+    try:
+        migrations.upgrade(database)
+        return database.write(lambda session: first_administrator(session, now()))
+    finally:
+        database.dispose()
+
+
+def address(settings: Settings) -> str:
+    """Where people reach the site."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    return settings.public_url.rstrip("/") or f"http://{host}:{settings.port}"
+
+
+def _announce(settings: Settings, secret: str | None) -> None:
+    """Say on stderr where the site is: standard output is for the logs."""
+    lines = [f"LA-DNN is at {address(settings)}", RESEARCH_NOTICE]
+    if secret is not None:
+        lines.insert(1, f"First administrator, once: {address(settings)}/setup/{secret}")
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+@contextmanager
+def _environment(settings: Settings) -> Iterator[None]:
+    """Hand the settings, and a folder for counters, to the worker processes."""
+    with tempfile.TemporaryDirectory(prefix="ladnn-metrics-") as folder:
+        os.environ.update(to_environment(settings))
+        os.environ.pop("LADNN_CONFIG", None)  # it is in the settings already
+        if settings.workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield

@@ -1,0 +1,184 @@
+"""The settings of the site: a frozen record read from a TOML file, the environment and options."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ladnn.config import build
+from ladnn.errors import ConfigError
+
+PREFIX = "LADNN_"
+ELSEWHERE = ("LADNN_CONFIG", "LADNN_DATA", "LADNN_DEBUG", "LADNN_SOAK")
+"""Variables that are no settings: the settings' file, and what other parts of the project read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an administrator may choose; docs/reference/settings.md tells each one.
+
+    Attributes:
+        database_url: an SQLAlchemy URL, of SQLite or PostgreSQL by psycopg.
+        storage: a folder, or `s3://bucket/prefix`.
+        s3_endpoint: the address of an S3 server other than Amazon's; empty for Amazon's.
+        host, port: where the site listens.
+        workers: server processes.
+        public_url: the address that people use, such as https://ladnn.example.org; decides
+            whether cookies are for HTTPS alone. Empty: the address it listens on.
+        trusted_proxies: addresses or networks whose X-Forwarded-* headers are believed.
+        metrics_from: addresses that may read /metrics.
+        bundle: the bundle that answers until another is promoted: a folder or a shipped name.
+        operating_point: a name in its card.
+        engine: "openvino" or "onnxruntime".
+        threads: of the processor for each worker; 0 shares all of them between the workers.
+        upload_mib: the most that one request may bring, in MiB.
+        slices: the most slices that one study may have.
+        language: "en" or "zh", where a browser asks for neither.
+        log_format: "json" for machines, "text" for people.
+        log_level: "debug", "info", "warning" or "error".
+        shutdown_seconds: how long requests under way may go on when the site is stopped.
+    """
+
+    database_url: str = "sqlite:///site-data/site.db"
+    storage: str = "site-data/files"
+    s3_endpoint: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    metrics_from: tuple[str, ...] = ("127.0.0.1", "::1")
+    bundle: str = "default"
+    operating_point: str = "balanced"
+    engine: str = "openvino"
+    threads: int = 0
+    upload_mib: int = 64
+    slices: int = 1000
+    language: str = "en"
+    log_format: str = "json"
+    log_level: str = "info"
+    shutdown_seconds: int = 30
+
+    def __post_init__(self) -> None:
+        for name, low, high in _BOUNDS:
+            _within(name, getattr(self, name), low, high)
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}: choose {' or '.join(choices)}"
+                )
+        if self.public_url and not self.public_url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"public_url is {self.public_url!r}: begin it with https:// or http://"
+            )
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach the site by HTTPS."""
+        return self.public_url.startswith("https://")
+
+
+_BOUNDS = (
+    ("port", 0, 65_535),
+    ("workers", 1, 64),
+    ("threads", 0, 1024),
+    ("upload_mib", 1, 4096),
+    ("slices", 1, 10_000),
+    ("shutdown_seconds", 0, 3600),
+)
+_CHOICES = {
+    "language": ("en", "zh"),
+    "log_format": ("json", "text"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "engine": ("openvino", "onnxruntime"),
+}
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}: give a number from {low} to {high}")
+
+
+def read_settings(
+    path: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    options: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings: options before the environment, that before the file, that before defaults.
+
+    Args:
+        path: a TOML file; the file that LADNN_CONFIG names when None.
+        environment: `LADNN_PORT=8080` and the like; lists are written with commas.
+        options: from the command line, already of the right kind.
+
+    Raises:
+        ConfigError: an unknown setting, wherever it comes from, or an impossible value.
+    """
+    named = environment.get("LADNN_CONFIG")
+    source = path or (Path(named) if named else None)
+    data = _from_file(source) if source else {}
+    return build(Settings, data | _from_environment(environment) | dict(options or {}))
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The settings as variables, for worker processes; `read_settings` is the inverse."""
+    return {f"{PREFIX}{item.name.upper()}": _text(getattr(settings, item.name)) for item in _all()}
+
+
+def _all() -> tuple[Any, ...]:
+    return fields(Settings)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"the settings {path} cannot be read ({reason}): give another") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}, mend that line") from error
+    known = [item.name for item in _all()]
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"there is no setting {key!r} in {path}: choose of {_list(known)}")
+    return data
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    hints = get_type_hints(Settings)
+    known = {f"{PREFIX}{name.upper()}": name for name in (item.name for item in _all())}
+    found: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable in ELSEWHERE:
+            continue
+        if variable not in known:
+            raise ConfigError(f"there is no setting {variable}: choose of {_list(known)}")
+        found[known[variable]] = _parse(variable, text, hints[known[variable]])
+    return found
+
+
+def _parse(variable: str, text: str, hint: object) -> object:
+    if hint is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f"{variable} is {text!r}: expected a whole number") from None
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{variable} is {text!r}: expected true or false")
+        return text.lower() == "true"
+    if hint is str:
+        return text
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _list(names: Mapping[str, str] | list[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,188 @@
+// Makes the pages better where scripts run; every page is complete without this file.
+"use strict";
+
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// What only works with a script is hidden until here.
+const reveal = () => all("[data-with-script]").forEach((element) => { element.hidden = false; });
+
+// The first page: drop or paste an image anywhere, and it is sent at once.
+const receive = (form) => {
+  const input = form.querySelector('input[type="file"]');
+  const busy = form.querySelector("[data-busy]");
+  form.classList.add("scripted");
+  const send = () => { if (input.files.length) form.requestSubmit(); };
+  const take = (files) => {
+    if (!files.length) return;
+    const transfer = new DataTransfer();
+    [...files].forEach((file) => transfer.items.add(file));
+    input.files = transfer.files;
+    send();
+  };
+  input.addEventListener("change", send);
+  form.addEventListener("submit", () => {
+    form.classList.add("busy");
+    busy.textContent = busy.dataset.words;
+  });
+  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) form.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    form.classList.remove("over");
+    take(event.dataTransfer.files);
+  });
+  document.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
+  // Back from the result, the page may come out of the browser's memory as it was left.
+  window.addEventListener("pageshow", () => {
+    form.classList.remove("busy");
+    busy.textContent = "";
+  });
+};
+
+// The result: maps, opacity, zoom, window, keys.
+const view = (root) => {
+  const stage = root.querySelector("[data-stage]");
+  const canvas = root.querySelector("[data-canvas]");
+  const scan = root.querySelector("[data-scan]");
+  const map = root.querySelector("[data-map]");
+  const rows = all("[data-show]", root);
+  const opacity = root.querySelector("[data-opacity]");
+
+  const choose = (row) => {
+    rows.forEach((one) => {
+      if (one === row) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    });
+    map.hidden = !row;
+    if (row) {
+      map.src = row.dataset.src;
+      map.alt = row.dataset.alt;
+    }
+  };
+  rows.forEach((row) => row.addEventListener("click", (event) => {
+    event.preventDefault();
+    choose(row.getAttribute("aria-current") ? null : row);
+  }));
+  const fade = () => { map.style.opacity = opacity.value / 100; };
+  opacity.addEventListener("input", fade);
+  fade();
+
+  const place = { scale: 1, x: 0, y: 0 };
+  const draw = () => {
+    const { width, height } = stage.getBoundingClientRect();
+    const limit = (length) => (length * (place.scale - 1)) / 2;
+    place.x = Math.max(-limit(width), Math.min(limit(width), place.x));
+    place.y = Math.max(-limit(height), Math.min(limit(height), place.y));
+    canvas.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.scale})`;
+    stage.classList.toggle("zoomed", place.scale > 1);
+  };
+  const zoom = (factor) => {
+    const scale = factor ? Math.max(1, Math.min(8, place.scale * factor)) : 1;
+    place.x *= scale / place.scale;
+    place.y *= scale / place.scale;
+    place.scale = scale;
+    draw();
+  };
+  all("[data-zoom]", root).forEach((button) => button.addEventListener("click", () => {
+    const way = Number(button.dataset.zoom);
+    zoom(way ? 1.4 ** way : 0);
+  }));
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && place.scale === 1) return; // the page scrolls until the image is enlarged
+    event.preventDefault();
+    zoom(1.0015 ** -event.deltaY);
+  }, { passive: false });
+  stage.addEventListener("dblclick", () => zoom(place.scale > 1 ? 0 : 2));
+  stage.addEventListener("pointerdown", (event) => {
+    if (place.scale === 1) return;
+    stage.setPointerCapture(event.pointerId);
+    stage.classList.add("dragging");
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (!stage.classList.contains("dragging")) return;
+    place.x += event.movementX;
+    place.y += event.movementY;
+    draw();
+  });
+  ["pointerup", "pointercancel"].forEach((name) => stage.addEventListener(name, () => stage.classList.remove("dragging")));
+  all("img", stage).forEach((image) => { image.draggable = false; });
+
+  const windows = root.querySelector("[data-window]");
+  if (windows) setWindow(windows, scan);
+
+  const slices = all(".slices a", root);
+  const step = (way) => {
+    const here = slices.findIndex((slice) => slice.getAttribute("aria-current"));
+    const next = slices[here + way];
+    if (next) next.click();
+  };
+  const move = (x, y) => { place.x += x; place.y += y; draw(); };
+  const keys = {
+    "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), f: () => zoom(0),
+    0: () => choose(null), " ": () => { map.hidden = !map.hidden; },
+    PageUp: () => step(-1), PageDown: () => step(1),
+    ArrowLeft: () => move(40, 0), ArrowRight: () => move(-40, 0),
+    ArrowUp: () => move(0, 40), ArrowDown: () => move(0, -40),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
+    if (event.key === " " && event.target.matches("button, a, summary")) return;
+    if (event.key.startsWith("Arrow") && place.scale === 1) return;
+    const act = keys[event.key] ?? (rows[event.key - 1] && (() => choose(rows[event.key - 1])));
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+};
+
+// Level and width: the server draws the image anew, as only it has the values in HU.
+const setWindow = (bar, scan) => {
+  const inputs = { level: bar.querySelector("[data-level-input]"), width: bar.querySelector("[data-width-input]") };
+  const shown = { level: bar.querySelector("[data-level-output]"), width: bar.querySelector("[data-width-output]") };
+  const chips = all("[data-level]", bar);
+  let waiting = 0;
+  const show = () => {
+    shown.level.textContent = inputs.level.value;
+    shown.width.textContent = inputs.width.value;
+    chips.forEach((chip) => {
+      const same = chip.dataset.level === inputs.level.value && chip.dataset.width === inputs.width.value;
+      if (same) chip.setAttribute("aria-current", "true");
+      else chip.removeAttribute("aria-current");
+    });
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      scan.src = `${bar.dataset.address}?level=${inputs.level.value}&width=${inputs.width.value}`;
+    }, 120);
+  };
+  Object.values(inputs).forEach((input) => input.addEventListener("input", show));
+  chips.forEach((chip) => chip.addEventListener("click", (event) => {
+    event.preventDefault();
+    inputs.level.value = chip.dataset.level;
+    inputs.width.value = chip.dataset.width;
+    show();
+  }));
+};
+
+const copy = (button) => button.addEventListener("click", async () => {
+  const link = document.querySelector("[data-link]");
+  link.select();
+  try {
+    await navigator.clipboard.writeText(link.value);
+    button.textContent = button.dataset.done;
+  } catch { /* without HTTPS there is no clipboard: the link is selected, ready to be copied */ }
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  reveal();
+  all("[data-drop]").forEach(receive);
+  all("[data-viewer]").forEach(view);
+  all("[data-copy]").forEach(copy);
+});

@@ -1,0 +1,103 @@
+"""What the page of a result shows: numbers in words, one row for each output, what may be done."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from ladnn.findings import LESIONS, OUTPUTS
+from ladnn.imaging import Window
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import services
+from ladnn.service.errors import NotFound
+from ladnn.service.predictions import is_own
+from ladnn.service.schemas import prediction_json
+from ladnn.service.tables import Case, CaseImage
+
+PRESETS = (("lung", -600, 1500), ("mediastinum", 40, 400), ("bone", 400, 1800))
+"""Names of windows, with level and width in HU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One output of the model.
+
+    Attributes:
+        name: `covid` or a lesion's short name.
+        probability: in [0, 1].
+        calibrated: False where validation had too few examples.
+        map: the address of its map.
+    """
+
+    name: str
+    probability: float
+    calibrated: bool
+    map: str
+
+
+def result(
+    request: Request,
+    principal: Principal,
+    case: Case,
+    image: CaseImage,
+    *,
+    shown: str,
+    window: Window | None,
+) -> dict[str, Any]:
+    """The values of `result.html` for one image of a case, with the map `shown`, or `none`.
+
+    `window` is the one that was asked for, None for the image's own.
+    """
+    rows = _rows(case, image)
+    if shown != "none" and shown not in {row.name for row in rows}:
+        raise NotFound
+    address = f"/results/{case.share_token}"
+    return {
+        "case": case,
+        "image": image,
+        "rows": rows,
+        "shown": shown,
+        "shown_map": next((row.map for row in rows if row.name == shown), None),
+        "address": address,
+        "link": public_link(request, address),
+        "owned": is_own(case, principal),
+        "may_judge": principal.may(Permission.GIVE_FEEDBACK),
+        "judged": next((one for one in case.feedback if one.author == principal.owner), None),
+        "ranked": sorted(case.images, key=lambda one: -one.probability),
+        "assessable": sum(one.prediction["in_distribution"]["ok"] for one in case.images),
+        "point": case.card["point"],
+        "presets": PRESETS,
+        "window": image.window if window is None else [window.level, window.width],
+        "window_query": "" if window is None else f"?level={window.level}&width={window.width}",
+    }
+
+
+def public_link(request: Request, path: str) -> str:
+    """The whole address of a path, as people reach the site."""
+    base = services(request).settings.public_url.rstrip("/")
+    return f"{base or str(request.base_url).rstrip('/')}{path}"
+
+
+def _rows(case: Case, image: CaseImage) -> list[Row]:
+    said = image.prediction
+    probabilities = [said["covid"]["probability"]]
+    probabilities += [] if said["lesions"] is None else [said["lesions"][one] for one in LESIONS]
+    calibrated = {"covid": True, **case.card["calibrated"]}
+    return [
+        Row(
+            name=name,
+            probability=probability,
+            calibrated=calibrated[name],
+            map=f"/results/{case.share_token}/maps/{image.position}/{name}.png",
+        )
+        for name, probability in zip(OUTPUTS, probabilities, strict=False)
+    ]
+
+
+def case_json(case: Case) -> dict[str, Any]:
+    """The result as a file: one Prediction, or the study's result with one for each slice."""
+    if case.study is None:
+        return prediction_json(case)
+    slices = [image.prediction for image in case.images]
+    return {"id": case.public_id, **case.study, "images": slices}

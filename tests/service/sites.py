@@ -1,0 +1,148 @@
+"""What the tests of the site are made with: a PostgreSQL of their own, and sites."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from ladnn.service.context import Services
+
+
+def needs(found: object, what: str) -> None:
+    """Skip on a laptop and fail in CI where something is not installed."""
+    if found:
+        return
+    reason = f"{what} is not installed: make services"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class PostgreSql:
+    """A server of the tests' own, on a Unix socket and a free port; `kill` and `start` it."""
+
+    bin: Path
+    folder: Path
+    port: int
+
+    def run(self, program: str, *arguments: str) -> None:
+        as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        command = [*as_postgres, str(self.bin / program), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    def init(self) -> None:
+        self.run("initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "ladnn", "-E", "UTF8")
+        # Nothing here has to outlive the machine, so nothing waits for its disk.
+        quick = "fsync=off\nsynchronous_commit=off\nfull_page_writes=off\nmax_connections=200\n"
+        where = f"listen_addresses='127.0.0.1'\nport={self.port}\n"
+        config = self.folder / "data" / "postgresql.conf"
+        config.write_text(
+            config.read_text() + quick + where + f"unix_socket_directories='{self.folder}'\n"
+        )
+
+    def start(self) -> None:
+        data, log = f"{self.folder}/data", f"{self.folder}/log"
+        self.run("pg_ctl", "-D", data, "-l", log, "-w", "-t", "60", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self.run("pg_ctl", "-D", f"{self.folder}/data", "-m", mode, "-w", "stop")
+
+    def url(self, name: str) -> str:
+        return f"postgresql+psycopg://ladnn@127.0.0.1:{self.port}/{name}"
+
+    def sql(self, statement: str) -> None:
+        address = f"host=127.0.0.1 port={self.port} user=ladnn dbname=postgres"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def fresh(self, template: str = "template0") -> str:
+        """The URL of a new database."""
+        name = f"t{time.monotonic_ns()}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def make_postgresql() -> Iterator[PostgreSql]:
+    """A server that is stopped and deleted at the end."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    needs(found, "postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="ladnn-pg-"))  # a socket's path must be short
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    server = PostgreSql(found[-1].parent, folder, free_port())
+    try:
+        server.init()
+        server.start()
+        yield server
+    finally:
+        if (folder / "data" / "postmaster.pid").exists():
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Site:
+    """A site under test.
+
+    Attributes:
+        app: the application.
+        client: a browser that has been nowhere yet.
+    """
+
+    app: FastAPI
+    client: TestClient
+
+    @property
+    def services(self) -> Services:
+        found: Services = self.app.state.services
+        return found
+
+    def browser(self) -> TestClient:
+        """Another browser, with cookies of its own."""
+        return TestClient(self.app, follow_redirects=False, raise_server_exceptions=False)
+
+
+MakeSite = Callable[..., Site]
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an application on a free port in a thread; yields its address."""
+    port = free_port()
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
