@@ -95,23 +95,23 @@ def case(probability, *, label=True, patient="p", refused=False, lesion=None):
 
 
 def test_a_patient_is_positive_if_any_image_is():
-    assert patients([case(0.2, label=False), case(0.4)], CARD)[0].label
+    assert patients([case(0.2, label=False), case(0.4)], CARD).cases[0].label
 
 
 def test_images_that_the_guard_refuses_do_not_count_for_a_patient():
-    (found,) = patients([case(0.2), case(0.4), case(0.9, refused=True)], CARD)
+    (found,) = patients([case(0.2), case(0.4), case(0.9, refused=True)], CARD).cases
     assert found.probability == pytest.approx(0.3)
 
 
 def test_a_patient_of_refused_images_alone_is_not_assessable():
-    (found,) = patients([case(0.9, refused=True)], CARD)
+    (found,) = patients([case(0.9, refused=True)], CARD).cases
     assert set(found.decisions.values()) == {Decision.NOT_ASSESSABLE}
 
 
 def test_a_patient_is_cut_where_the_study_rule_says():
     point = OperatingPoint(threshold=0.9, low=0.9, high=0.9)
     card = tiny_card(b"", study_rule=StudyRule(operating_points={"balanced": point}))
-    (found,) = patients([case(0.6)], card)
+    (found,) = patients([case(0.6)], card).cases
     assert found.decisions == {"balanced": Decision.NEGATIVE, "screening": Decision.POSITIVE}
 
 
@@ -120,5 +120,5 @@ def test_a_patient_is_cut_where_the_study_rule_says():
     [((None, True), True), ((False, True), True), ((False, False), False), ((None, False), None)],
 )
 def test_a_lesion_of_a_patient_is_unknown_until_every_image_is_known(labels, expected):
-    (found,) = patients([case(0.5, lesion=label) for label in labels], CARD)
+    (found,) = patients([case(0.5, lesion=label) for label in labels], CARD).cases
     assert found.lesion_labels[0] is expected

@@ -16,8 +16,8 @@ from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.imaging import CtImage, read_image
 from ladnn.runtime import DEFAULT_POINT, Assessment
-from ladnn.scoring import Case, Group, Level, Settings, score
-from ladnn.study import patients, rule_in_words, study_points
+from ladnn.scoring import Case, Group, Settings, score
+from ladnn.study import patients, rule_in_words
 
 SCHEMA_VERSION = 2
 EVERYTHING = "all"
@@ -80,7 +80,8 @@ class Evaluation:
         overall: metrics over all sources.
         sources: metrics of each source alone, by name.
         calibrated: whether each lesion's probability is calibrated, by name; empty for a baseline.
-        patient_rule: how the images of a patient make one probability, chosen on validation.
+        patient_rule: how the images of a patient make one probability, chosen on validation;
+            None for the plain mean, which nobody chose.
     """
 
     model: Mapping[str, str]
@@ -93,7 +94,7 @@ class Evaluation:
     overall: Group
     sources: Mapping[str, Group]
     calibrated: Mapping[str, bool]
-    patient_rule: StudyRule
+    patient_rule: StudyRule | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of metrics.json; undefined numbers are null and say why."""
@@ -119,15 +120,19 @@ class Evaluation:
                 name: "calibrated" if known else "too few examples"
                 for name, known in self.calibrated.items()
             },
-            "patient_rule": {
-                "rule": self.patient_rule.rule,
-                "fraction": self.patient_rule.fraction,
-                "minimum": self.patient_rule.minimum,
-                "meaning": rule_in_words(self.patient_rule),
-                "chosen_on": "validation",
-            },
+            "patient_rule": self._rule(),
             "all": asdict(self.overall),
             "sources": {name: asdict(group) for name, group in self.sources.items()},
+        }
+
+    def _rule(self) -> dict[str, Any]:
+        rule = self.patient_rule or StudyRule()
+        return {
+            "rule": rule.rule,
+            "fraction": rule.fraction,
+            "minimum": rule.minimum,
+            "meaning": rule_in_words(rule),
+            "chosen_on": "validation" if self.patient_rule else None,
         }
 
 
@@ -161,13 +166,13 @@ def evaluate(
     """
     card, chosen = predictor.card, settings or Settings()
     card.operating_point(operating_point)
-    records = _part(manifest, split)
+    records = part_of(manifest, split)
     cases: list[Case] = []
     failures: list[Failure] = []
     found = predictor.each(
         records,
-        lambda record: _read(record, read),
-        lambda record, _, assessment: _case(record, assessment.prediction, card),
+        lambda record: read_listed(record, read),
+        lambda record, _, assessment: case_of(record, assessment.prediction, card),
         operating_point,
     )
     for record, result in found:
@@ -200,10 +205,11 @@ def evaluate(
 
 def part_size(manifest: Manifest, split: str) -> int:
     """How many images `evaluate` will judge; raises DataError as it does."""
-    return len(_part(manifest, split))
+    return len(part_of(manifest, split))
 
 
-def _part(manifest: Manifest, split: str) -> tuple[Record, ...]:
+def part_of(manifest: Manifest, split: str) -> tuple[Record, ...]:
+    """The records of a split, or of `EVERYTHING`; raises DataError where there are none."""
     if split not in (*SPLITS, EVERYTHING):
         raise DataError(f"split {split!r} is unknown: give {', '.join(SPLITS)} or {EVERYTHING}")
     chosen = manifest if split == EVERYTHING else manifest.part(split)
@@ -217,7 +223,8 @@ def _part(manifest: Manifest, split: str) -> tuple[Record, ...]:
     return chosen.records
 
 
-def _read(record: Record, read: Callable[[Path], CtImage]) -> CtImage:
+def read_listed(record: Record, read: Callable[[Path], CtImage] = read_image) -> CtImage:
+    """The image of a record; raises DataError where its file is not the one that was imported."""
     image = read(record.path)
     if record.sha256 and image.sha256 != record.sha256:
         raise DataError(
@@ -227,7 +234,7 @@ def _read(record: Record, read: Callable[[Path], CtImage]) -> CtImage:
     return image
 
 
-def _case(record: Record, prediction: Prediction, card: Card) -> Case:
+def case_of(record: Record, prediction: Prediction, card: Card) -> Case:
     """The prediction of one record, with the decision that each operating point would take."""
     chance = prediction.probability
     decisions = {
@@ -262,12 +269,7 @@ def _groups(
 def score_images(cases: Sequence[Case], card: Card, settings: Settings) -> Group:
     """All metrics of some images at the card's cuts, and of their patients by its study rule."""
     cuts = {name: point.threshold for name, point in card.operating_points.items()}
-    patient_cuts = {name: point.threshold for name, point in study_points(card).items()}
-    return score(
-        Level(cases=cases, thresholds=cuts),
-        Level(cases=patients(cases, card), thresholds=patient_cuts),
-        settings,
-    )
+    return score(cases, cuts, settings, patients=patients(cases, card))
 
 
 # ------------------------------------------------------------------ files

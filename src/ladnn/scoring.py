@@ -1,8 +1,10 @@
 """Judged images in, metrics with patient-clustered intervals out: pure, one record per group."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +19,7 @@ from ladnn.statistics import (
     at_threshold,
     average_precision,
     confusion,
-    ratio,
+    mean,
     roc_auc,
     why_undefined,
 )
@@ -171,10 +173,25 @@ class Level:
     thresholds: Mapping[str, float]
 
 
-def score(images: Level, patients: Level, settings: Settings | None = None) -> Group:
-    """All metrics of a group of images, and of the patients they make (`study.patients`)."""
+def score(
+    cases: Sequence[Case],
+    thresholds: Mapping[str, float],
+    settings: Settings | None = None,
+    *,
+    patients: Level | None = None,
+) -> Group:
+    """All metrics of a group of images and of the patients they make.
+
+    Args:
+        cases: the images; may be empty, and then nothing is defined.
+        thresholds: of the operating points by name; each case has a decision for each.
+        settings: of the intervals.
+        patients: one case for each patient; by the plain mean, without decisions, if not given.
+    """
     chosen = settings or Settings()
-    cases, whole = images.cases, patients.cases
+    images = Level(cases=cases, thresholds=thresholds)
+    patients = patients or Level(cases=combined(cases), thresholds={})
+    whole = patients.cases
     labels_of: dict[str, set[bool]] = {}
     for case in cases:
         labels_of.setdefault(case.patient, set()).add(case.label)
@@ -183,8 +200,8 @@ def score(images: Level, patients: Level, settings: Settings | None = None) -> G
         patients=len(labels_of),
         mixed_patients=sum(len(labels) == 2 for labels in labels_of.values()),
         covid={
-            "per_image": _covid(images, chosen),
-            "per_patient": _covid(patients, chosen),
+            "per_image": covid_scores(images, chosen),
+            "per_patient": covid_scores(patients, chosen),
         },
         decisions={name: _decisions(cases, name, chosen) for name in images.thresholds},
         patient_decisions={name: _decisions(whole, name, chosen) for name in patients.thresholds},
@@ -193,7 +210,59 @@ def score(images: Level, patients: Level, settings: Settings | None = None) -> G
     )
 
 
-def _covid(level: Level, settings: Settings) -> Scores:
+def combined(
+    cases: Sequence[Case],
+    combine: Callable[[Sequence[float]], float] = fmean,
+    decide: Mapping[str, Callable[[float], Decision]] = MappingProxyType({}),
+) -> tuple[Case, ...]:
+    """One case for each patient of `cases`, in order of appearance.
+
+    A patient is positive if any image is; a lesion is present if it is on any image, absent if
+    known to be absent on all, and unknown otherwise. The images that the guard let through count;
+    where there is none, all do and the decision is not_assessable.
+
+    Args:
+        cases: images.
+        combine: makes one probability of those of a patient's images.
+        decide: by operating point, what a patient's probability means there.
+    """
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.patient, []).append(case)
+    return tuple(_patient(group, combine, decide) for group in groups.values())
+
+
+def _patient(
+    group: Sequence[Case],
+    combine: Callable[[Sequence[float]], float],
+    decide: Mapping[str, Callable[[float], Decision]],
+) -> Case:
+    assessable = [case for case in group if Decision.NOT_ASSESSABLE not in case.decisions.values()]
+    counted = assessable or group
+    chance = combine([case.probability for case in counted])
+    columns = zip(*(case.lesion_probabilities or () for case in counted), strict=True)
+    decisions = {
+        name: point(chance) if assessable else Decision.NOT_ASSESSABLE
+        for name, point in decide.items()
+    }
+    return replace(
+        group[0],
+        label=any(case.label for case in group),
+        probability=chance,
+        decisions=decisions,
+        lesion_labels=tuple(map(_any_known, zip(*(c.lesion_labels for c in group), strict=True))),
+        lesion_probabilities=tuple(combine(column) for column in columns) or None,
+    )
+
+
+def _any_known(labels: Sequence[bool | None]) -> bool | None:
+    if any(labels):
+        return True
+    return None if None in labels else False
+
+
+def covid_scores(level: Level, settings: Settings) -> Scores:
+    """Every metric of COVID-19 over the cases of one level."""
     return _scores(
         [case.label for case in level.cases],
         [case.probability for case in level.cases],
@@ -309,12 +378,6 @@ def _caution(truth: BoolArray) -> str | None:
 # ------------------------------------------------------------------ decisions
 
 
-def _mean(_: ArrayLike, values: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
-    numbers = np.asarray(values, dtype=np.float64)
-    counts = np.ones(numbers.shape) if weights is None else np.asarray(weights)
-    return ratio(counts @ numbers, counts.sum(axis=-1))
-
-
 def _decisions(cases: Sequence[Case], name: str, settings: Settings) -> Decisions:
     taken = [case.decisions[name] for case in cases]
     counts = Counter(taken)
@@ -333,7 +396,7 @@ def _share(
     is_wanted = np.array([decision == wanted for decision in taken], dtype=np.bool_)
     patients = [case.patient for case in cases]
     values = is_wanted.astype(np.float64)
-    return _estimates({"share": _mean}, is_wanted, values, patients, settings)["share"]
+    return _estimates({"share": mean}, is_wanted, values, patients, settings)["share"]
 
 
 def _decided(cases: Sequence[Case], name: str, settings: Settings) -> AtThreshold:

@@ -52,6 +52,13 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:
     return out
 
 
+def mean(_: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> FloatArray:
+    """Mean of the scores whatever the labels, ready to be resampled; NaN without rows."""
+    values = np.asarray(scores, dtype=np.float64)
+    counts = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    return ratio(counts @ values, counts.sum(axis=-1))
+
+
 # ------------------------------------------------------------------ curves
 
 

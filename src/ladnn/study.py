@@ -8,7 +8,7 @@ from typing import Any
 from ladnn.bundle import Card, OperatingPoint, StudyRule
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Decision, Prediction
-from ladnn.scoring import Case
+from ladnn.scoring import Case, Level, combined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,45 +70,15 @@ def rule_in_words(rule: StudyRule) -> str:
     return f"the mean probability of {what} of a patient's assessable images{least}"
 
 
-def patients(cases: Sequence[Case], card: Card) -> tuple[Case, ...]:
-    """One case for each patient of `cases`, by the card's study rule, in order of appearance.
-
-    A patient is positive if any image is; a lesion is present if it is on any image, absent if
-    known to be absent on all, and unknown otherwise. As in `aggregate`, the images that the guard
-    let through count; where there is none, all do and the decision is not_assessable.
-    """
-    groups: dict[str, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(case.patient, []).append(case)
-    return tuple(_patient(group, card) for group in groups.values())
-
-
-def _patient(group: Sequence[Case], card: Card) -> Case:
-    assessable = [case for case in group if Decision.NOT_ASSESSABLE not in case.decisions.values()]
-    counted, rule = assessable or group, card.study_rule
-    chance = mean_top([case.probability for case in counted], rule)
-    columns = zip(*(case.lesion_probabilities or () for case in counted), strict=True)
-    decisions = {
-        name: point.decide(chance) if assessable else Decision.NOT_ASSESSABLE
-        for name, point in study_points(card).items()
-    }
-    return Case(
-        path=group[0].path,
-        source=group[0].source,
-        patient=group[0].patient,
-        label=any(case.label for case in group),
-        probability=chance,
-        decisions=decisions,
-        lesion_labels=tuple(map(_any_known, zip(*(c.lesion_labels for c in group), strict=True))),
-        lesion_probabilities=tuple(mean_top(column, rule) for column in columns) or None,
-        in_distribution=max(case.in_distribution for case in group),
+def patients(cases: Sequence[Case], card: Card) -> Level:
+    """The patients of `cases` by the card's study rule, at its cuts; see `scoring.combined`."""
+    points = study_points(card)
+    found = combined(
+        cases,
+        lambda chances: mean_top(chances, card.study_rule),
+        {name: point.decide for name, point in points.items()},
     )
-
-
-def _any_known(labels: Sequence[bool | None]) -> bool | None:
-    if any(labels):
-        return True
-    return None if None in labels else False
+    return Level(cases=found, thresholds={name: p.threshold for name, p in points.items()})
 
 
 def aggregate(

@@ -169,7 +169,8 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
         caution = group.covid["per_image"].caution
         if caution:
             console.print(f"{name}: {caution}")
-    console.print(f"a patient: {rule_in_words(found.patient_rule)}, as chosen on validation")
+    if found.patient_rule:
+        console.print(f"a patient: {rule_in_words(found.patient_rule)}, as chosen on validation")
     if found.overall.lesions and found.overall.patient_lesions:
         console.print(_lesion_table(found.overall.lesions, found.calibrated, "image"))
         console.print(_lesion_table(found.overall.patient_lesions, found.calibrated, "patient"))
