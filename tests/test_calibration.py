@@ -102,6 +102,20 @@ class TestExpectedCalibrationError:
             calibration.expected_calibration_error([1], [0.5], bins=0)
 
 
+class TestObservedRates:
+    def test_are_those_of_the_reliability_bins(self):
+        labels, logits = sample()
+        chances = calibration.probability(logits)
+        found = calibration.observed_rates(labels, chances)
+        assert_allclose(found, calibration.reliability(labels, chances).observed)
+
+    def test_of_resamples_count_each_row_as_often_as_it_was_drawn(self):
+        labels, chances = np.array([1, 0, 0]), np.array([0.32, 0.35, 0.9])
+        found = calibration.observed_rates(labels, chances, [[3, 1, 0], [0, 2, 1]])
+        assert_allclose(found[:, 3], [0.75, 0])
+        assert_allclose(found[:, 8], [np.nan, 0])
+
+
 class TestBrier:
     @given(rows)
     @settings(deadline=None)

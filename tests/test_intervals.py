@@ -16,7 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 from ladnn import intervals
 from ladnn.calibration import brier
 from ladnn.errors import DataError
-from ladnn.intervals import bootstrap, delong_test, paired_bootstrap, wilson
+from ladnn.intervals import bands, bootstrap, delong_test, paired_bootstrap, wilson
 from ladnn.statistics import at_threshold, roc_auc
 
 
@@ -127,6 +127,42 @@ class TestBootstrap:
         start = time.process_time()
         bootstrap(metrics, labels, scores, patients)
         assert time.process_time() - start < 2
+
+
+def columns(labels, scores, weights):
+    """Two heights of a curve: the AUC, and the sensitivity at one half."""
+    return np.stack(
+        [
+            roc_auc(labels, scores, weights),
+            at_threshold("sensitivity", 0.5)(labels, scores, weights),
+        ],
+        axis=-1,
+    )
+
+
+class TestBands:
+    def test_at_each_place_are_the_interval_of_that_height(self):
+        labels, scores, _, clusters = sample()
+        low, high = bands(columns, labels, scores, clusters, replicates=300, seed=4)
+        metrics = {"auc": roc_auc, "rate": at_threshold("sensitivity", 0.5)}
+        found = bootstrap(metrics, labels, scores, clusters, replicates=300, seed=4)
+        assert_allclose(low, [found["auc"].low, found["rate"].low])
+        assert_allclose(high, [found["auc"].high, found["rate"].high])
+
+    def test_of_one_patient_are_not_numbers(self):
+        labels, scores, _, _ = sample()
+        low, high = bands(columns, labels, scores, ["p"] * labels.size, replicates=20)
+        assert np.isnan([low, high]).all()
+
+    def test_are_not_numbers_where_the_curve_is_defined_too_rarely(self):
+        def sometimes(labels, scores, weights):
+            heights = columns(labels, scores, weights)
+            heights[::5, 1] = np.nan
+            return heights
+
+        labels, scores, _, clusters = sample()
+        low, _ = bands(sometimes, labels, scores, clusters, replicates=100)
+        assert np.isfinite(low).tolist() == [True, False]
 
 
 class TestUndefined:

@@ -235,6 +235,90 @@ class TestUndefined:
         assert np.isnan(statistics.curve([], []).sensitivity).all()
 
 
+class TestHeightsOfCurves:
+    def test_of_the_roc_curve_are_those_between_its_points(self):
+        labels, scores = sample(1, ties=True)
+        found = statistics.curve(labels, scores)
+        places = np.linspace(0, 1, 57)
+        heights = statistics.sensitivity_at(labels, scores, false_positive_rates=places)
+        expected = np.interp(places, found.false_positive_rate, found.sensitivity)
+        assert_allclose(heights, expected)
+
+    def test_of_the_roc_curve_enclose_its_area(self):
+        labels, scores = sample(1, ties=True)
+        places = np.linspace(0, 1, 5001)
+        heights = statistics.sensitivity_at(labels, scores, false_positive_rates=places)
+        area = statistics.roc_auc(labels, scores)
+        assert_allclose(np.trapezoid(heights, places), area, atol=1e-3)
+
+    def test_of_precision_are_those_at_the_highest_threshold_that_reaches_a_sensitivity(self):
+        labels, scores = sample(0)
+        for target in (0.1, 0.5, 0.95, 1.0):
+            cut = statistics.threshold_at_sensitivity(labels, scores, target)
+            expected = statistics.confusion(labels, scores, cut).precision
+            found = statistics.precision_at(labels, scores, sensitivities=[target])
+            assert_allclose(found, expected)
+
+    def test_of_resamples_are_those_of_the_rows_repeated(self):
+        labels, scores = sample(2, size=17, ties=True)
+        weights = np.random.default_rng(3).integers(0, 4, (5, 17))
+        places = np.linspace(0.05, 1, 20)
+        roc = statistics.sensitivity_at(labels, scores, weights, false_positive_rates=places)
+        recall = statistics.precision_at(labels, scores, weights, sensitivities=places)
+        for row, counts in enumerate(weights):
+            again = np.repeat(labels, counts), np.repeat(scores, counts)
+            assert_allclose(
+                roc[row], statistics.sensitivity_at(*again, false_positive_rates=places)
+            )
+            assert_allclose(recall[row], statistics.precision_at(*again, sensitivities=places))
+
+    @pytest.mark.parametrize("label", [True, False])
+    def test_of_an_absent_class_are_not_numbers(self, label):
+        labels, scores = np.full(4, label), np.arange(4) / 4
+        assert np.isnan(statistics.sensitivity_at(labels, scores, false_positive_rates=[0.5])).all()
+
+    def test_of_precision_without_positives_are_not_numbers(self):
+        found = statistics.precision_at(np.zeros(3, bool), [0.1, 0.2, 0.3], sensitivities=[0.5])
+        assert np.isnan(found).all()
+
+
+class TestNetBenefit:
+    def test_is_true_positives_less_false_ones_at_the_odds_of_the_threshold(self):
+        labels, chances = [1, 1, 0, 0, 0], [0.9, 0.1, 0.8, 0.3, 0.1]
+        found = statistics.net_benefit(labels, chances, thresholds=[0.2, 0.75])
+        assert_allclose(found, [1 / 5 - 2 / 5 * 0.25, 1 / 5 - 1 / 5 * 3])
+
+    def test_of_calling_everyone_is_nothing_where_the_threshold_is_the_prevalence(self):
+        labels = np.arange(10) < 3
+        assert_allclose(
+            statistics.net_benefit(labels, np.ones(10), thresholds=[0.3]), 0, atol=1e-12
+        )
+
+    def test_of_a_perfect_model_is_the_prevalence_everywhere(self):
+        labels, _ = sample(0)
+        found = statistics.net_benefit(labels, labels.astype(float), thresholds=[0.01, 0.5, 0.99])
+        assert_allclose(found, labels.mean())
+
+    def test_follows_from_the_confusion_counts(self):
+        labels, scores = sample(1, ties=True)
+        counts = statistics.confusion(labels, scores, 0.4)
+        expected = (counts.true_positive - counts.false_positive * 0.4 / 0.6) / labels.size
+        assert_allclose(statistics.net_benefit(labels, scores, thresholds=[0.4]), expected)
+
+    def test_of_resamples_is_that_of_the_rows_repeated(self):
+        labels, scores = sample(2, size=17, ties=True)
+        weights = np.random.default_rng(3).integers(0, 4, (5, 17))
+        found = statistics.net_benefit(labels, scores, weights, thresholds=[0.2, 0.6])
+        for row, counts in zip(found, weights, strict=True):
+            again = np.repeat(labels, counts), np.repeat(scores, counts)
+            assert_allclose(row, statistics.net_benefit(*again, thresholds=[0.2, 0.6]))
+
+    @pytest.mark.parametrize("threshold", [0, 1, -0.1, float("nan")])
+    def test_has_no_threshold_of_certainty(self, threshold):
+        with pytest.raises(DataError, match="outside"):
+            statistics.net_benefit([1, 0], [0.5, 0.5], thresholds=[threshold])
+
+
 class TestThresholds:
     @given(rows, st.floats(0.01, 1))
     @settings(deadline=None)

@@ -113,6 +113,25 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = BINS
     )
 
 
+def observed_rates(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    bins: int = BINS,
+) -> FloatArray:
+    """Share of positives in each bin of `reliability`: float[bins], or [R, bins]; NaN if empty.
+
+    Raises DataError as `expected_calibration_error`.
+    """
+    truth, values, counts = _checked(labels, probabilities, weights)
+    member = (_bin_of(values, bins)[:, None] == np.arange(bins)).astype(np.float64)
+    rows = counts @ member
+    out = np.full(rows.shape, np.nan)
+    np.divide(counts @ (member * truth[:, None]), rows, out=out, where=rows > 0)
+    return out
+
+
 # ------------------------------------------------------------------ temperature
 
 

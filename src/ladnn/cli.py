@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ladnn import __version__
-from ladnn.commands import benchmark, data, evaluate, export, phantom, predict, serve, train
+from ladnn.commands import benchmark, data, evaluate, export, figures, phantom, predict, serve, train
 from ladnn.errors import LadnnError
 from ladnn.findings import RESEARCH_NOTICE
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 for commands in (predict, serve, evaluate, train, export, benchmark, phantom):
     app.add_typer(commands.app)  # one command each, under its own name
 app.add_typer(data.app, name="data")
+app.add_typer(figures.app, name="figures")
 
 
 def _version(wanted: bool) -> None:

@@ -146,6 +146,45 @@ def _estimate(value: float, draws: FloatArray, level: float) -> Estimate:
     return Estimate(value=value, low=bounds[0], high=bounds[1], reason=None if spread else flat)
 
 
+def bands(
+    curve: Callable[[ArrayLike, ArrayLike, ArrayLike], FloatArray],
+    labels: ArrayLike,
+    scores: ArrayLike,
+    clusters: Sequence[object],
+    *,
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[FloatArray, FloatArray]:
+    """Pointwise percentile band of a curve over resamples of whole clusters.
+
+    Args:
+        curve: of labels [N], scores [N] and weights [R, N]: the heights float[R, G] at G places.
+        labels: bool[N].
+        scores: float[N].
+        clusters: the patient of each row.
+        replicates: how many resamples; those of `bootstrap` with the same seed.
+        level: coverage in (0, 1) at each place.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper ends, float[G]; NaN where the curve is undefined in more than one of ten
+        resamples, and everywhere where all rows are of one cluster.
+
+    Raises:
+        DataError: as `bootstrap`.
+    """
+    _check_settings(replicates, level)
+    truth = np.asarray(labels)
+    codes = _codes(clusters, truth.size)
+    heights = [curve(truth, scores, weights) for weights in _blocks(codes, replicates, seed)]
+    ends = [_percentiles(column, level) for column in np.concatenate(heights).T]
+    nothing = (np.nan, np.nan)
+    bounds = [nothing if end is None or codes.max() == 0 else end for end in ends]
+    low, high = np.array(bounds, dtype=np.float64).T
+    return low, high
+
+
 def by_rows(function: Callable[[NDArray[np.bool_], FloatArray], float]) -> Metric:
     """A `Metric` from any function of labels and scores, by repeating rows: slow, but general."""
 

@@ -155,6 +155,59 @@ def curve(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
     )
 
 
+def sensitivity_at(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    false_positive_rates: ArrayLike,
+) -> FloatArray:
+    """Height of the ROC curve, points joined by straight lines, at G false positive rates.
+
+    Float[G], or float[R, G] for weights [R, N]; NaN where a class is absent. Raises DataError as
+    `checked`.
+    """
+    truth, values, counts = checked(labels, scores, weights)
+    _, positives, negatives = _by_score(truth, values, counts)
+    hits, alarms = (_shares(column) for column in (positives, negatives))
+    places = np.asarray(false_positive_rates, dtype=np.float64)
+    rows = zip(np.atleast_2d(alarms), np.atleast_2d(hits), strict=True)
+    # A rate of an absent class is NaN, which np.interp would overlook; else the last one is 1.
+    found = [np.interp(places, x, y) * x[-1] for x, y in rows]
+    return np.reshape(found, (*counts.shape[:-1], places.size))
+
+
+def precision_at(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    sensitivities: ArrayLike,
+) -> FloatArray:
+    """Precision at the highest threshold whose sensitivity reaches each of G rates in (0, 1].
+
+    Float[G], or float[R, G] for weights [R, N]; NaN without positives. Raises DataError as
+    `checked`.
+    """
+    truth, values, counts = checked(labels, scores, weights)
+    _, positives, negatives = _by_score(truth, values, counts)
+    hits, alarms = np.cumsum(positives, axis=-1), np.cumsum(negatives, axis=-1)
+    precision = np.atleast_2d(ratio(hits, hits + alarms))
+    # The same hair of tolerance as in `threshold_at_sensitivity`.
+    places = np.asarray(sensitivities, dtype=np.float64) - 1e-9
+    found = [
+        row[np.searchsorted(reached, places)] if np.isfinite(reached[-1]) else places * np.nan
+        for row, reached in zip(precision, np.atleast_2d(_shares(positives)[..., 1:]), strict=True)
+    ]
+    return np.reshape(found, (*counts.shape[:-1], places.size))
+
+
+def _shares(column: FloatArray) -> FloatArray:
+    """Running sums over the last axis as shares of their end, from 0 on; NaN where that is 0."""
+    sums = np.cumsum(column, axis=-1)
+    return ratio(np.concatenate([np.zeros((*sums.shape[:-1], 1)), sums], axis=-1), sums[..., -1:])
+
+
 # ------------------------------------------------------------------ at a threshold
 
 
@@ -212,6 +265,32 @@ def confusion(
         true_negative=sums[..., 2],
         false_negative=sums[..., 3],
     )
+
+
+def net_benefit(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    thresholds: ArrayLike,
+) -> FloatArray:
+    """Net benefit of calling positive from each threshold on (Vickers and Elkin 2006).
+
+    TP / n - FP / n * p / (1 - p) at a threshold probability p in (0, 1): true positives per case,
+    less false positives at the price that p puts on them. Calling everyone is worth
+    `net_benefit(labels, ones)`, calling no one 0. Float[G], or float[R, G] for weights [R, N]; NaN
+    without rows.
+
+    Raises:
+        DataError: for a threshold outside (0, 1), and as `checked`.
+    """
+    truth, values, counts = checked(labels, probabilities, weights)
+    cuts = np.asarray(thresholds, dtype=np.float64)
+    if not ((cuts > 0) & (cuts < 1)).all():
+        raise DataError("a threshold probability lies outside (0, 1): its odds are not defined")
+    called = values[:, None] >= cuts
+    worth = np.where(truth[:, None], 1.0, -cuts / (1 - cuts)) * called
+    return ratio(counts @ worth, counts.sum(axis=-1)[..., None])
 
 
 THRESHOLD_METRICS: dict[str, Callable[[Confusion], FloatArray]] = {

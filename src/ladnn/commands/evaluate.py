@@ -107,7 +107,11 @@ def _config(
 
     return {
         "ladnn": version("ladnn"),
-        "bundle": {"path": str(bundle.path.resolve()), **found.model},
+        "bundle": {
+            "path": str(bundle.path.resolve()),
+            **found.model,
+            "trained_on": _trained_on(bundle.card.training),
+        },
         "manifest": {
             "path": str(manifest.resolve()),
             "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
@@ -122,6 +126,15 @@ def _config(
         "level": found.settings.level,
         "seed": found.settings.seed,
     }
+
+
+def _trained_on(training: Mapping[str, Any]) -> list[str]:
+    """The sources that a bundle's members were limited to; none where one took all there were."""
+    members = training.get("members")
+    if not isinstance(members, list):
+        return []
+    limits = [member.get("config", {}).get("sources") or [] for member in members]
+    return sorted({name for limit in limits for name in limit}) if all(limits) else []
 
 
 @contextmanager

@@ -25,6 +25,13 @@ def site_side(doing: str) -> Iterator[None]:
 
 
 @contextmanager
+def drawing_side(doing: str) -> Iterator[None]:
+    """Import what draws figures inside this, as `training_side` does for training."""
+    with _extra(doing, "drawing side", "figures"):
+        yield
+
+
+@contextmanager
 def _extra(doing: str, what: str, extra: str) -> Iterator[None]:
     try:
         yield

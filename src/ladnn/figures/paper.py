@@ -1,0 +1,219 @@
+"""What all figures share: sizes, type, one palette, the foot, and how a figure is written."""
+
+import io
+import os
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ladnn.errors import ConfigError, DataError
+from ladnn.findings import RESEARCH_NOTICE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.5, 7.2
+"""Widths in inches of one column and of two, as journals set them (89 and 183 mm)."""
+
+DPI = 300
+FORMATS = ("png", "pdf")
+
+OKABE_ITO = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "black": "#000000",
+}
+"""The palette of every figure: told apart with any colour vision (Okabe and Ito 2008)."""
+
+POSITIVE, NEGATIVE = OKABE_ITO["vermillion"], OKABE_ITO["blue"]
+QUIET, PALE = "#595959", "#D9D9D9"
+MAP = "plasma"
+"""The colours of overlays, too: even steps of lightness, never grey."""
+
+COUNTS = "Blues"
+_LETTERS, _LINE = 23, 0.112  # of the foot: letters to an inch, inches to a line
+
+
+class Pen(NamedTuple):
+    """How one of several runs is drawn; no two differ in colour alone."""
+
+    colour: str
+    dashes: Any
+
+
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 2)))
+PENS = tuple(
+    Pen(colour, _DASHES[index % len(_DASHES)]) for index, colour in enumerate(OKABE_ITO.values())
+)
+MARKERS = ("o", "^", "s", "D", "v", "P")
+"""Of the operating points, in the order of their names."""
+
+_SETTINGS: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so a figure looks alike everywhere
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "hatch.linewidth": 0.5,
+    "text.parse_math": False,  # a name may hold dollars
+    "pdf.fonttype": 42,  # TrueType, embedded; journals refuse type 3
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def publication() -> Iterator[None]:
+    """Draw and save inside this, and it looks as all figures do."""
+    from matplotlib import rc_context
+
+    with rc_context(_SETTINGS):
+        yield
+
+
+def sheet(width: float, height: float) -> "Figure":
+    """An empty figure of so many inches; no window, no state shared with another."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def panel(axes: "Axes", letter: str, title: str) -> None:
+    """Give one part of a figure its letter and title."""
+    plain = title.replace("$", r"\$")
+    axes.set_title(f"$\\bf{{{letter}}}$  {plain}", parse_math=True)
+
+
+def foot(figure: "Figure", *lines: str, notice: bool = True) -> None:
+    """Write how a figure was made at its foot, and that models are for research use only."""
+    width, height = figure.get_size_inches()
+    said = [line for line in lines if line] + ([RESEARCH_NOTICE] if notice else [])
+    letters = int(width * _LETTERS)
+    wrapped = [
+        part for line in said for part in textwrap.wrap(line, letters, subsequent_indent="  ")
+    ]
+    share = (len(wrapped) * _LINE + 0.1) / height
+    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
+    text = "\n".join(wrapped)
+    figure.text(0.01, 0.03 / height, text, fontsize=6, color=QUIET, va="bottom", in_layout=False)
+
+
+def rate_axis(axes: "Axes", *, x: str, y: str) -> None:
+    """Both axes from 0 to 1."""
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+
+
+def whole_numbers(axis: "Axis") -> None:
+    """No tick between two counts."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+
+
+def pens(count: int) -> tuple[Pen, ...]:
+    """One pen for each run.
+
+    Raises:
+        ConfigError: for more runs than can be told apart.
+    """
+    if count > len(PENS):
+        raise ConfigError(
+            f"{count} results are more than can be told apart in one figure: give at most "
+            f"{len(PENS)}"
+        )
+    return PENS[:count]
+
+
+def key(axes: "Axes", of: "Axes", **options: Any) -> None:  # noqa: ANN401  (matplotlib's own)
+    """The legend of one part in a part of its own, where it covers nothing."""
+    axes.set_axis_off()
+    handles, labels = of.get_legend_handles_labels()
+    axes.legend(handles, labels, loc="upper left", handlelength=3.2, borderaxespad=0, **options)
+
+
+def hollow(pen: Pen) -> dict[str, Any]:
+    """How an operating point is marked on the curve that this pen draws."""
+    edge = {"markeredgecolor": pen.colour, "markeredgewidth": 1.2}
+    return {"markerfacecolor": "white", "markersize": 5, "zorder": 5, **edge}
+
+
+# ------------------------------------------------------------------ files
+
+
+def claim(folder: Path, stem: str, *, overwrite: bool) -> None:
+    """Make the folder of a figure, before any work is done.
+
+    Raises:
+        DataError: when the figure is there and may not be replaced, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"the output folder {folder} cannot be used ({error.strerror}): give another"
+        ) from error
+    there = [path for path in _paths(folder, stem) if path.exists()]
+    if there and not overwrite:
+        raise DataError(f"{there[0]} is already there: give --overwrite, or another --output")
+
+
+def _paths(folder: Path, stem: str) -> list[Path]:
+    return [folder / f"{stem}.{kind}" for kind in FORMATS]
+
+
+def save(figure: "Figure", folder: Path, stem: str, *, dpi: int = DPI) -> list[Path]:
+    """Write the figure as PNG and PDF; the same figure gives the same bytes.
+
+    Raises:
+        DataError: when a file cannot be written.
+    """
+    # Neither the date nor the version of a library, so that two runs can be compared.
+    dateless: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    written = {}
+    for path, kind in zip(_paths(folder, stem), FORMATS, strict=True):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=dateless[kind])
+        written[path] = buffer.getvalue()
+    for path, data in written.items():
+        _write(path, data)
+    return list(written)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside `path` and move into place, so that a reader never finds a half."""
+    part: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        part = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        part.chmod(0o644)
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror})") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,308 @@
+"""Reads what `ladnn evaluate` and `ladnn train` wrote; half a result is refused in one sentence."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn.errors import DataError
+from ladnn.evaluation import COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
+from ladnn.findings import LESIONS
+from ladnn.intervals import Estimate
+from ladnn.scoring import RANKING, AtThreshold, Scores, Settings
+from ladnn.statistics import THRESHOLD_METRICS, BoolArray, FloatArray
+
+Curves = Callable[..., FloatArray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cases:
+    """The rows of predictions.csv, as columns of N.
+
+    Attributes:
+        paths, sources, patients: text[N].
+        labels: bool[N]; COVID-19 is True.
+        probabilities: float[N] in [0, 1], calibrated.
+        lesions: float[N, 5] in [0, 1] in the order of LESIONS; None for a baseline.
+    """
+
+    paths: tuple[str, ...]
+    sources: tuple[str, ...]
+    patients: tuple[str, ...]
+    labels: BoolArray
+    probabilities: FloatArray
+    lesions: FloatArray | None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def of(self, chosen: NDArray[np.intp]) -> "Cases":
+        """Some of the rows."""
+        return Cases(
+            paths=tuple(self.paths[i] for i in chosen),
+            sources=tuple(self.sources[i] for i in chosen),
+            patients=tuple(self.patients[i] for i in chosen),
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+            lesions=None if self.lesions is None else self.lesions[chosen],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One result of `ladnn evaluate`.
+
+    Attributes:
+        folder: it was read from.
+        label: what a legend calls it.
+        mode: `ladnn` or `baseline`.
+        split: the part that was judged.
+        settings: of the intervals.
+        cases: the images judged.
+        scores: per image, over these cases.
+        sources: the same for each source alone.
+        trained_on: the sources that the model learned from; empty where not stated.
+    """
+
+    folder: Path
+    label: str
+    mode: str
+    split: str
+    settings: Settings
+    cases: Cases
+    scores: Scores
+    sources: Mapping[str, Scores]
+    trained_on: tuple[str, ...]
+
+    @property
+    def points(self) -> dict[str, float]:
+        """The thresholds of the operating points by name, that of one half left out."""
+        found = {name: at.threshold for name, at in self.scores.at.items() if name != "0.5"}
+        return {name: cut for name, cut in found.items() if cut is not None}
+
+    @property
+    def interval(self) -> str:
+        """How intervals were made, in words."""
+        draws = self.settings.replicates
+        return f"{self.settings.level:.0%} percentile intervals of {draws} resamples of patients"
+
+    @property
+    def sample(self) -> str:
+        """What was judged, in words."""
+        scores, names = self.scores, ", ".join(dict.fromkeys(self.cases.sources))
+        return (
+            f"{names}; {self.split} split: n = {scores.cases} images of {scores.patients} patients "
+            f"({scores.positives} COVID-19 positive, {scores.negatives} negative)"
+        )
+
+    def of(self, source: str) -> "Run":
+        """The images of one source alone.
+
+        Raises:
+            DataError: for a source that was not judged.
+        """
+        if source not in self.sources:
+            raise DataError(
+                f"{self.folder} has no source {source!r}: give one of {', '.join(self.sources)}"
+            )
+        rows = np.flatnonzero(np.array(self.cases.sources) == source)
+        if not rows.size:
+            raise DataError(f"{self.folder} has no image of {source} that was judged")
+        only = {source: self.sources[source]}
+        return replace(self, cases=self.cases.of(rows), scores=only[source], sources=only)
+
+    def bands(self, curve: Curves, *, over: FloatArray | None = None) -> tuple[FloatArray, ...]:
+        """The band of a curve of labels and probabilities (or of `over`), as `intervals.bands`."""
+        from ladnn.intervals import bands
+
+        return bands(
+            curve,
+            self.cases.labels,
+            self.cases.probabilities if over is None else over,
+            self.cases.patients,
+            replicates=self.settings.replicates,
+            level=self.settings.level,
+            seed=self.settings.seed,
+        )
+
+
+def read_runs(folders: Sequence[Path], source: str | None = None) -> list[Run]:
+    """Read results of `ladnn evaluate`, each by a label of its own, of one source or of all.
+
+    Raises:
+        DataError: for a folder that is missing, half written or of another schema, and for a
+            source that was not judged.
+    """
+    runs = [read_run(folder) for folder in folders]
+    repeated = Counter(run.label for run in runs)
+    named = [
+        replace(run, label=f"{run.label}, {run.folder.name}") if repeated[run.label] > 1 else run
+        for run in runs
+    ]
+    return [run if source is None else run.of(source) for run in named]
+
+
+def same_images(runs: Sequence[Run]) -> None:
+    """See that all results are of the same images with the same labels.
+
+    Raises:
+        DataError: when they are not.
+    """
+    first = runs[0]
+    wanted = dict(zip(first.cases.paths, first.cases.labels.tolist(), strict=True))
+    for run in runs[1:]:
+        if dict(zip(run.cases.paths, run.cases.labels.tolist(), strict=True)) != wanted:
+            raise DataError(
+                f"{first.folder} and {run.folder} are not of the same images and labels, so their "
+                "curves cannot be compared: evaluate both on one manifest and split"
+            )
+
+
+def read_run(folder: Path) -> Run:
+    """Read one result; raise DataError as `read_runs`."""
+    metrics = _read_json(folder, METRICS, "it is not complete, so run ladnn evaluate again")
+    if metrics.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(
+            f"{folder / METRICS} has schema version {metrics.get('schema_version')!r} and this "
+            f"ladnn reads {SCHEMA_VERSION}: evaluate again"
+        )
+    config = _read_json(folder, CONFIG, "copy the whole folder, or evaluate again")
+    cases = _read_cases(folder / PREDICTIONS)
+    try:
+        return _run(folder, metrics, config, cases)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{folder / METRICS} does not hold what ladnn evaluate writes "
+            f"({type(error).__name__}: {error}): evaluate again"
+        ) from error
+
+
+def _run(folder: Path, metrics: dict[str, Any], config: dict[str, Any], cases: Cases) -> Run:
+    counted = metrics["images"]["evaluated"]
+    if counted != len(cases):
+        raise DataError(
+            f"{folder / PREDICTIONS} holds {len(cases)} images where {METRICS} counts {counted}: "
+            "the folder is half written, so evaluate again"
+        )
+    model, intervals = metrics["model"], metrics["intervals"]
+    return Run(
+        folder=folder,
+        label=f"{model['name']} {model['version']}",
+        mode=model["mode"],
+        split=metrics["split"],
+        settings=Settings(
+            replicates=intervals["replicates"], level=intervals["level"], seed=intervals["seed"]
+        ),
+        cases=cases,
+        scores=_scores(metrics["all"]),
+        sources={name: _scores(group) for name, group in metrics["sources"].items()},
+        trained_on=tuple(config.get("bundle", {}).get("trained_on") or ()),
+    )
+
+
+def _scores(group: Mapping[str, Any]) -> Scores:
+    data = group["covid"]["per_image"]
+    ranking = {name: Estimate(**data[name]) for name in RANKING}
+    at = {name: _at(one) for name, one in data["at"].items()}
+    return Scores(**{**data, **ranking, "at": at})
+
+
+def _at(data: Mapping[str, Any]) -> AtThreshold:
+    return AtThreshold(**{**data, **{name: Estimate(**data[name]) for name in THRESHOLD_METRICS}})
+
+
+def _read_json(folder: Path, name: str, otherwise: str) -> dict[str, Any]:
+    path = folder / name
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}: give one that ladnn evaluate wrote")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise DataError(f"{folder} has no readable {name} ({reason}): {otherwise}") from error
+    except ValueError as error:  # bad UTF-8 and bad JSON
+        raise DataError(f"{path} is not JSON or is cut off: {otherwise}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is not a JSON object: {otherwise}")
+    return found
+
+
+def _read_cases(path: Path) -> Cases:
+    rows = read_table(path, COLUMNS, "evaluate again")
+    if not rows:
+        raise DataError(f"{path} holds no image: evaluate a part of a manifest that has some")
+    chances = [[_chance(row[f"{x}_probability"], path, n) for x in LESIONS] for n, row in rows]
+    known = [value is not None for row in chances for value in row]
+    labels = [row["covid_label"] for _, row in rows]
+    if not set(labels) <= {"0", "1"}:
+        raise DataError(f"{path} has a covid_label that is neither 1 nor 0: evaluate again")
+    probabilities = [_chance(row["covid_probability"], path, n) for n, row in rows]
+    if None in probabilities:
+        raise DataError(f"{path} has a row without a covid_probability: evaluate again")
+    return Cases(
+        paths=tuple(row["path"] for _, row in rows),
+        sources=tuple(row["source"] for _, row in rows),
+        patients=tuple(row["patient"] for _, row in rows),
+        labels=np.array(labels) == "1",
+        probabilities=np.array(probabilities, dtype=np.float64),
+        lesions=np.array(chances, dtype=np.float64) if all(known) else None,
+    )
+
+
+def _chance(cell: str, path: Path, line: int) -> float | None:
+    """A probability, or None for an empty cell."""
+    if cell == "":
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        value = np.nan
+    if not 0 <= value <= 1:
+        raise DataError(f"{path} line {line} has {cell!r} for a probability: evaluate again")
+    return value
+
+
+def read_table(
+    path: Path, columns: Sequence[str], otherwise: str
+) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file that has these columns at least, each with the number of its line.
+
+    Raises:
+        DataError: when it cannot be read, lacks a column, or has a ragged row; it ends with
+            `otherwise`, what to do instead.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, cells) for cells in reader if cells]
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+        raise DataError(f"{path} cannot be read ({reason}): {otherwise}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not UTF-8 CSV or is cut off: {otherwise}") from error
+    head = lines[0][1] if lines else []
+    absent = [name for name in columns if name not in head]
+    if absent:
+        raise DataError(f"{path} has no column {absent[0]!r}: {otherwise}")
+    for number, cells in lines[1:]:
+        if len(cells) != len(head):
+            raise DataError(
+                f"{path} line {number} has {len(cells)} cells where the head has {len(head)}: "
+                f"{otherwise}"
+            )
+    return [(number, dict(zip(head, cells, strict=True))) for number, cells in lines[1:]]
+
+
+def said(estimate: Estimate) -> str:
+    """A value and its interval, as 0.912 (0.861-0.953) with an en dash, or what there is of it."""
+    if estimate.value is None:
+        return "not defined"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}\N{EN DASH}{estimate.high:.3f})"

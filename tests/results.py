@@ -1,0 +1,64 @@
+"""Result folders as `ladnn evaluate` writes them, from drawn probabilities and without images."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ladnn.evaluation import Evaluation, prepare_folder, write_results
+from ladnn.findings import LESIONS, Decision
+from ladnn.scoring import Case, Settings, score
+
+POINTS = {"balanced": 0.5, "screening": 0.3}
+QUICK = Settings(replicates=40)
+
+
+def cases(size=80, *, seed=0, sources=("here", "there"), mode="ladnn", better=0.0):
+    """Two images to a patient; positives score higher, `better` the more so."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for index in range(size):
+        label = index % 4 < 2
+        chance = float(np.clip(generator.normal(0.35 + (0.25 + better) * label, 0.2), 0, 1))
+        lesions = tuple(generator.random(len(LESIONS)).round(6).tolist())
+        found.append(
+            Case(
+                path=f"images/{index:03}.png",
+                source=sources[index // 4 % len(sources)],
+                patient=f"p{index // 2}",
+                label=label,
+                probability=chance,
+                decisions={
+                    name: Decision.POSITIVE if chance >= cut else Decision.NEGATIVE
+                    for name, cut in POINTS.items()
+                },
+                lesion_probabilities=lesions if mode == "ladnn" else None,
+                in_distribution=0.9,
+            )
+        )
+    return tuple(found)
+
+
+def write_result(
+    folder: Path, *, name="drawn", mode="ladnn", split="val", trained_on=(), **drawn
+) -> Path:
+    """Write a result folder; `drawn` goes to `cases`."""
+    judged = cases(mode=mode, **drawn)
+    names = dict.fromkeys(case.source for case in judged)
+    found = Evaluation(
+        model={"name": name, "version": "1", "mode": mode, "sha256": "0" * 64},
+        split=split,
+        labels="paper",
+        operating_point="balanced",
+        settings=QUICK,
+        cases=judged,
+        failures=(),
+        overall=score(judged, POINTS, QUICK),
+        sources={
+            source: score([case for case in judged if case.source == source], POINTS, QUICK)
+            for source in names
+        },
+        calibrated={},
+    )
+    prepare_folder(folder, force=True)
+    write_results(found, folder, {"bundle": {"trained_on": list(trained_on)}})
+    return folder
