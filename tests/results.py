@@ -4,17 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ladnn.evaluation import Evaluation, prepare_folder, write_results
-from ladnn.findings import LESIONS, Decision
-from ladnn.scoring import Case, Settings, score
+from bundles import tiny_card
+from ladnn.evaluation import Evaluation, prepare_folder, score_images, write_results
+from ladnn.findings import LESIONS
+from ladnn.scoring import Case, Settings
 
-POINTS = {"balanced": 0.5, "screening": 0.3}
 QUICK = Settings(replicates=40)
 
 
 def cases(size=80, *, seed=0, sources=("here", "there"), mode="ladnn", better=0.0):
     """Two images to a patient; positives score higher, `better` the more so."""
     generator = np.random.default_rng(seed)
+    points = tiny_card(b"", mode).operating_points
     found = []
     for index in range(size):
         label = index % 4 < 2
@@ -27,10 +28,7 @@ def cases(size=80, *, seed=0, sources=("here", "there"), mode="ladnn", better=0.
                 patient=f"p{index // 2}",
                 label=label,
                 probability=chance,
-                decisions={
-                    name: Decision.POSITIVE if chance >= cut else Decision.NEGATIVE
-                    for name, cut in POINTS.items()
-                },
+                decisions={name: point.decide(chance) for name, point in points.items()},
                 lesion_probabilities=lesions if mode == "ladnn" else None,
                 in_distribution=0.9,
             )
@@ -44,6 +42,7 @@ def write_result(
     """Write a result folder; `drawn` goes to `cases`."""
     judged = cases(mode=mode, **drawn)
     names = dict.fromkeys(case.source for case in judged)
+    card = tiny_card(b"", mode)
     found = Evaluation(
         model={"name": name, "version": "1", "mode": mode, "sha256": "0" * 64},
         split=split,
@@ -52,12 +51,13 @@ def write_result(
         settings=QUICK,
         cases=judged,
         failures=(),
-        overall=score(judged, POINTS, QUICK),
+        overall=score_images(judged, card, QUICK),
         sources={
-            source: score([case for case in judged if case.source == source], POINTS, QUICK)
+            source: score_images([case for case in judged if case.source == source], card, QUICK)
             for source in names
         },
         calibrated={},
+        patient_rule=card.study_rule,
     )
     prepare_folder(folder, force=True)
     write_results(found, folder, {"bundle": {"trained_on": list(trained_on)}})

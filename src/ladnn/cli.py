@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from ladnn import __version__
-from ladnn.commands import benchmark, data, evaluate, export, figures, phantom, predict, serve, train
+from ladnn.commands import (
+    benchmark,
+    data,
+    evaluate,
+    export,
+    figures,
+    phantom,
+    predict,
+    serve,
+    train,
+)
 from ladnn.errors import LadnnError
 from ladnn.findings import RESEARCH_NOTICE
 

@@ -193,7 +193,7 @@ def _run(folder: Path, metrics: dict[str, Any], config: dict[str, Any], cases: C
     model, intervals = metrics["model"], metrics["intervals"]
     return Run(
         folder=folder,
-        label=f"{model['name']} {model['version']}",
+        label=f"{model['name']} {model['version']}".strip(),
         mode=model["mode"],
         split=metrics["split"],
         settings=Settings(
