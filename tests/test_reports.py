@@ -210,6 +210,7 @@ def test_any_text_is_read_and_every_span_is_true(text):
         ("COVID-19 was ruled out.", Covid.NEGATIVE),
         ("non-COVID pneumonia", Covid.NEGATIVE),
         ("Images of the control.", Covid.NEGATIVE),
+        ("No consolidation in patients with COVID-19.", Covid.POSITIVE),
         ("Suspected COVID-19.", Covid.UNSTATED),
         ("Contact with a COVID-19 patient.", Covid.UNSTATED),
         ("Consolidation in the left lobe.", Covid.UNSTATED),

@@ -15,6 +15,7 @@ from ladnn.commands import (
     figures,
     phantom,
     predict,
+    reports,
     serve,
     train,
 )
@@ -32,6 +33,7 @@ for commands in (predict, serve, evaluate, train, export, benchmark, phantom):
     app.add_typer(commands.app)  # one command each, under its own name
 app.add_typer(data.app, name="data")
 app.add_typer(figures.app, name="figures")
+app.add_typer(reports.app, name="reports")
 
 
 def _version(wanted: bool) -> None:

@@ -2,12 +2,11 @@
 
 import csv
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ladnn.csvs import write_rows
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 
@@ -116,23 +115,8 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     moved together; others are absolute. Raises DataError where the file cannot be written.
     """
     base = path.resolve().parent
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=base, prefix=".part-", suffix=".csv")
-    except OSError as error:
-        raise DataError(f"the manifest {path} cannot be written ({error.strerror})") from error
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(_cells(record, manifest.labels, base) for record in manifest)
-        part.chmod(0o644)
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"the manifest {path} cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    rows = (_cells(record, manifest.labels, base) for record in manifest)
+    write_rows(path, COLUMNS, rows, what="the manifest")
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ladnn.errors import DataError, ImageError
 from ladnn.imaging import CtImage, read_image
 from ladnn.similarity import Floats, clusters, fingerprint, near_pairs, pixel_hash, place_of
 from ladnn.sources import Entry, read_collection
+from ladnn.sources.reviewed import Decisions, apply_decisions
 from ladnn.splitting import Case, linked, split_cases
 
 Progress = Callable[[Sequence[Entry]], Iterable[Entry]]
@@ -40,6 +42,7 @@ def take_in(
     labels: str,
     extract_to: Path,
     seed: int = 0,
+    decisions: Decisions = MappingProxyType({}),
     progress: Progress = iter,
     read: Callable[[Path], CtImage] = read_image,
 ) -> Intake:
@@ -47,12 +50,14 @@ def take_in(
 
     Images that cannot be decoded are named in `failures` and the others still imported. Sources
     without patients are grouped into clusters and split 60, 15, 25% cluster-wise with `seed`.
+    `decisions` of a reviewer come after the label set.
     Raises DataError for a folder that is none, labels that nobody knows, and where nothing is left.
     """
     collections = [
         read_collection(folder, labels=labels, extract_to=extract_to) for folder in folders
     ]
     entries = [entry for collection in collections for entry in collection.entries]
+    entries = apply_decisions(entries, decisions)
     _refuse_repeats(entries)
     decoded, failures = _decode(progress(entries), read)
     if not decoded:

@@ -1,13 +1,14 @@
 """`ladnn data`: import collections into a manifest, check it, sum it up, split it, fetch one."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ladnn.commands.outputs import AsJson, Overwrite, bar, refuse_existing
 from ladnn.errors import DataError, LadnnError
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Import, check, sum up, split and fetch images.", no_args_is_help=True)
 
-Thing = TypeVar("Thing")
 FEW = 5
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 Given = Annotated[Path, typer.Argument(metavar="MANIFEST", help="Made by `ladnn data import`.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same split.")]
 
@@ -41,6 +39,9 @@ def import_(
     missing: Annotated[
         Path | None, typer.Option(help="Write the names of listed but absent images here.")
     ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="A review by `ladnn reports review`, filled in.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,16 +57,18 @@ def import_(
     from ladnn.dataset import write_manifest
     from ladnn.intake import take_in
     from ladnn.sources import LABEL_SETS
+    from ladnn.sources.reviewed import read_decisions
 
     if labels not in LABEL_SETS:
         raise typer.BadParameter(f"{labels!r} is none of {', '.join(LABEL_SETS)}: give --labels")
-    _refuse_existing(output, overwrite)
+    refuse_existing(output, overwrite)
     intake = take_in(
         folders,
         labels=labels,
         extract_to=extract_to or output.parent / "covid-ct-new",
         seed=seed,
-        progress=_bar("Importing"),
+        decisions=read_decisions(corrections) if corrections else {},
+        progress=bar("Importing"),
     )
     write_manifest(intake.manifest, output)
     if missing is not None:
@@ -98,7 +101,7 @@ def check(
     from ladnn.inspection import acknowledged_leaks, inspect, view
 
     known = acknowledged_leaks(*(acknowledged or ()))
-    problems = inspect(view(read_manifest(manifest), progress=_bar("Checking")), known)
+    problems = inspect(view(read_manifest(manifest), progress=bar("Checking")), known)
     if as_json:
         _print_json({"manifest": str(manifest), "problems": [_problem_json(p) for p in problems]})
     else:
@@ -143,9 +146,9 @@ def split(
     from ladnn.inspection import view
     from ladnn.intake import resplit
 
-    _refuse_existing(output, overwrite)
+    refuse_existing(output, overwrite)
     given = read_manifest(manifest)
-    viewed = view(given, progress=_bar("Comparing"))
+    viewed = view(given, progress=bar("Comparing"))
     if viewed.failures:
         raise DataError(f"{viewed.failures[0][1]} ({len(viewed.failures)} such images)")
     result = resplit(given, viewed.prints, sources=source or given.sources, seed=seed)
@@ -175,25 +178,6 @@ def fetch(
             notify=notify,
         )
     _print_fetched(done, output, as_json)
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: give the name of a file")
-    if path.exists() and not overwrite:
-        raise DataError(f"{path} is already there: give --overwrite, or another --output")
-
-
-def _bar(what: str) -> Callable[[Sequence[Thing]], Iterable[Thing]]:
-    """Pass things on and draw how many are done on stderr, where a person is looking at it."""
-
-    def follow(things: Sequence[Thing]) -> Iterable[Thing]:
-        from rich.console import Console
-        from rich.progress import track
-
-        return track(things, description=what, console=Console(stderr=True), transient=True)
-
-    return follow
 
 
 @contextmanager

@@ -46,6 +46,8 @@ _NO_DIAGNOSIS = re.compile(
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
     r"during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
 )
+# What is denied or doubted of a patient with it: `no consolidation in COVID-19`.
+_OF_SOMEONE = re.compile(r"\b(?:in|among|from|(?:patients?|cases?|m[ae]n|wom[ae]n)\s+with)\b")
 _FOUND = re.compile(r"[^.;]{0,30}?\b(?:positive|confirmed|detected)\b")
 
 
@@ -79,6 +81,8 @@ def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> 
         denied = judged.course in (Course.NEGATED, Course.UNCERTAIN)
         return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
     before = lower[sentence[0] : judged.term.start][-80:]
+    if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
+        judged = replace(judged, course=Course.PRESENT, cue=None)
     if judged.course is Course.PRESENT and _NO_DIAGNOSIS.search(before):
         found = _FOUND.match(lower, judged.term.end, sentence[1])
         return judged if found else replace(judged, course=Course.UNCERTAIN)

@@ -74,6 +74,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"(?:no|not|without|any)... {_CHANGE}(?: (?:of|in))?",
             rf"(?:not|never)... (?:{_GONE}|{_LESS}|chang\w+|only)",
             r"(?:no|without) doubt",
+            rf",(?: which)?(?: \w+)? not {SEEN} (?:on|in|at|before|previously|earlier)",
             r"(?:no|without)... (?:contrast|enhancement|treatment|fever|cough|symptoms?)",
         ),
     ),
@@ -101,7 +102,10 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"not(?: \w+ly)? {SEEN}",
             rf"{BE}(?: also)? (?:absent|negative|excluded|ruled out|lacking|missing)",
             rf"{BE} not{_END}",
+            rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
+            rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
             rf": (?:no|none|absent|negative|nil){_END}",
+            r"\(-\)",
         ),
     ),
     (
@@ -150,7 +154,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
 
 def _pattern(phrase: str) -> str:
     words = phrase.replace("...", r"(?: \w+){0,2}?").replace(" ?", r"\s*").replace(" ", r"\s+")
-    return ("" if phrase.startswith((":", r"\(")) else r"\b") + words + r"(?!\w)"
+    return ("" if phrase.startswith((":", ",", r"\(")) else r"\b") + words + r"(?!\w)"
 
 
 _KINDS = tuple((course, side) for course, side, _ in _PHRASES)

@@ -20,7 +20,7 @@ _BRACKETED = re.compile(
 )
 # A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
 _LEADING = re.compile(
-    rf"(?:(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>[A-Ka-k](?:\s*(?:-|,|and|&)\s*[A-Ka-k])*)"
+    rf"(?:(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>[A-Ka-k](?:(?:\s*(?:-|,|and|&)\s*|\.\s+)[A-Ka-k](?=[\s.,:)-]))*)"
     r"(?:[.:)]|,(?=\s*[A-Z]))(?=\s*\S)"
     r"|(?:^|[.:;]\s+)(?P<numbers>\d{1,2})[.)](?=\s+[A-Z])"
     rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>[A-K](?:\s*(?:-|,|and|&)\s*[A-K])*)(?=\s+{_SHOWS})"
@@ -75,7 +75,7 @@ def _bracketed(match: re.Match[str], text: str) -> Designator:
 def _labels(words: str) -> tuple[str, ...]:
     """`A-C` as A, B, C; `a and b` as A, B; none where a list is of no plausible panels."""
     labels: list[str] = []
-    for part in re.split(r"\s*(?:,\s*and\b|,|;|\band\b|&)\s*", words.strip()):
+    for part in re.split(r"\s*(?:,\s*and\b|[,;.&]|\band\b)\s*", words.strip()):
         first, _, last = (x.strip().upper() for x in re.sub(r"\bto\b", "-", part).partition("-"))
         labels += _range(first, last) if last else [first]
     return tuple(dict.fromkeys(label for label in labels if label))

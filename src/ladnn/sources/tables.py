@@ -9,6 +9,10 @@ from pathlib import Path
 
 from ladnn.errors import DataError
 from ladnn.findings import Lesion, LesionLabels
+from ladnn.sources.encodings import decode
+
+LARGEST = 256 << 20
+"""Bytes of a table; a larger one is a mistake, or has to be read in parts."""
 
 FLAG_HEADS = frozenset({"cvd19", "c0vid19", "covid19"})
 """The flag's column; the authors wrote a zero in one of their tables."""
@@ -72,10 +76,11 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).replace("\u200b", "").split())
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV file in UTF-8 (with or without a mark) or GB18030, the authors' own encoding.
+def read_table(path: Path, *, verbatim: bool = False) -> Table:
+    """Read a CSV file in any encoding that `encodings.decode` tells, the authors' own among them.
 
-    Raises DataError for a missing, empty or undecodable file and for a ragged row.
+    The cells are cleaned, or left as they are if `verbatim`. Raises DataError for a missing, empty,
+    too large or undecodable file and for a ragged row.
     """
     lines = _lines(path)
     if not lines:
@@ -88,7 +93,8 @@ def read_table(path: Path) -> Table:
                 f"{path.name} line {number} has {len(cells)} cells where the head has "
                 f"{len(heads)}: quote the cells that hold commas"
             )
-        rows.append(Row(table=path, line=number, cells=tuple(clean(cell) for cell in cells)))
+        kept = cells if verbatim else map(clean, cells)
+        rows.append(Row(table=path, line=number, cells=tuple(kept)))
     return Table(path=path, heads=heads, rows=tuple(rows))
 
 
@@ -97,20 +103,20 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     try:
         return [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
-        raise DataError(f"{path.name} line {reader.line_num} is not CSV: {error}") from error
+        reason = "a quote is never closed" if "field limit" in str(error) else str(error)
+        raise DataError(f"{path.name} line {reader.line_num} is not CSV: {reason}") from error
 
 
 def _text(path: Path) -> str:
     try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(
+                f"the table {path} is larger than {LARGEST >> 20} MB: split it into smaller files"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"the table {path} cannot be read ({error.strerror})") from error
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise DataError(f"the table {path} is neither UTF-8 nor GB18030 text: save it as UTF-8")
+    return decode(data, str(path))
 
 
 def unique(rows: Iterable[Row], column: int) -> dict[str, Row]:
