@@ -13,6 +13,7 @@ from ladnn.commands import (
     evaluate,
     export,
     figures,
+    model,
     phantom,
     predict,
     reports,
@@ -34,6 +35,7 @@ for commands in (predict, serve, evaluate, train, export, benchmark, phantom):
 app.add_typer(data.app, name="data")
 app.add_typer(figures.app, name="figures")
 app.add_typer(reports.app, name="reports")
+app.add_typer(model.app, name="model")
 
 
 def _version(wanted: bool) -> None:

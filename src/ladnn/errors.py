@@ -23,3 +23,7 @@ class BundleError(LadnnError):
 
 class ConfigError(LadnnError):
     """A configuration that names an unknown key or an impossible value."""
+
+
+class RegistryError(LadnnError):
+    """A version that is not there, altered, or cannot take the step that was asked for."""

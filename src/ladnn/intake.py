@@ -43,14 +43,15 @@ def take_in(
     extract_to: Path,
     seed: int = 0,
     decisions: Decisions = MappingProxyType({}),
+    split: bool = True,
     progress: Progress = iter,
     read: Callable[[Path], CtImage] = read_image,
 ) -> Intake:
     """Import the collections in `folders`, several sources into one manifest.
 
     Images that cannot be decoded are named in `failures` and the others still imported. Sources
-    without patients are grouped into clusters and split 60, 15, 25% cluster-wise with `seed`.
-    `decisions` of a reviewer come after the label set.
+    without patients are grouped into clusters and split 60, 15, 25% cluster-wise with `seed`; with
+    `split` False they stay without a split. `decisions` of a reviewer come after the label set.
     Raises DataError for a folder that is none, labels that nobody knows, and where nothing is left.
     """
     collections = [
@@ -62,7 +63,8 @@ def take_in(
     decoded, failures = _decode(progress(entries), read)
     if not decoded:
         raise DataError(f"none of the {len(entries)} images could be read: {failures[0][1]}")
-    decoded = _split(_grouped(decoded), seed)
+    decoded = _grouped(decoded)
+    decoded = _split(decoded, seed) if split else decoded
     return Intake(
         manifest=Manifest(records=tuple(_record(image) for image in decoded), labels=labels),
         failures=tuple(failures),

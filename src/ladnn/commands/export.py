@@ -1,9 +1,6 @@
 """`ladnn export`: checkpoints become one bundle, fitted on validation and proven."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import training_side
+from ladnn.commands.progress import stages
 
 if TYPE_CHECKING:
     from ladnn.bundle import Card
-    from ladnn.export import Stage
 
 app = typer.Typer()
 
@@ -57,7 +54,7 @@ def export(
     from ladnn.dataset import read_manifest
 
     options = Options(flip=flip, half=half, precision=precision.value, force=force)
-    with _stages() as stage:
+    with stages() as stage:
         card = make(
             checkpoints,
             read_manifest(manifest),
@@ -70,22 +67,6 @@ def export(
         typer.echo(json.dumps(card.to_json(), indent=2, ensure_ascii=False))
     else:
         _report(card, output)
-
-
-@contextmanager
-def _stages() -> "Iterator[Stage]":
-    """Show one bar for each stage on stderr where a person looks at it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-
-        def stage(name: str, total: int) -> Callable[[], None]:
-            task = bar.add_task(name, total=total)
-            return lambda: bar.advance(task)
-
-        yield stage
 
 
 def _report(card: "Card", folder: Path) -> None:

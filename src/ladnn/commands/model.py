@@ -1,0 +1,234 @@
+"""`ladnn model`: versions of the model; add, compare, promote, roll back, update."""
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ladnn.commands.extras import training_side
+from ladnn.commands.progress import stages
+from ladnn.errors import RegistryError
+
+if TYPE_CHECKING:
+    from ladnn.gate import Verdict
+    from ladnn.registry import Registry, Version
+    from ladnn.updating import Update
+
+app = typer.Typer(help="Versions of the model: which answers, and which may.", no_args_is_help=True)
+
+Place = Annotated[
+    str | None,
+    typer.Option("--registry", help="A folder or s3://bucket/prefix; the site's own without it."),
+]
+Label = Annotated[str, typer.Argument(metavar="VERSION", help="As `ladnn model list` names it.")]
+Why = Annotated[str, typer.Option(help="The reason, for the record.")]
+By = Annotated[str | None, typer.Option(help="Who does it; the user of this machine without it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+@app.command("list")
+def list_(registry: Place = None, as_json: AsJson = False) -> None:
+    """List every version with its state, what it reached on the locked test, and why.
+
+    Example: ladnn model list --registry models
+    """
+    opened = open_registry(registry)
+    found = opened.versions()
+    rows = [_row(opened, version) for version in found.values()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_rows(rows)
+
+
+@app.command()
+def add(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder or shipped name.")],
+    why: Why,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Judge it on this manifest's test split, which is locked.")
+    ] = None,
+    registry: Place = None,
+    by: By = None,
+) -> None:
+    """Take a bundle in as a candidate.
+
+    Example: ladnn model add default --manifest base.csv --registry models --why "the first"
+    """
+    from ladnn.bundle import load_bundle
+
+    files = {}
+    if manifest is not None:
+        from ladnn.dataset import read_manifest
+        from ladnn.gate import Gate
+        from ladnn.locked_test import EVALUATION, evidence, judge
+
+        listed = read_manifest(manifest)
+        loaded = load_bundle(bundle)
+        with stages() as stage:
+            advance = stage("locked test", len(listed.part("test")))
+            found = judge(loaded, listed, Gate(), advance)
+        files[EVALUATION] = evidence(loaded, found, listed)
+    label = open_registry(registry).add(bundle, files, by=_who(by), why=why)
+    typer.echo(f"{label} is a candidate")
+
+
+@app.command()
+def promote(label: Label, why: Why, registry: Place = None, by: By = None) -> None:
+    """Make a version the champion; running sites answer with it within ten seconds.
+
+    Example: ladnn model promote default-1.1 --why "passed the gate"
+    """
+    open_registry(registry).promote(label, by=_who(by), why=why)
+    typer.echo(f"{label} is the champion")
+
+
+@app.command()
+def rollback(why: Why, registry: Place = None, by: By = None) -> None:
+    """Bring back the champion before this one.
+
+    Example: ladnn model rollback --why "misses basal opacities"
+    """
+    label = open_registry(registry).rollback(by=_who(by), why=why)
+    typer.echo(f"{label} is the champion again")
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="The version to compare with.")],
+    second: Annotated[str, typer.Argument(help="The version to judge.")],
+    registry: Place = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions on the locked test that both were judged on, image by image.
+
+    Example: ladnn model compare default-1 default-1.1
+    """
+    from ladnn.locked_test import compare_versions
+
+    verdict = compare_versions(open_registry(registry), first, second)
+    if as_json:
+        typer.echo(json.dumps(verdict.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _print_verdict(verdict)
+
+
+@app.command()
+def update(
+    dataset: Annotated[Path, typer.Argument(help="Contributed images, as the site exports them.")],
+    *,
+    manifest: Annotated[
+        Path, typer.Option(help="The base manifest; its test split is the locked test.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the runs.")],
+    config: Annotated[Path | None, typer.Option(help="TOML, such as conf/update.toml.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting: training.epochs=12.")
+    ] = None,
+    registry: Place = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a challenger with contributed images and promote it if it passes the gate.
+
+    It learns by the champion's own recipe. Both are judged on the same locked test; the challenger
+    is promoted only where sensitivity and AUC are not inferior and no subgroup falls beyond its
+    margin. Otherwise it stays a candidate, with the reason. An interrupted update goes on when the
+    same command is given again.
+
+    Example: ladnn model update dataset-3 --manifest base.csv -o runs/update-3
+    """
+    with training_side("updating"):
+        from ladnn.updating import UpdateConfig
+        from ladnn.updating import update as run
+    from ladnn.config import read_config
+    from ladnn.dataset import read_manifest
+
+    chosen = read_config(config, settings or [], UpdateConfig)
+    opened = open_registry(registry)
+    with stages() as stage:
+        done = run(
+            dataset, read_manifest(manifest), opened, output, chosen, by=_who(by), stage=stage
+        )
+    _report(done, as_json=as_json)
+
+
+def open_registry(place: str | None) -> "Registry":
+    """The registry at a folder or URL; without one, that of the site whose settings are set."""
+    from ladnn.registry import Registry
+    from ladnn.storage import Store
+
+    if place is None:
+        raise RegistryError("there is no registry: give --registry")
+    return Registry(Store(place))
+
+
+def _who(by: str | None) -> str:
+    return by or getpass.getuser()
+
+
+def _row(registry: "Registry", version: "Version") -> dict[str, Any]:
+    from ladnn.locked_test import read_trial
+
+    trial = read_trial(registry, version.label)
+    last = (version.added, *version.events)[-1]
+    score = trial.metrics["all"]["covid"]["per_image"] if trial else {}
+    point = trial.metrics["operating_point"] if trial else ""
+    return {
+        "version": version.label,
+        "status": version.status,
+        "auc": score.get("auc"),
+        "sensitivity": score["at"][point]["sensitivity"] if trial else None,
+        "data_version": trial.data_version if trial else None,
+        "by": last.by,
+        "at": last.at.isoformat(timespec="seconds"),
+        "why": last.why,
+    }
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("version", "status", "AUC", "sensitivity", "when", "who", "why")
+    for row in rows:
+        cells = (row["version"], row["status"], _cell(row["auc"]), _cell(row["sensitivity"]))
+        table.add_row(*cells, row["at"], row["by"], row["why"])
+    Console(markup=False).print(table)
+
+
+def _cell(estimate: dict[str, Any] | None) -> str:
+    if estimate is None or estimate["value"] is None:
+        return "not judged"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f}-{estimate['high']:.3f})"
+
+
+def _print_verdict(verdict: "Verdict") -> None:
+    for check in verdict.checks:
+        typer.echo(f"{'passed' if check.passed else 'failed'}: {check.sentence}")
+
+
+def _report(done: "Update", *, as_json: bool) -> None:
+    if as_json:
+        said = {
+            "version": done.label,
+            "champion": done.label if done.verdict.passed else done.champion,
+            "contributed": done.contributed,
+            "left_out": [{"path": str(path), "why": why} for path, why in done.left_out],
+            "verdict": done.verdict.to_json(),
+        }
+        typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
+        return
+    for path, why in done.left_out:
+        sys.stderr.write(f"left out: {path.name}: {why}\n")
+    typer.echo(f"{done.contributed} contributed images were learned from")
+    _print_verdict(done.verdict)
+    if done.verdict.passed:
+        typer.echo(f"{done.label} is the champion")
+    else:
+        typer.echo(f"{done.label} stays a candidate; {done.champion} remains the champion")

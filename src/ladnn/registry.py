@@ -1,0 +1,302 @@
+"""Bundles by version: candidate, champion, retired; every transition is one numbered event.
+
+The events are the truth: whoever appends number N + 1 first has made the transition, and whoever
+comes second looks again. So a transition is one transaction, on any store that can refuse to
+write what is already there: a folder, S3, or the database of a site.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Bundle, load_bundle
+from ladnn.errors import RegistryError
+from ladnn.storage import Store, Taken
+
+EVENTS, VERSIONS = "events", "versions"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_ATTEMPTS = 50
+
+
+class Status(StrEnum):
+    """What a version is at this moment."""
+
+    CANDIDATE = "candidate"
+    CHAMPION = "champion"
+    RETIRED = "retired"
+
+
+class Kind(StrEnum):
+    """What an event did."""
+
+    ADD = "add"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One transition: what, of which version, who, when and why.
+
+    Attributes:
+        number: from 1, without a gap.
+        label: of the version that was added, or that became champion.
+        files: of `ADD`: sha256 by file name.
+        folder: of `ADD`: where the files lie.
+    """
+
+    number: int
+    kind: Kind
+    label: str
+    by: str
+    at: datetime
+    why: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` is its inverse."""
+        return asdict(self) | {"at": self.at.isoformat()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Event":
+        """Read what `to_json` wrote; raises ValueError, TypeError or KeyError for anything else."""
+        at = datetime.fromisoformat(data["at"])
+        return cls(**{**data, "kind": Kind(data["kind"]), "at": at})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One bundle of the registry.
+
+    Attributes:
+        added: the event that brought it, with its files.
+        events: all that happened to it since, the newest last.
+    """
+
+    label: str
+    status: Status
+    added: Event
+    events: tuple[Event, ...] = ()
+
+
+class Ledger(Protocol):
+    """Where the events are kept."""
+
+    def events(self) -> list[Event]:
+        """All events by number."""
+        ...
+
+    def append(self, event: Event) -> None:
+        """Keep the event, whole, unless its number is taken: then raise `Taken`."""
+        ...
+
+
+def versions(events: Sequence[Event]) -> dict[str, Version]:
+    """Every version by label, in the order in which they were added."""
+    line = champions(events)
+    now = line[-1] if line else None
+    found: dict[str, Version] = {}
+    for added in (event for event in events if event.kind == Kind.ADD):
+        happened = tuple(e for e in events if e.label == added.label and e.kind != Kind.ADD)
+        status = Status.RETIRED if happened else Status.CANDIDATE
+        status = Status.CHAMPION if added.label == now else status
+        found[added.label] = Version(label=added.label, status=status, added=added, events=happened)
+    return found
+
+
+def champions(events: Sequence[Event]) -> list[str]:
+    """The champion last, before it the one that a rollback would bring back, and so on."""
+    line: list[str] = []
+    for event in events:
+        if event.kind == Kind.PROMOTE:
+            line.append(event.label)
+        elif event.kind == Kind.ROLLBACK:
+            line.pop()
+    return line
+
+
+class FileLedger:
+    """The events as files of a folder or of S3, one each, never changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def events(self) -> list[Event]:
+        """All events by number; raises RegistryError for a file that is none, or a gap."""
+        found = []
+        for number, name in enumerate(sorted(self._store.names(EVENTS)), start=1):
+            try:
+                event = Event.from_json(json.loads(self._store.read(f"{EVENTS}/{name}")))
+            except (ValueError, TypeError, KeyError) as error:
+                raise RegistryError(f"the event {name} of the registry is damaged") from error
+            if event.number != number:
+                raise RegistryError(f"the event {number} of the registry is missing: restore it")
+            found.append(event)
+        return found
+
+    def append(self, event: Event) -> None:
+        """Write the event as a file that was not there; raises Taken when it was."""
+        text = json.dumps(event.to_json(), indent=2, ensure_ascii=False) + "\n"
+        self._store.create(f"{EVENTS}/{event.number:06d}.json", text.encode())
+
+
+class Registry:
+    """The versions: their files in a store, their events in a ledger."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Open a registry; without a ledger of its own the events lie beside the files."""
+        self._store, self._clock = store, clock
+        self.ledger = ledger or FileLedger(store)
+
+    def versions(self) -> dict[str, Version]:
+        """Every version by label."""
+        return versions(self.ledger.events())
+
+    def champion(self) -> str | None:
+        """The label of the champion; None before the first promotion."""
+        line = champions(self.ledger.events())
+        return line[-1] if line else None
+
+    def add(self, folder: Path | str, evidence: Mapping[str, bytes], *, by: str, why: str) -> str:
+        """Take in a bundle as a candidate, with what was measured of it.
+
+        Args:
+            folder: of the bundle, or a shipped name.
+            evidence: more files by name.
+            by: who adds it.
+            why: for which reason.
+
+        Returns:
+            Its label, the bundle's name and version.
+
+        Raises:
+            BundleError: a folder that is no sound bundle.
+            RegistryError: a version that is already there, or a name that cannot be a label.
+        """
+        bundle = load_bundle(folder)
+        label = f"{bundle.card.name}-{bundle.card.version}"
+        if not _LABEL.fullmatch(label):
+            raise RegistryError(f"{label!r} cannot name a version: use letters, digits, . _ and -")
+        self._refuse_double(label, self.ledger.events())
+        files = {
+            CARD_FILE: (bundle.path / CARD_FILE).read_bytes(),
+            MODEL_FILE: bundle.model,
+            **evidence,
+        }
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        whole = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+        place = f"{VERSIONS}/{label}@{whole[:12]}"
+        for name, data in files.items():
+            self._store.write(f"{place}/{name}", data)
+
+        def decide(events: Sequence[Event]) -> dict[str, Any]:
+            self._refuse_double(label, events)
+            return {"kind": Kind.ADD, "label": label, "files": hashes, "folder": place}
+
+        self._append(decide, by=by, why=why)
+        return label
+
+    def promote(self, label: str, *, by: str, why: str, instead_of: str | None = None) -> None:
+        """Make a version the champion; the champion so far retires, in the same transaction.
+
+        Args:
+            label: of a candidate or a retired version.
+            instead_of: the champion that it was compared with; another one by now is an error.
+            by: who promotes it.
+            why: for which reason.
+
+        Raises:
+            RegistryError: no such version, the champion itself, or another champion by now.
+        """
+
+        def decide(events: Sequence[Event]) -> dict[str, Any]:
+            self._known(label, events)
+            line = champions(events)
+            now = line[-1] if line else None
+            if now == label:
+                raise RegistryError(f"{label} is the champion already")
+            if instead_of is not None and now != instead_of:
+                raise RegistryError(
+                    f"the champion is {now} by now and no longer {instead_of}, with which {label} "
+                    "was compared: compare again"
+                )
+            return {"kind": Kind.PROMOTE, "label": label}
+
+        self._append(decide, by=by, why=why)
+
+    def rollback(self, *, by: str, why: str) -> str:
+        """Bring back the champion before this one and say its label; this one retires.
+
+        Raises RegistryError when there was none before.
+        """
+
+        def decide(events: Sequence[Event]) -> dict[str, Any]:
+            line = champions(events)
+            if len(line) < 2:
+                raise RegistryError("there is no champion before this one to go back to")
+            return {"kind": Kind.ROLLBACK, "label": line[-2]}
+
+        return self._append(decide, by=by, why=why).label
+
+    def open(self, label: str) -> Bundle:
+        """The bundle of a version, every byte checked against the hashes of its event.
+
+        Raises RegistryError for an unknown version or an altered file.
+        """
+        with TemporaryDirectory(prefix="ladnn-") as scratch:
+            for name in (CARD_FILE, MODEL_FILE):
+                (Path(scratch) / name).write_bytes(self.read(label, name))
+            return load_bundle(Path(scratch))
+
+    def read(self, label: str, name: str) -> bytes:
+        """One file of a version; raises RegistryError where it has none, or when it was altered."""
+        added = self._known(label, self.ledger.events()).added
+        if name not in added.files:
+            raise RegistryError(f"{label} has no {name}: it has {', '.join(sorted(added.files))}")
+        data = self._store.read(f"{added.folder}/{name}")
+        if hashlib.sha256(data).hexdigest() != added.files[name]:
+            raise RegistryError(
+                f"{name} of {label} is not the file that was added: restore it, or roll back"
+            )
+        return data
+
+    def _append(
+        self, decide: Callable[[Sequence[Event]], dict[str, Any]], *, by: str, why: str
+    ) -> Event:
+        if not why.strip():
+            raise RegistryError("a change of the registry needs a reason: say why")
+        for _ in range(_ATTEMPTS):
+            events = self.ledger.events()
+            event = Event(
+                number=len(events) + 1, by=by, at=self._clock(), why=why, **decide(events)
+            )
+            try:
+                self.ledger.append(event)
+            except Taken:
+                continue  # somebody was faster: decide again on what is true now
+            return event
+        raise RegistryError("the registry is too busy to be changed: try again")
+
+    def _known(self, label: str, events: Sequence[Event]) -> Version:
+        found = versions(events)
+        if label not in found:
+            there = ", ".join(found) or "none"
+            raise RegistryError(f"there is no version {label!r}: the registry has {there}")
+        return found[label]
+
+    def _refuse_double(self, label: str, events: Sequence[Event]) -> None:
+        if label in versions(events):
+            raise RegistryError(f"{label} is there already: export with another name or version")

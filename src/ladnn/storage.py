@@ -1,0 +1,105 @@
+"""Files by name in a folder or in S3, written whole, and created only where there was none."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ladnn.errors import ConfigError, RegistryError
+
+
+class Taken(Exception):  # noqa: N818  # no failure: somebody else was faster
+    """A file of that name is there already."""
+
+
+class Store:
+    """A folder, or a prefix of a bucket, whose files are read and written by relative names."""
+
+    def __init__(self, url: str, endpoint: str = "") -> None:
+        """Open a folder or `s3://bucket/prefix`; `endpoint` is of an S3 server not Amazon's.
+
+        Raises ConfigError for an URL of another kind.
+        """
+        self.url = url.rstrip("/")
+        self._local = "://" not in url
+        if not self._local and not url.startswith("s3://"):
+            raise ConfigError(f"{url} is no store of versions: give a folder or s3://bucket/prefix")
+        options = {} if self._local else {"client_kwargs": {"endpoint_url": endpoint or None}}
+        try:
+            import fsspec  # type: ignore[import-untyped]  # ships no types
+
+            self._files = fsspec.filesystem("file" if self._local else "s3", **options)
+        except ImportError as error:
+            raise ConfigError(
+                f"a store of versions needs {error.name}: pip install 'ladnn[serve]'"
+            ) from error
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files directly in `folder`; none where it is not there."""
+        with _told(self.url):
+            self._files.invalidate_cache()
+            path = f"{self.url}/{folder}"
+            if not self._files.exists(path):
+                return []
+            found = self._files.ls(path, detail=False)
+        names = (str(name).rstrip("/").rsplit("/", 1)[-1] for name in found)
+        return sorted(name for name in names if name and not name.startswith("."))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file; raises RegistryError where there is none."""
+        with _told(self.url):
+            return bytes(self._files.cat_file(f"{self.url}/{name}"))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whole or not at all, over an older one of that name."""
+        with _told(self.url):
+            if self._local:
+                with _staged(Path(f"{self.url}/{name}"), data) as part:
+                    part.replace(f"{self.url}/{name}")
+            else:
+                self._files.pipe_file(f"{self.url}/{name}", data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a file that was not there, whole or not at all; raises Taken when it was."""
+        path = f"{self.url}/{name}"
+        with _told(self.url):
+            try:
+                if self._local:
+                    with _staged(Path(path), data) as part:
+                        os.link(part, path)
+                else:
+                    self._files.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                raise Taken from None
+
+
+@contextmanager
+def _staged(path: Path, data: bytes) -> Iterator[Path]:
+    """A file with the bytes, on disk, beside the place that it is for; gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RegistryError(f"a file of the registry {url} is missing: restore it") from error
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise RegistryError(
+            f"the registry {url} cannot be reached ({error.strerror or error})"
+        ) from error

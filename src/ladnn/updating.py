@@ -1,0 +1,272 @@
+"""A contributed dataset in, a challenger out: trained, judged beside the champion, maybe promoted.
+
+The locked test is the test split of the base manifest. Nothing contributed enters it, and nothing
+that resembles an image of it (or of the validation split) is trained on.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ladnn.bundle import Bundle, Card, load_bundle
+from ladnn.config import build, merge
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import ConfigError, DataError
+from ladnn.export import Identity, Options, Stage, export
+from ladnn.gate import Gate, Verdict, compare
+from ladnn.inspection import Viewed, view
+from ladnn.intake import take_in
+from ladnn.learner import TrainConfig
+from ladnn.locked_test import (
+    EVALUATION,
+    answers,
+    evidence,
+    judge,
+    refuse_other_test,
+    subgroups,
+)
+from ladnn.registry import Registry
+from ladnn.similarity import NEAR
+from ladnn.training import fit
+
+VERDICT = "verdict.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateConfig:
+    """How to update; conf/update.toml has the defaults.
+
+    Attributes:
+        gate: what the challenger has to pass.
+        training: settings that replace those of the champion's recipe, such as epochs.
+        decoys: drawings of each kind that the guard is fitted on.
+    """
+
+    gate: Gate = field(default_factory=Gate)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    decoys: int = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What came of an update.
+
+    Attributes:
+        label: of the challenger.
+        champion: the version that it was compared with.
+        contributed: images that were added to training or validation.
+        left_out: path and reason of each contributed image that was not.
+    """
+
+    label: str
+    champion: str
+    verdict: Verdict
+    contributed: int
+    left_out: tuple[tuple[Path, str], ...]
+
+
+# ------------------------------------------------------------------ data
+
+
+def combine(
+    base: Manifest, contributed: Manifest, look: Callable[[Manifest], Viewed] = view
+) -> tuple[Manifest, tuple[tuple[Path, str], ...]]:
+    """Add contributed images to training and validation, and say which were left out and why.
+
+    An image is left out when its patient or its picture, or a near-duplicate of it, is in the base
+    manifest's validation or test split, or when the very picture is in the base at all. What the
+    contributed dataset itself calls test goes to training.
+
+    Raises:
+        DataError: when nothing is left, or an image of the base cannot be read any more.
+    """
+    held = Manifest(records=tuple(r for r in base if r.split in ("val", "test")))
+    known, new = look(held), look(contributed)
+    if known.failures:
+        raise DataError(f"{known.failures[0][1]}: the base manifest's images must all be there")
+    reasons = _reasons(base, known, new)
+    kept = tuple(
+        replace(record, split="val" if record.split == "val" else "train")
+        for record in new.records
+        if record.path not in reasons
+    )
+    if not kept:
+        raise DataError("none of the contributed images is new: there is nothing to train on")
+    left_out = (*((r.path, why) for r, why in new.failures), *reasons.items())
+    whole = Manifest(records=(*base.records, *kept), labels=base.labels)
+    _refuse_contamination(base, whole)
+    return whole, left_out
+
+
+def _reasons(base: Manifest, known: Viewed, new: Viewed) -> dict[Path, str]:
+    pictures = {record.pixel_hash for record in base if record.pixel_hash} | set(known.hashes)
+    patients = {(record.source, record.patient) for record in known.records}
+    near = np.zeros(len(new.records), dtype=np.bool_)
+    if known.records and new.records:
+        near |= (new.prints @ known.prints.T >= NEAR).any(axis=1)
+    found: dict[Path, str] = {}
+    for row, record in enumerate(new.records):
+        if new.hashes[row] in pictures:
+            found[record.path] = "the base manifest has this picture"
+        elif (record.source, record.patient) in patients:
+            found[record.path] = "its patient is in the validation or the test split"
+        elif near[row]:
+            found[record.path] = "it resembles an image of the validation or the test split"
+    return found
+
+
+def _refuse_contamination(base: Manifest, whole: Manifest) -> None:
+    """The locked test is the base's and nothing else; a last look that no code above can evade."""
+    if whole.part("test").records != base.part("test").records:
+        raise DataError("contributed images would enter the locked test: this must not be")
+
+
+# ------------------------------------------------------------------ recipe
+
+
+def recipe(card: Card, sources: Sequence[str], changes: Mapping[str, Any]) -> list[TrainConfig]:
+    """The champion's training configurations, one for each member, with `changes`.
+
+    Where the champion was trained on some sources only, the contributed ones are added. Weights
+    that it started from and that are not on this machine are replaced by ImageNet's.
+
+    Raises:
+        ConfigError: a card that tells no recipe, or a change that is no setting.
+    """
+    members = card.training.get("members")
+    if not isinstance(members, Sequence) or not members:
+        raise ConfigError(
+            f"the card of {card.name} {card.version} does not say how it was trained: "
+            "update a version that was made by `ladnn export`"
+        )
+    return [_member(merge(member["config"], changes), sources) for member in members]
+
+
+def _member(settings: dict[str, Any], sources: Sequence[str]) -> TrainConfig:
+    if settings.get("sources"):
+        settings["sources"] = list(dict.fromkeys([*settings["sources"], *sources]))
+    weights = settings.get("weights", "")
+    if weights not in ("imagenet", "random") and not Path(weights).exists():
+        settings["weights"] = "imagenet"
+    return build(TrainConfig, settings, where=" of the recipe")
+
+
+def next_version(card: Card, labels: Iterable[str]) -> str:
+    """The first free version after the champion's: 1, then 1.1, 1.2 and so on."""
+    there, number = set(labels), 1
+    base = card.version.partition(".")[0]
+    while f"{card.name}-{base}.{number}" in there:
+        number += 1
+    return f"{base}.{number}"
+
+
+# ------------------------------------------------------------------ update
+
+
+def update(
+    dataset: Path,
+    base: Manifest,
+    registry: Registry,
+    folder: Path,
+    config: UpdateConfig,
+    *,
+    by: str,
+    stage: Stage = lambda name, total: lambda: None,
+) -> Update:
+    """Train a challenger on base and contributed images, judge it, and promote it if it passes.
+
+    Args:
+        dataset: folder of the contributed images, in a layout that `ladnn data import` reads.
+        base: the manifest whose test split is locked.
+        registry: that has a champion.
+        folder: for the training runs and the challenger's bundle; a run in it goes on.
+        config: gate and training.
+        by: who asks for it.
+        stage: for a progress bar.
+
+    Raises:
+        RegistryError: no champion, or another one by the time the challenger is ready.
+        DataError, ConfigError, WeightsError, BundleError: as the parts that raise them say.
+    """
+    champion = registry.champion()
+    if champion is None:
+        raise ConfigError("the registry has no champion to start from: `ladnn model add` one")
+    old = registry.open(champion)
+    old.card.operating_point(config.gate.operating_point)
+    refuse_other_test(registry, champion, base)
+    contributed = take_in(
+        [dataset], labels=base.labels or "paper", extract_to=folder / "unpacked", split=False
+    )
+    settings = recipe(old.card, contributed.manifest.sources, config.training)
+    whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
+    runs = _train(settings, whole, folder)
+    identity = Identity(
+        name=old.card.name,
+        version=next_version(old.card, registry.versions()),
+        licence=old.card.licence,
+        intended_use=old.card.intended_use,
+    )
+    target, options = folder / "bundle", _options(old.card, config)
+    export(runs, whole, target, identity, options=options, stage=stage)
+    new = load_bundle(target)
+    verdict, files = _judge_both(old, new, base, config.gate, stage)
+    passed = "passed" if verdict.passed else "refused"
+    label = registry.add(
+        new.path, files, by=by, why=f"{passed} against {champion}: {verdict.reason}"
+    )
+    if verdict.passed:
+        registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
+    return Update(
+        label=label,
+        champion=champion,
+        verdict=verdict,
+        contributed=len(whole) - len(base),
+        left_out=(*contributed.failures, *left_out),
+    )
+
+
+def _looked(part: Manifest, stage: Stage) -> Viewed:
+    advance = stage("comparing images", len(part))
+
+    def follow(records: Sequence[Record]) -> Iterator[Record]:
+        for record in records:
+            yield record
+            advance()
+
+    return view(part, progress=follow)
+
+
+def _train(settings: Sequence[TrainConfig], whole: Manifest, folder: Path) -> list[Path]:
+    runs = [folder / f"member-{number}" for number in range(len(settings))]
+    for chosen, run in zip(settings, runs, strict=True):
+        fit(chosen, whole, run)
+    return runs
+
+
+def _options(card: Card, config: UpdateConfig) -> Options:
+    """As the champion was exported."""
+    return Options(
+        flip=bool(card.training.get("flip_averaging")),
+        half=card.training.get("stored_weights") == "float16",
+        decoys=config.decoys,
+        force=True,
+    )
+
+
+def _judge_both(
+    old: Bundle, new: Bundle, base: Manifest, gate: Gate, stage: Stage
+) -> tuple[Verdict, dict[str, bytes]]:
+    records = base.part("test").records
+    advance = stage("locked test", 2 * len(records))
+    before, after = (judge(bundle, base, gate, advance) for bundle in (old, new))
+    verdict = compare(answers(old, before), answers(new, after), subgroups(records), gate)
+    said = {"gate": asdict(gate), "verdict": verdict.to_json()}
+    files = {
+        EVALUATION: evidence(new, after, base),
+        VERDICT: json.dumps(said, indent=2, ensure_ascii=False).encode(),
+    }
+    return verdict, files

@@ -1,0 +1,174 @@
+"""The registry: transitions, who and why, integrity, two people at the same time, folder and S3."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bundles import tiny_bundle
+from ladnn.bundle import MODEL_FILE
+from ladnn.errors import ConfigError, RegistryError
+from ladnn.registry import EVENTS, FileLedger, Registry, Status
+from ladnn.storage import Store, Taken
+
+WHO = {"by": "ada", "why": "a test"}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    if request.param == "folder":
+        return Store(str(tmp_path / "registry"))
+    import boto3
+
+    for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    endpoint = request.getfixturevalue("s3")
+    bucket = f"bucket-{abs(hash(tmp_path))}"
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=bucket)
+    return Store(f"s3://{bucket}/registry", endpoint)
+
+
+def bundle(folder: Path, version: str, bias: float = 0.0) -> Path:
+    return tiny_bundle(folder / version, bias=bias, version=version)
+
+
+@pytest.fixture
+def registry(store: Store, tmp_path: Path) -> Registry:
+    made = Registry(store)
+    for version in ("1", "2", "3"):
+        made.add(bundle(tmp_path, version, float(version)), {"note.txt": b"n"}, **WHO)
+    return made
+
+
+def statuses(registry: Registry) -> dict[str, str]:
+    return {label: version.status.value for label, version in registry.versions().items()}
+
+
+def test_a_version_that_is_added_is_a_candidate(registry: Registry):
+    assert set(statuses(registry).values()) == {Status.CANDIDATE}
+    assert registry.champion() is None
+
+
+def test_promotion_makes_one_champion_and_retires_the_one_before(registry: Registry):
+    registry.promote("tiny-1", **WHO)
+    registry.promote("tiny-2", **WHO)
+    expected = {"tiny-1": "retired", "tiny-2": "champion", "tiny-3": "candidate"}
+    assert statuses(registry) == expected
+
+
+def test_rollbacks_go_back_one_champion_each(registry: Registry):
+    for label in ("tiny-1", "tiny-2", "tiny-3"):
+        registry.promote(label, **WHO)
+    assert registry.rollback(**WHO) == "tiny-2"
+    assert registry.rollback(**WHO) == "tiny-1"
+    assert registry.champion() == "tiny-1"
+    with pytest.raises(RegistryError, match="no champion before"):
+        registry.rollback(**WHO)
+
+
+def test_every_transition_says_who_when_and_why(registry: Registry):
+    registry.promote("tiny-1", by="grace", why="better on the new hospital")
+    event = registry.versions()["tiny-1"].events[-1]
+    assert (event.by, event.why) == ("grace", "better on the new hospital")
+    assert event.at.utcoffset() is not None
+
+
+def test_a_change_without_a_reason_is_refused(registry: Registry):
+    with pytest.raises(RegistryError, match="reason"):
+        registry.promote("tiny-1", by="ada", why=" ")
+
+
+def test_a_bundle_comes_back_as_it_was_added(registry: Registry, tmp_path: Path):
+    model = (tmp_path / "2" / "bundle" / MODEL_FILE).read_bytes()
+    assert registry.open("tiny-2").model == model
+    assert registry.read("tiny-2", "note.txt") == b"n"
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, "card.json", "note.txt"])
+def test_an_altered_file_is_refused(registry: Registry, store: Store, name: str):
+    folder = registry.versions()["tiny-1"].added.folder
+    store.write(f"{folder}/{name}", store.read(f"{folder}/{name}") + b" ")
+    with pytest.raises(RegistryError, match="is not the file that was added"):
+        registry.read("tiny-1", name)
+
+
+def test_a_version_cannot_be_added_twice(registry: Registry, tmp_path: Path):
+    with pytest.raises(RegistryError, match="tiny-1 is there already"):
+        registry.add(bundle(tmp_path / "again", "1", 9.0), {}, **WHO)
+
+
+def test_an_unknown_version_is_named_beside_those_that_are_there(registry: Registry):
+    with pytest.raises(RegistryError, match=r"tiny-9.*tiny-1, tiny-2, tiny-3"):
+        registry.promote("tiny-9", **WHO)
+
+
+def test_a_promotion_fails_when_the_champion_changed_meanwhile(registry: Registry):
+    registry.promote("tiny-1", **WHO)
+    registry.promote("tiny-2", **WHO)
+    with pytest.raises(RegistryError, match="tiny-2 by now and no longer tiny-1"):
+        registry.promote("tiny-3", instead_of="tiny-1", **WHO)
+
+
+def test_an_event_cannot_be_written_over(registry: Registry, store: Store):
+    with pytest.raises(Taken):
+        store.create(f"{EVENTS}/000001.json", b"other")
+    assert FileLedger(store).events()[0].label == "tiny-1"
+
+
+def test_of_many_promotions_at_once_each_is_one_event_and_none_is_lost(registry: Registry):
+    labels = ["tiny-1", "tiny-2", "tiny-3"] * 4
+    threads = [threading.Thread(target=try_to_promote, args=(registry, label)) for label in labels]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events = registry.ledger.events()
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    assert list(statuses(registry).values()).count("champion") == 1
+
+
+def try_to_promote(registry: Registry, label: str) -> None:
+    with contextlib.suppress(RegistryError):  # it may be the champion already
+        registry.promote(label, **WHO)
+
+
+def test_a_missing_event_is_noticed(tmp_path: Path):
+    registry = Registry(Store(str(tmp_path / "registry")))
+    for version in ("1", "2"):
+        registry.add(bundle(tmp_path, version), {}, **WHO)
+    (tmp_path / "registry" / EVENTS / "000001.json").unlink()
+    with pytest.raises(RegistryError, match="event 1 of the registry is missing"):
+        registry.champion()
+
+
+def test_a_damaged_event_is_noticed(tmp_path: Path):
+    registry = Registry(Store(str(tmp_path / "registry")))
+    registry.add(bundle(tmp_path, "1"), {}, **WHO)
+    (tmp_path / "registry" / EVENTS / "000001.json").write_text(json.dumps({"number": 1}))
+    with pytest.raises(RegistryError, match=r"000001\.json of the registry is damaged"):
+        registry.champion()
+
+
+def test_a_store_of_another_kind_is_refused():
+    with pytest.raises(ConfigError, match="ftp://there is no store"):
+        Store("ftp://there")
+
+
+@pytest.mark.parametrize("version", ["../1", "1/2", "a b", "é"])
+def test_a_version_that_cannot_name_a_folder_is_refused(tmp_path: Path, version: str):
+    folder = tiny_bundle(tmp_path, version=version)
+    registry = Registry(Store(str(tmp_path / "registry")))
+    with pytest.raises(RegistryError, match="cannot name a version"):
+        registry.add(folder, {}, **WHO)

@@ -1,0 +1,321 @@
+"""`ladnn model update` from contributed images to a promotion and a refusal, on phantoms."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+from albums import plain, save  # noqa: E402
+from bundles import tiny_bundle  # noqa: E402
+from ladnn import updating  # noqa: E402
+from ladnn.bundle import load_bundle  # noqa: E402
+from ladnn.commands.model import app  # noqa: E402
+from ladnn.dataset import Manifest, Record, hash_records, write_manifest  # noqa: E402
+from ladnn.errors import ConfigError, DataError, RegistryError  # noqa: E402
+from ladnn.gate import Gate  # noqa: E402
+from ladnn.imaging import read_image  # noqa: E402
+from ladnn.locked_test import EVALUATION, locked_test, read_trial, subgroups  # noqa: E402
+from ladnn.phantom import thorax  # noqa: E402
+from ladnn.registry import Registry  # noqa: E402
+from ladnn.similarity import pixel_hash  # noqa: E402
+from ladnn.storage import Store  # noqa: E402
+from ladnn.updating import UpdateConfig, combine, next_version, recipe, update  # noqa: E402
+
+RECIPE = {
+    "backbone": "resnet18",
+    "weights": "random",
+    "input_size": 64,
+    "epochs": 6,
+    "batch_size": 8,
+    "threads": 1,
+    "mixup": 0.0,
+    "averaging": 0.0,
+    "frozen_stages": 0,
+    "head_rate": 1.0,
+    "learning_rate": 1e-3,
+}
+LEARNS_NOTHING = {"learning_rate": 1e-9, "epochs": 1}
+QUICK = UpdateConfig(decoys=1, gate=Gate(replicates=100, sensitivity_margin=0.3, auc_margin=0.2))
+PARTS = {"train": 40, "val": 12, "test": 32}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _restore_determinism():
+    yield
+    torch.use_deterministic_algorithms(mode=False)
+
+
+def draw(path: Path, seed: int, *, covid: bool) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lesions = {"GGO", "Csld"} if covid else set()
+    Image.fromarray(thorax(seed=seed, size=(96, 112), lesions=lesions)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    folder = tmp_path_factory.mktemp("base")
+    records, seed = [], 0
+    for part, count in PARTS.items():
+        for row in range(count):
+            seed += 1
+            covid = row % 2 == 0
+            path = draw(folder / f"{seed}.png", seed, covid=covid)
+            image = read_image(path)
+            records.append(
+                Record(
+                    path=path,
+                    sha256=image.sha256,
+                    pixel_hash=pixel_hash(image.pixels),
+                    source="home",
+                    patient=f"home/{seed}",
+                    covid=covid,
+                    split=part,
+                )
+            )
+    return Manifest(records=tuple(records), labels="paper")
+
+
+@pytest.fixture(scope="module")
+def contributed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures of two slices each; no phantoms, for those all resemble each other."""
+    return plain(tmp_path_factory.mktemp("given") / "clinic", patients=3)
+
+
+@pytest.fixture(scope="module")
+def registry(base: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry whose champion was never trained, and says how it should have been."""
+    folder = tmp_path_factory.mktemp("champion")
+    bundle = tiny_bundle(folder, name="phantom", training={"members": [{"config": RECIPE}]})
+    manifest = folder / "base.csv"
+    write_manifest(base, manifest)
+    place = str(folder / "registry")
+    for words in (
+        ["add", str(bundle), "--manifest", str(manifest), "--why", "the first"],
+        ["promote", "phantom-1", "--why", "the first"],
+    ):
+        done = CliRunner().invoke(app, [*words, "--registry", place])
+        assert done.exit_code == 0, done.output
+    return Registry(Store(place))
+
+
+def test_an_update_is_promoted_when_it_is_better_and_refused_when_it_is_worse(
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
+):
+    first = update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")
+    assert first.verdict.passed, first.verdict.reason
+    assert registry.champion() == first.label == "phantom-1.1"
+    assert first.contributed == 12
+
+    worse = replace(QUICK, training=LEARNS_NOTHING)
+    second = update(contributed, base, registry, tmp_path / "2", worse, by="ada")
+    assert not second.verdict.passed
+    assert registry.champion() == "phantom-1.1"
+    refused = registry.versions()[second.label]
+    assert refused.status == "candidate"
+    assert refused.added.why.startswith("refused against phantom-1.1: ")
+    verdict = json.loads(registry.read(second.label, updating.VERDICT))
+    assert verdict["verdict"]["passed"] is False
+
+
+def test_every_version_was_judged_on_the_same_locked_test(base: Manifest, registry: Registry):
+    trials = [read_trial(registry, label) for label in registry.versions()]
+    assert {trial.test["sha256"] for trial in trials} == {locked_test(base)}
+    assert {len(trial.answers.cases) for trial in trials} == {PARTS["test"]}
+
+
+def test_what_is_kept_of_a_test_names_neither_files_nor_patients(
+    base: Manifest, registry: Registry
+):
+    kept = registry.read("phantom-1", EVALUATION).decode()
+    record = base.part("test").records[0]
+    assert record.path.name not in kept
+    assert record.patient not in kept
+
+
+def test_versions_are_compared_from_what_was_kept(registry: Registry):
+    words = ["compare", "phantom-1", "phantom-1", "--registry", registry._store.url]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "sensitivity" in done.output
+    assert "AUC" in done.output
+
+
+def test_the_list_shows_states_and_results(registry: Registry):
+    done = CliRunner().invoke(app, ["list", "--json", "--registry", registry._store.url])
+    first = json.loads(done.output)[0]
+    assert first["version"] == "phantom-1"
+    assert 0 <= first["auc"]["value"] <= 1
+
+
+def test_an_update_against_another_test_split_is_refused(
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
+):
+    fewer = Manifest(records=base.records[:-1], labels=base.labels)
+    with pytest.raises(DataError, match="is locked"):
+        update(contributed, fewer, registry, tmp_path, QUICK, by="ada")
+
+
+def test_an_update_without_a_champion_is_refused(base: Manifest, contributed: Path, tmp_path: Path):
+    empty = Registry(Store(str(tmp_path / "none")))
+    with pytest.raises(ConfigError, match="no champion to start from"):
+        update(contributed, base, empty, tmp_path, QUICK, by="ada")
+
+
+# ------------------------------------------------------------------ data
+
+
+def incoming(path: Path, split: str = "", patient: str = "") -> Record:
+    return Record(path=path, source="clinic", patient=patient or str(path), covid=True, split=split)
+
+
+def manifest(*records: Record) -> Manifest:
+    return Manifest(records=records, labels="paper")
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> dict[str, Record]:
+    """One image in each part of a base."""
+    return {
+        part: Record(
+            path=save(tmp_path / f"{part}.png", seed),
+            source="home",
+            patient=part,
+            covid=True,
+            split=part,
+            pixel_hash=pixel_hash(read_image(tmp_path / f"{part}.png").pixels),
+        )
+        for seed, part in enumerate(("train", "val", "test"))
+    }
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", ""])
+def test_no_contributed_image_enters_the_locked_test(album, tmp_path: Path, split: str):
+    new = incoming(save(tmp_path / "new.png", 50), split)
+    whole, _ = combine(manifest(*album.values()), manifest(new))
+    assert whole.records[-1].split == ("val" if split == "val" else "train")
+    assert hash_records(whole.part("test")) == hash_records([album["test"]])
+
+
+def test_contamination_is_refused_whatever_came_before(album, tmp_path: Path):
+    base = manifest(*album.values())
+    spoiled = manifest(*base.records, incoming(save(tmp_path / "new.png", 50), "test"))
+    with pytest.raises(DataError, match="locked test"):
+        updating._refuse_contamination(base, spoiled)
+
+
+@pytest.mark.parametrize(
+    ("seed", "variant", "reason"),
+    [
+        (0, 0, "has this picture"),
+        (2, 0, "has this picture"),
+        (1, 1, "resembles an image of the validation"),
+        (2, 1, "resembles an image of the validation or the test split"),
+    ],
+)
+def test_a_picture_of_the_base_and_a_twin_of_a_held_one_are_left_out(
+    album, tmp_path: Path, seed: int, variant: int, reason: str
+):
+    twin = incoming(save(tmp_path / "twin.png", seed, variant=variant))
+    fresh = incoming(save(tmp_path / "fresh.png", 60))
+    whole, left_out = combine(manifest(*album.values()), manifest(twin, fresh))
+    assert [path for path, _ in left_out] == [twin.path]
+    assert reason in left_out[0][1]
+    assert len(whole) == 4
+
+
+def test_another_image_of_a_test_patient_is_left_out(album, tmp_path: Path):
+    same = replace(incoming(save(tmp_path / "s.png", 70), patient="test"), source="home")
+    fresh = incoming(save(tmp_path / "fresh.png", 60))
+    _, left_out = combine(manifest(*album.values()), manifest(same, fresh))
+    assert "its patient is in" in left_out[0][1]
+
+
+def test_a_dataset_with_nothing_new_is_refused(album):
+    base = manifest(*album.values())
+    again = manifest(*(replace(record, source="clinic") for record in base))
+    with pytest.raises(DataError, match="none of the contributed images is new"):
+        combine(base, again)
+
+
+def test_an_unreadable_image_of_the_locked_test_ends_the_update(album, tmp_path: Path):
+    album["test"].path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="must all be there"):
+        combine(manifest(*album.values()), manifest(incoming(save(tmp_path / "n.png", 50))))
+
+
+# ------------------------------------------------------------------ recipe and subgroups
+
+
+def card(tmp_path: Path, *configs: dict[str, object]):
+    members = [{"config": config} for config in configs]
+    return load_bundle(tiny_bundle(tmp_path, training={"members": members})).card
+
+
+def test_the_recipe_is_the_champions_with_the_changes(tmp_path: Path):
+    told = card(tmp_path, {"seed": 3, "augmentation": {"paint": 0.1, "erase": 0.2}}, {"seed": 4})
+    found = recipe(told, ["clinic"], {"epochs": 2, "augmentation": {"paint": 0.0}})
+    assert [one.seed for one in found] == [3, 4]
+    assert {one.epochs for one in found} == {2}
+    assert (found[0].augmentation.paint, found[0].augmentation.erase) == (0.0, 0.2)
+
+
+def test_a_recipe_of_some_sources_learns_from_the_contributed_one_too(tmp_path: Path):
+    found = recipe(card(tmp_path, {"sources": ["home"]}), ["clinic"], {})
+    assert found[0].sources == ("home", "clinic")
+
+
+def test_weights_that_are_not_here_are_replaced_by_imagenets(tmp_path: Path):
+    assert recipe(card(tmp_path, {"weights": "runs/p0"}), [], {})[0].weights == "imagenet"
+
+
+def test_a_card_without_a_recipe_is_refused(tmp_path: Path):
+    told = load_bundle(tiny_bundle(tmp_path)).card
+    with pytest.raises(ConfigError, match="does not say how it was trained"):
+        recipe(told, [], {})
+
+
+def test_a_change_that_is_no_setting_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="'epoch' of the recipe"):
+        recipe(card(tmp_path, {}), [], {"epoch": 2})
+
+
+@pytest.mark.parametrize(
+    ("version", "there", "expected"),
+    [("1", [], "1.1"), ("1", ["tiny-1.1"], "1.2"), ("1.2", ["tiny-1.1", "tiny-1.2"], "1.3")],
+)
+def test_an_update_takes_the_next_free_version(tmp_path: Path, version, there, expected):
+    told = load_bundle(tiny_bundle(tmp_path, version=version)).card
+    assert next_version(told, there) == expected
+
+
+def test_subgroups_are_sources_flags_diagnoses_and_lesions():
+    from ladnn.findings import LesionLabels
+
+    records = [
+        Record(path=Path("a"), source="s", patient="1", covid=True, diagnosis="COVID-19",
+               lesions=LesionLabels.from_present({"GGO"})),
+        Record(path=Path("b"), source="s", patient="2", covid=False),
+    ]  # fmt: skip
+    assert subgroups(records) == {
+        "s": [0, 1],
+        "s, positives": [0],
+        "COVID-19": [0],
+        "images with GGO": [0],
+        "s, negatives": [1],
+    }
+
+
+def test_versions_that_were_never_judged_are_not_compared(tmp_path: Path):
+    place = Registry(Store(str(tmp_path / "registry")))
+    place.add(tiny_bundle(tmp_path), {}, by="ada", why="a test")
+    assert read_trial(place, "tiny-1") is None
+    from ladnn.locked_test import compare_versions
+
+    with pytest.raises(RegistryError, match="never judged"):
+        compare_versions(place, "tiny-1", "tiny-1")
