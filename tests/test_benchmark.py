@@ -1,8 +1,11 @@
 """The grid: which runs it makes, and that a run is done once, whole, and never over another."""
 
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,7 +13,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from ladnn.benchmark import perform
-from ladnn.benchmark.engines import attempt, local
+from ladnn.benchmark.engines import attempt, local, on_ray
 from ladnn.benchmark.grid import read_grid
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import ConfigError, DataError
@@ -187,3 +190,52 @@ def test_two_processes_do_what_one_does(runs, manifest, done, tmp_path):
     assert [error for _, error in outcomes] == [None, None]
     one, two = (path / runs[1].name / "val/predictions.csv" for path in (done, tmp_path))
     assert one.read_bytes() == two.read_bytes()
+
+
+def node_of(folder):
+    """Id of the process that started the worker which wrote the run: the daemon of its node."""
+    (events,) = folder.glob("events.out.tfevents.*")
+    worker = events.name.split(".")[-2]
+    return Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[1]
+
+
+def test_ray_does_on_two_workers_what_a_process_does(runs, manifest, done, tmp_path):
+    pytest.importorskip("ray")
+    outcomes = list(on_ray(runs[:2], manifest, tmp_path, jobs=2, address=None))
+    assert sorted((run.mode, error) for run, error in outcomes) == [
+        ("baseline", None),
+        ("ladnn", None),
+    ]
+    one, two = (path / runs[1].name / "val/predictions.csv" for path in (done, tmp_path))
+    assert one.read_bytes() == two.read_bytes()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.soak
+def test_ray_spreads_the_runs_over_the_nodes_of_a_cluster(runs, manifest, tmp_path):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=1)
+    try:
+        nodes = set()
+        for run, error in on_ray(runs, manifest, tmp_path, jobs=1, address=cluster.address):
+            assert error is None
+            nodes.add(node_of(tmp_path / run.name))
+    finally:
+        cluster.shutdown()
+    assert len(nodes) == 2
+    assert perform.plan(runs, manifest, tmp_path) == []
+
+
+def test_a_cluster_that_does_not_answer_is_one_sentence(runs, manifest, tmp_path):
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
+        list(on_ray(runs, manifest, tmp_path, jobs=1, address="127.0.0.1:1"))
+
+
+def test_without_ray_the_extra_is_named(runs, manifest, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'ladnn\[cluster\]'"):
+        list(on_ray(runs, manifest, tmp_path, jobs=1, address=None))

@@ -10,13 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from MLstatkit import Delong_test
 from numpy.testing import assert_allclose
-from scipy.stats import norm
+from scipy.stats import norm, sem
+from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 from ladnn import intervals
 from ladnn.calibration import brier
 from ladnn.errors import DataError
-from ladnn.intervals import bands, bootstrap, delong_test, paired_bootstrap, wilson
+from ladnn.intervals import (
+    bands,
+    bootstrap,
+    delong_test,
+    paired_bootstrap,
+    student_interval,
+    wilson,
+)
 from ladnn.statistics import at_threshold, roc_auc
 
 
@@ -333,3 +341,22 @@ class TestWilson:
     def test_refuses_impossible_counts(self, successes, trials):
         with pytest.raises(DataError):
             wilson(successes, trials)
+
+
+class TestStudent:
+    @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+    def test_agrees_with_scipy(self, level):
+        values = np.random.default_rng(0).normal(size=5)
+        found = student_interval(values, level=level)
+        expected = student.interval(level, 4, loc=values.mean(), scale=sem(values))
+        assert_allclose((found.low, found.high), expected, atol=1e-9)
+        assert found.value == pytest.approx(values.mean())
+
+    def test_one_repetition_has_a_value_and_no_interval(self):
+        found = student_interval([0.7])
+        assert (found.value, found.low, found.reason) == (0.7, None, "no interval: one repetition")
+
+    @pytest.mark.parametrize("values", [[], [0.5, float("nan")]])
+    def test_what_is_not_defined_has_a_reason(self, values):
+        assert student_interval(values).value is None
+        assert student_interval(values).reason

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -200,9 +201,24 @@ def test_a_folder_of_another_run_is_refused(manifest, finished):
         run(manifest, finished, select="last", seed=3)
 
 
-def test_a_damaged_resume_file_is_named(manifest, finished, tmp_path):
-    import shutil
+def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(manifest, finished, tmp_path):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    held = json.loads((finished / "config.json").read_text())
+    del held["config"]["lesion_targets"]
+    (tmp_path / "config.json").write_text(json.dumps(held))
+    assert run(manifest, tmp_path, select="last").epoch == 2
+    with pytest.raises(ConfigError, match="other settings"):
+        run(manifest, tmp_path, select="last", lesion_targets="all")
 
+
+def test_a_damaged_configuration_is_named(manifest, finished, tmp_path):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json is damaged"):
+        run(manifest, tmp_path, select="last")
+
+
+def test_a_damaged_resume_file_is_named(manifest, finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     (folder / "resume.pt").write_bytes(b"nothing")

@@ -1,4 +1,4 @@
-"""How sure a metric is: patient-clustered bootstrap, DeLong, Wilson.
+"""How sure a metric is: patient-clustered bootstrap, DeLong, Wilson, Student.
 
 Images of one patient resemble each other, so patients are drawn, not images: an interval that
 drew images would be too narrow.
@@ -322,6 +322,25 @@ def delong_test(
     half = NormalDist().inv_cdf((1 + level) / 2) * error
     p_value = erfc(abs(value) / error / sqrt(2))
     return Difference(value=value, low=value - half, high=value + half, p_value=p_value)
+
+
+def student_interval(values: Sequence[float], *, level: float = LEVEL) -> Estimate:
+    """The mean of repetitions, as of seeds, with Student's interval for it.
+
+    It says how sure the mean over seeds is and nothing of other patients.
+    """
+    _check_settings(1, level)
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.size == 0 or not np.isfinite(numbers).all():
+        return Estimate(value=None, reason="not defined for every repetition")
+    mean = float(numbers.mean())
+    if numbers.size == 1:
+        return Estimate(value=mean, reason="no interval: one repetition")
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(numbers.size - 1, (1 + level) / 2) * numbers.std(ddof=1))
+    half /= sqrt(numbers.size)
+    return Estimate(value=mean, low=mean - half, high=mean + half)
 
 
 def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Estimate:

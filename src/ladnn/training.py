@@ -87,7 +87,7 @@ def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
     path = folder / CONFIG_FILE
     resolved = {"config": dataclasses.asdict(config), "data_hash": data_hash}
     text = json.dumps(resolved, indent=2) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and _held(path) != json.loads(text):
         raise ConfigError(
             f"{folder} holds a run with other settings or other data: give another folder"
         )
@@ -95,6 +95,17 @@ def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
     partial = path.with_name(path.name + ".partial")  # a half would pass for another run
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def _held(path: Path) -> dict[str, Any]:
+    """What a run was made with; a setting that its version did not know is at its default."""
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {**held, "config": {**dataclasses.asdict(TrainConfig()), **held["config"]}}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{path} is damaged ({type(error).__name__}): delete {path.parent} to start again"
+        ) from error
 
 
 def _load(

@@ -1,5 +1,6 @@
 """Where the runs of a grid happen: processes of this machine, or the workers of a Ray cluster."""
 
+import logging
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -7,11 +8,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from ladnn.benchmark.grid import Run
 from ladnn.benchmark.perform import perform
 from ladnn.dataset import Manifest
-from ladnn.errors import DataError, LadnnError
+from ladnn.errors import ConfigError, DataError, LadnnError
 
 Outcome = tuple[Run, str | None]
 """A run that is over, and why it failed if it did."""
@@ -49,6 +51,61 @@ def local(runs: Sequence[Run], manifest: Manifest, output: Path, *, jobs: int) -
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def on_ray(
+    runs: Sequence[Run], manifest: Manifest, output: Path, *, jobs: int, address: str | None
+) -> Iterator[Outcome]:
+    """Perform runs as tasks of a Ray cluster, one processor each; yield each when it is over.
+
+    All nodes see the images and `output` under the same paths, and have this version installed. A
+    task whose node is lost begins again on another, where the run goes on from its last epoch.
+
+    Args:
+        runs: to perform.
+        manifest: of all their images.
+        output: the grid's folder.
+        jobs: workers of the Ray that is started here; a running cluster has its own.
+        address: of a running cluster, as `auto` or `10.0.0.5:6379`; None starts Ray here.
+
+    Raises:
+        ConfigError: when Ray is not installed, or no cluster answers.
+        DataError: when tasks are lost again and again.
+    """
+    ray = _ray(jobs, address)
+    try:
+        held = ray.put(manifest)
+        task = ray.remote(num_cpus=1, max_retries=3, scheduling_strategy="SPREAD")(attempt)
+        tasks = {task.remote(run, held, output.resolve()): run for run in runs}
+        while tasks:
+            (over, *_), _ = ray.wait(list(tasks), num_returns=1)
+            yield tasks.pop(over), ray.get(over)
+    except ray.exceptions.RayError as error:
+        raise DataError(
+            f"the Ray cluster lost a run for good ({type(error).__name__}): give the same command "
+            "again; what is done is not done again"
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _ray(jobs: int, address: str | None) -> Any:  # noqa: ANN401  # an optional extra
+    """Ray, connected; it neither reports home nor opens a dashboard."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ConfigError("--engine ray needs Ray: pip install 'ladnn[cluster]'") from error
+    here: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False}
+    options = {"address": address} if address else here
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"no Ray cluster answers at {address or 'this machine'}: start one by `ray start`, or "
+            "leave --address out"
+        ) from error
+    return ray
 
 
 def _end_with_parent() -> None:

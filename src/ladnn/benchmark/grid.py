@@ -46,6 +46,7 @@ class Grid:
         judged: sources whose images are scored; every network sees the same.
         evaluate: splits that are scored, of `val` and `test`.
         variants: name -> changes of the recipe; none is the recipe as it is.
+        paper: name of a dataset -> the paper's dataset whose figures stand beside its own.
         note: what has to be said over the tables.
     """
 
@@ -58,6 +59,7 @@ class Grid:
     evaluate: tuple[str, ...] = ("val",)
     settings: Mapping[str, Any] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=lambda: {PLAIN: Variant()})
+    paper: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -94,7 +96,9 @@ class Run:
 
 
 def read_grid(path: Path) -> tuple[Grid, tuple[Run, ...]]:
-    """The grid in a TOML file and its runs, seed by seed, so that a part is already a result.
+    """The grid in a TOML file and its runs: those of the first variant, then the others'.
+
+    Both go seed by seed, so that a part of a grid is already a result.
 
     Raises:
         ConfigError: no such file, not TOML, an unknown key, or a setting that cannot be.
@@ -104,8 +108,8 @@ def read_grid(path: Path) -> tuple[Grid, tuple[Run, ...]]:
     runs = [
         run for name, variant in grid.variants.items() for run in _runs(grid, name, variant, recipe)
     ]
-    order = sorted(runs, key=lambda run: (list(grid.variants).index(run.variant), run.seed))
-    return grid, tuple(order)
+    first = next(iter(grid.variants))
+    return grid, tuple(sorted(runs, key=lambda run: (run.variant != first, run.seed)))
 
 
 def _runs(grid: Grid, name: str, variant: Variant, recipe: Mapping[str, Any]) -> Iterator[Run]:

@@ -1,5 +1,6 @@
 """`ladnn benchmark`: a grid of runs -> a folder for each, and the tables that come of them."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+class Engine(StrEnum):
+    """What `--engine` takes."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 @app.command()
 def benchmark(
     grid: Annotated[Path, typer.Argument(help="TOML, such as conf/lesions.toml.")],
@@ -23,28 +31,45 @@ def benchmark(
         Path, typer.Option("--output", "-o", help="The grid's folder; an old one goes on.")
     ],
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 1,
+    engine: Annotated[Engine, typer.Option(help="local: processes of this machine.")] = (
+        Engine.LOCAL
+    ),
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, as auto; none starts Ray here.")
+    ] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Only write the tables.")] = False,
 ) -> None:
-    """Train and score every network of a grid.
+    """Train and score every network of a grid, and write its Table 2.
 
     Each run has a folder of its own. A benchmark that was interrupted goes on where it stopped
-    when the same command is given again.
+    when the same command is given again. The tables hold what is done so far: means over seeds,
+    the paper's figures, and tests of the differences.
 
     Example: ladnn benchmark conf/lesions.toml --manifest d0.csv -o runs/lesions --jobs 2
     """
+    if address is not None and engine is Engine.LOCAL:
+        raise typer.BadParameter("--address is of a Ray cluster: give --engine ray too")
     with training_side("benchmarking"):
-        from ladnn.benchmark.engines import local
+        from ladnn.benchmark import engines
         from ladnn.benchmark.grid import read_grid
         from ladnn.benchmark.perform import plan
         from ladnn.benchmark.progress import watch
+        from ladnn.benchmark.tables import collect, write_tables
     from ladnn.dataset import read_manifest
 
     asked, runs = read_grid(grid)
-    if asked.note:
-        typer.echo(asked.note)
-    listed = read_manifest(manifest)
-    todo = plan(runs, listed, output)
-    failed = watch(local(todo, listed, output, jobs=jobs), runs, todo, output)
-    typer.echo(RESEARCH_NOTICE)
+    failed: list[tuple[Run, str]] = []
+    if not tables:
+        listed = read_manifest(manifest)
+        todo = plan(runs, listed, output)
+        if engine is Engine.RAY:
+            outcomes = engines.on_ray(todo, listed, output, jobs=jobs, address=address)
+        else:
+            outcomes = engines.local(todo, listed, output, jobs=jobs)
+        failed = watch(outcomes, runs, todo, output)
+    for path in write_tables(collect(asked, runs, output), output):
+        typer.echo(path)
+    typer.echo(asked.note or RESEARCH_NOTICE)
     _report(failed)
 
 
