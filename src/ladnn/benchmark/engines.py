@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -99,13 +100,21 @@ def _ray(jobs: int, address: str | None) -> Any:  # noqa: ANN401  # an optional 
     here: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False}
     options = {"address": address} if address else here
     try:
+        _knock(address or "")
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise ConfigError(
             f"no Ray cluster answers at {address or 'this machine'}: start one by `ray start`, or "
             "leave --address out"
         ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """See within seconds whether anything listens there, for Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def _end_with_parent() -> None:
