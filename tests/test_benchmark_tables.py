@@ -303,7 +303,9 @@ def test_the_files_are_written_and_agree(collected, tmp_path):
     assert [row["delong_p"] != "" for row in rows[:4]] == [False, True, False, False]
     page, tex = (tmp_path / "table2.md").read_text(), (tmp_path / "table2.tex").read_text()
     assert "research use only" in page
-    assert page.count("\n## ") == tex.count(r"\begin{table}") == 7  # three cells by variant, the variants, three of lesions
+    assert (
+        page.count("\n## ") == tex.count(r"\begin{table}") == 7
+    )  # three cells by variant, the variants, three of lesions
     assert "_" not in tex.replace(r"\_", "")
 
 
