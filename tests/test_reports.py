@@ -200,6 +200,18 @@ def test_any_text_is_read_and_every_span_is_true(text):
 
 
 @pytest.mark.parametrize(
+    "phrase",
+    [
+        *("inter-", "inter and ", "-", "septal-", "thick ", "a. ", "(A, ", "(A) GGO ", "a,"),
+        *("GGO and consolidation, ", "no ", "patchy-", "test positive ", "GGO (", "A showed "),
+    ],
+)
+def test_a_hostile_repetition_takes_no_more_than_linear_work(phrase):
+    """Quadratic work on these 40,000 characters would outlast the limit of the test run."""
+    label_report(phrase * (40_000 // len(phrase)))
+
+
+@pytest.mark.parametrize(
     ("text", "covid"),
     [
         ("A patient with confirmed COVID-19.", Covid.POSITIVE),

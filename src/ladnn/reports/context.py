@@ -14,6 +14,7 @@ from ladnn.reports.vocabulary import Term
 ORDER = tuple(Course)
 """From the strongest assertion to none; of several cues that reach a finding the last counts."""
 
+_REACH = 200  # characters between any cue and its finding
 _FAR = 10  # words between a finding and the verb that follows it
 _NEAR = 5  # words between a cue of change and the finding that follows it
 _ITEM = 6  # words of one item in a list of what is denied
@@ -63,7 +64,8 @@ def _within(cue: Cue, term: Term) -> bool:
 
 def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> bool:
     before = cue.end <= term.start
-    if cue.side is (Side.AFTER if before else Side.BEFORE):
+    distance = term.start - cue.end if before else cue.start - term.end
+    if distance > _REACH or cue.side is (Side.AFTER if before else Side.BEFORE):
         return False
     gap = lower[cue.end : term.start] if before else lower[term.end : cue.start]
     if cue.course in (Course.RESOLVING, Course.RESOLVED):

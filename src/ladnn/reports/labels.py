@@ -9,7 +9,7 @@ from ladnn.reports.context import ORDER, Judged, judge
 from ladnn.reports.covid import Covid, judge_covid
 from ladnn.reports.cues import Course
 from ladnn.reports.panels import designators, panels_of
-from ladnn.reports.sentences import sentences
+from ladnn.reports.sentences import sentences, within
 from ladnn.reports.typography import Plain, plain
 from ladnn.reports.vocabulary import Term, lesion_terms
 
@@ -133,11 +133,12 @@ def label_report(text: str) -> Report:
 def _mentions(
     text: str, read: Plain, spans: Sequence[tuple[int, int]], terms: Sequence[Term]
 ) -> list[Mention]:
-    mentions = []
-    for first, last in spans:
-        inside = [term for term in terms if first <= term.start < last]
-        mentions += [_mention(text, read, one) for one in judge(read.lower, (first, last), inside)]
-    return mentions
+    starts = [term.start for term in terms]
+    return [
+        _mention(text, read, one)
+        for sentence in spans
+        for one in judge(read.lower, sentence, terms[within(starts, sentence)])
+    ]
 
 
 def _mention(text: str, read: Plain, judged: Judged) -> Mention:

@@ -1,13 +1,16 @@
 """Which panels of a figure a part of its caption speaks of."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ladnn.reports.sentences import within
+
 _LABEL = r"(?:\d{0,2}[A-Za-z]|\d{1,2})"
 _ONE = rf"(?:{_LABEL})(?:\s*(?:-|to)\s*(?:{_LABEL}))?"
-_LIST = rf"{_ONE}(?:\s*(?:,\s*and|,|;|and|&)\s*{_ONE})*"
+_LIST = rf"{_ONE}(?:\s*(?:,\s*and|,|;|and|&)\s*{_ONE}){{0,11}}"
 _SHOWS = (
     r"(?:show|depict|reveal|demonstrat|illustrat|display|indicat|present|represent|is\b|are\b|"
     r"was\b|were\b|obtained\b|taken\b)"
@@ -19,12 +22,15 @@ _BRACKETED = re.compile(
     r"(?:\s*[,;]\s*[^()\[\]]{0,60})?\s*[)\]]"
 )
 # A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
+_JOIN = r"\s*(?:-|,|and|&)\s*"
+_LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:)-])){{0,11}}"
+_CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
-    rf"(?:(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>[A-Ka-k](?:(?:\s*(?:-|,|and|&)\s*|\.\s+)[A-Ka-k](?=[\s.,:)-]))*)"
+    rf"(?:(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>{_LETTERS})"
     r"(?:[.:)]|,(?=\s*[A-Z]))(?=\s*\S)"
     r"|(?:^|[.:;]\s+)(?P<numbers>\d{1,2})[.)](?=\s+[A-Z])"
-    rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>[A-K](?:\s*(?:-|,|and|&)\s*[A-K])*)(?=\s+{_SHOWS})"
-    r"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?P<panel>[A-Ka-k](?:\s*(?:-|,|and|&)\s*[A-Ka-k])*)(?=[\s,:.]))"
+    rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>{_CAPITALS})(?=\s+{_SHOWS})"
+    rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?P<panel>{_LETTERS})(?=[\s,:.]))"
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _ORDINAL = re.compile(
@@ -66,7 +72,7 @@ def designators(text: str) -> tuple[Designator, ...]:
 def _bracketed(match: re.Match[str], text: str) -> Designator:
     """Leading where a sentence begins with it, or where a capital or a verb says so."""
     start, end = match.span()
-    before, after = text[:start][-40:], text[end : end + 3].lstrip()
+    before, after = text[max(0, start - 40) : start], text[end : end + 3].lstrip()
     begins = bool(_SENTENCE_START.search(before) or _VERB_BEFORE.search(before))
     leading = bool(after[:1].isalnum()) and (begins or after[:1].isupper())
     return Designator(labels=_labels(match["labels"]), start=start, end=end, leading=leading)
@@ -100,15 +106,18 @@ def panels_of(
     before them, up to the panels of earlier words; failing that, to the panels that led last.
     """
     found: list[tuple[str, ...]] = [()] * len(spans)
-    for first, last in sentences:
-        inside = [index for index, (start, _) in enumerate(spans) if first <= start < last]
-        trailing = [p for p in places if not p.leading and first <= p.start < last]
-        for index, labels in _following(inside, spans, trailing).items():
+    starts = [start for start, _ in spans]
+    trailing = [place for place in places if not place.leading]
+    leading = [place for place in places if place.leading]
+    trails, ends = [place.start for place in trailing], [place.end for place in leading]
+    for sentence in sentences:
+        inside = range(len(spans))[within(starts, sentence)]
+        for index, labels in _following(inside, spans, trailing[within(trails, sentence)]).items():
             found[index] = labels
-    for index, (start, _) in enumerate(spans):
-        led = [place for place in places if place.leading and place.end <= start]
+    for index, start in enumerate(starts):
+        led = bisect_right(ends, start)
         if led and not found[index]:
-            found[index] = led[-1].labels
+            found[index] = leading[led - 1].labels
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ladnn.findings import Lesion
 
-_S = r"[\s\-/']*"  # what may stand between the parts of a compound: a blank, a dash, a lost quote
+_S = r"[\s\-/']{0,4}"  # between the parts of a compound: a blank, a dash, a lost quote
 _WORDS = r"(?:[\w-]+\s+)"
 
 # Chinese has one word for what English calls a shadow, an opacity or a density.
@@ -19,8 +19,8 @@ _HAZY = (
 
 _GLASS = rf"gr?ou?n?[dg]s?{_S}[gc][lr]as+(?:es|y)?"
 _SEPT = r"sept(?:al|a|ae|um|ums|as)"
-_LOBULAR = rf"(?:inter|intra)?{_S}lobul\w+"
-_LOBULARS = r"(?:(?:inter|intra)(?:-|\s)*(?:lobul\w+)?(?:\s*(?:,|/|and|or|and/or)\s*)?)*"
+_LOBULAR = rf"(?:inter|intra)?{_S}lobul\w{1, 8}"
+_LOBULARS = r"(?:(?:inter|intra)[\s-]{0,3}(?:lobul\w{1,8})?(?:\s*(?:,|/|and|or|and/or)\s*)?){0,3}"
 _THICK = r"thick(?:en(?:ing|ings|ed|s)?|er)?"
 
 LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
@@ -48,7 +48,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
     ),
     Lesion.INSEPTHI: (
-        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:[\s-]+(?!no\b|without\b)[\w-]+){{0,5}}?[\s-]+{_THICK}\b",
+        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|without\b)[\w-]+){{0,5}}?[\s-]{_THICK}\b",
         rf"\b{_THICK}\s+(?:{_WORDS}{{0,4}}?){_LOBULARS}{_SEPT}\b",
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
