@@ -3,6 +3,10 @@
 PYTHON ?= python3.11
 IMAGES ?=
 OUTPUT ?= predictions
+MANIFEST ?=
+PEOPLE ?=
+AUDITS ?= runs/audits
+AUDITED := paper-d0 default
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -17,7 +21,7 @@ unexport IMAGES
 quote = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check tests docs reference bench soak lock clean
+.PHONY: help run setup test check tests docs reference audit bench soak lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +33,7 @@ help:
 	@echo "make soak        the tests in their full counts"
 	@echo "make setup       install everything into .venv"
 	@echo "make reference   write docs/reference/commands.md from the program's own help"
+	@echo "make audit       examine the bundles that ship on MANIFEST=file, and write docs/audit.md"
 	@echo "make lock        resolve the dependencies again"
 	@echo "make clean       remove .venv and everything that was built"
 
@@ -89,6 +94,15 @@ soak: .venv/all
 docs: .venv/all
 	$(BIN)/sphinx-build --builder html --fail-on-warning --nitpicky --quiet docs site
 	@echo "the documentation is at site/index.html"
+
+# MANIFEST names the images; PEOPLE, if given, a table of age and sex; AUDITS is the user's own folder.
+audit: .venv/all
+	@test -n '$(MANIFEST)' || { echo "name the images, as in: make audit MANIFEST=all.csv" >&2; exit 2; }
+	@set -e; for bundle in $(AUDITED); do \
+		$(BIN)/ladnn audit $$bundle --manifest '$(MANIFEST)' $(if $(PEOPLE),--people '$(PEOPLE)') \
+			--force --output '$(AUDITS)'/$$bundle; \
+	done
+	@$(BIN)/python docs/audit.py $(AUDITED:%='$(AUDITS)'/%/audit.json)
 
 reference: .venv/all
 	$(BIN)/python docs/commands.py

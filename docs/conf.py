@@ -9,7 +9,7 @@ release = __version__
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["commands.py"]
+exclude_patterns = ["commands.py", "audit.py"]
 # Pages link to files of the repository that are no pages; a test proves that each is there.
 suppress_warnings = ["myst.xref_missing"]
 

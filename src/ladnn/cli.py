@@ -8,6 +8,7 @@ import typer
 
 from ladnn import __version__
 from ladnn.commands import (
+    audit,
     benchmark,
     data,
     evaluate,
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (predict, serve, evaluate, train, export, benchmark, phantom):
+for commands in (predict, serve, evaluate, audit, train, export, benchmark, phantom):
     app.add_typer(commands.app)  # one command each, under its own name
 app.add_typer(data.app, name="data")
 app.add_typer(figures.app, name="figures")

@@ -41,6 +41,9 @@ RANKING: dict[str, Metric] = {
 }
 """The metrics that need no threshold, by the names that result files use."""
 
+Combine = Callable[[Sequence[float]], float]
+Decide = Mapping[str, Callable[[float], Decision]]
+
 _RESTS_ON = {"sensitivity": (True,), "specificity": (False,)}
 
 
@@ -192,13 +195,12 @@ def score(
     images = Level(cases=cases, thresholds=thresholds)
     patients = patients or Level(cases=combined(cases), thresholds={})
     whole = patients.cases
-    labels_of: dict[str, set[bool]] = {}
-    for case in cases:
-        labels_of.setdefault(case.patient, set()).add(case.label)
+    positive = {case.patient for case in cases if case.label}
+    negative = {case.patient for case in cases if not case.label}
     return Group(
         images=len(cases),
-        patients=len(labels_of),
-        mixed_patients=sum(len(labels) == 2 for labels in labels_of.values()),
+        patients=len(positive | negative),
+        mixed_patients=len(positive & negative),
         covid={
             "per_image": covid_scores(images, chosen),
             "per_patient": covid_scores(patients, chosen),
@@ -212,19 +214,15 @@ def score(
 
 def combined(
     cases: Sequence[Case],
-    combine: Callable[[Sequence[float]], float] = fmean,
-    decide: Mapping[str, Callable[[float], Decision]] = MappingProxyType({}),
+    combine: Combine = fmean,
+    decide: Decide = MappingProxyType({}),
 ) -> tuple[Case, ...]:
     """One case for each patient of `cases`, in order of appearance.
 
     A patient is positive if any image is; a lesion is present if it is on any image, absent if
     known to be absent on all, and unknown otherwise. The images that the guard let through count;
-    where there is none, all do and the decision is not_assessable.
-
-    Args:
-        cases: images.
-        combine: makes one probability of those of a patient's images.
-        decide: by operating point, what a patient's probability means there.
+    where there is none, all do and the decision is not_assessable. `combine` makes one probability
+    of those of a patient's images; `decide` says, by operating point, what that means.
     """
     groups: dict[str, list[Case]] = {}
     for case in cases:
@@ -232,11 +230,7 @@ def combined(
     return tuple(_patient(group, combine, decide) for group in groups.values())
 
 
-def _patient(
-    group: Sequence[Case],
-    combine: Callable[[Sequence[float]], float],
-    decide: Mapping[str, Callable[[float], Decision]],
-) -> Case:
+def _patient(group: Sequence[Case], combine: Combine, decide: Decide) -> Case:
     assessable = [case for case in group if Decision.NOT_ASSESSABLE not in case.decisions.values()]
     counted = assessable or group
     chance = combine([case.probability for case in counted])
@@ -256,9 +250,7 @@ def _patient(
 
 
 def _any_known(labels: Sequence[bool | None]) -> bool | None:
-    if any(labels):
-        return True
-    return None if None in labels else False
+    return True if any(labels) else None if None in labels else False
 
 
 def covid_scores(level: Level, settings: Settings) -> Scores:

@@ -32,6 +32,13 @@ def drawing_side(doing: str) -> Iterator[None]:
 
 
 @contextmanager
+def auditing_side(doing: str) -> Iterator[None]:
+    """Import what an audit needs inside this, as `training_side` does for training."""
+    with _extra(doing, "auditing side", "audit"):
+        yield
+
+
+@contextmanager
 def _extra(doing: str, what: str, extra: str) -> Iterator[None]:
     try:
         yield

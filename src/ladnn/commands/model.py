@@ -29,6 +29,45 @@ By = Annotated[str | None, typer.Option(help="Who does it; the user of this mach
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
+@app.command()
+def card(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder or shipped name.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the documents.")],
+    results: Annotated[
+        Path | None, typer.Option(help="metrics.json of `ladnn evaluate` on this bundle.")
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="audit.json of `ladnn audit` on this bundle.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Replace the documents in the folder.")] = False,
+) -> None:
+    """Write a model card, a datasheet, and CLAIM and TRIPOD+AI checklists, as Markdown.
+
+    Filled from the card and the result files given; what those cannot answer stays visibly open.
+
+    Example: ladnn model card default -o cards/default
+    """
+    from ladnn.bundle import load_bundle
+    from ladnn.evaluation import prepare_folder
+    from ladnn.findings import RESEARCH_NOTICE
+    from ladnn.model_card.documents import write_documents
+    from ladnn.model_card.facts import check_model, facts, read_result
+
+    read = load_bundle(bundle).card
+    found = []
+    for path in (results, audit):
+        found.append(None if path is None else read_result(path))
+        if path is not None and found[-1] is not None:
+            check_model(read, found[-1], path)
+    prepare_folder(output, force=force)
+    title = f"{read.name} {read.version}"
+    for document in write_documents(facts(read, *found), title, output):
+        total = len(document.entries)
+        path = output / f"{document.name}.md"
+        typer.echo(f"{document.title}: {document.answered} of {total} items answered: {path}")
+    typer.echo(RESEARCH_NOTICE)
+
+
 @app.command("list")
 def list_(registry: Place = None, as_json: AsJson = False) -> None:
     """List every version with its state, what it reached on the locked test, and why.

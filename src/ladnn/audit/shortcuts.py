@@ -1,0 +1,233 @@
+"""Whether the model judges the lungs, or the collection that an image comes from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn.audit.answers import Answer, Progress, Table, average, clustered_auc, count, few, words
+from ladnn.audit.lungs import BORDER, Mask, Pixels, border_alone, without_lungs
+from ladnn.audit.subjects import Subject, View, run
+from ladnn.engines import Outputs
+from ladnn.intervals import Estimate
+from ladnn.runtime import Predictor, calibrate
+from ladnn.scoring import Settings
+
+Floats = NDArray[np.float32]
+
+FOLDS = 5
+ALL = "all"
+_LEAST = 10  # training images of each class that a probe needs
+
+
+LOOKS: dict[str, Callable[[Pixels, Mask], Pixels]] = {
+    "as it is": lambda square, _: square,
+    "lungs blanked": without_lungs,
+    "border alone": border_alone,
+}
+"""What is shown of an image, by name."""
+
+
+def source_answer(subjects: Sequence[Subject], settings: Settings) -> Answer:
+    """How well the embedding tells where an image comes from."""
+    sources = [subject.case.source for subject in subjects]
+    names = sorted(set(sources))
+    blank = Answer(
+        key="sources",
+        title="Can the source be told from the embedding?",
+        method=(
+            "A logistic regression on the standardised embedding predicts the source of each "
+            f"image, in {FOLDS} folds that keep patients together. A model that saw only lungs and "
+            "lesions would leave it near chance, an AUC of .5."
+        ),
+        findings=(),
+    )
+    people = {name: len(_people(subjects, name)) for name in names}
+    if len(names) < 2 or min(people.values()) < FOLDS:
+        held = ", ".join(f"{name} ({count(n, 'patient')})" for name, n in people.items())
+        why = f"at least two sources of {FOLDS} patients are needed; the images are of {held}"
+        return replace(blank, findings=(f"Not asked: {why}.",))
+    chances = _told(subjects, names)
+    patients = [subject.case.patient for subject in subjects]
+    rows, found = [], []
+    for column, name in enumerate(names):
+        is_here = [source == name for source in sources]
+        auc = clustered_auc(is_here, chances[:, column].tolist(), patients, settings)
+        rows.append((name, sum(is_here), people[name], auc))
+        found.append(auc)
+    told = [names[int(row.argmax())] for row in chances]
+    right = [float(one == source) for one, source in zip(told, sources, strict=True)]
+    share = average(right, patients, settings)
+    best = max(found, key=lambda estimate: estimate.value or 0)
+    most = max(sources.count(name) for name in names) / len(sources)
+    sentence = (
+        f"The source is told from the embedding in {words(share)} of images, where always naming "
+        f"the largest source gives {words(most)}; the AUC is {words(best)} at best."
+    )
+    heads = ("source", "images", "patients", "AUC against the other sources")
+    table = Table(title="Source told from the embedding", heads=heads, rows=tuple(rows))
+    return replace(blank, findings=(sentence, _meaning(best)), tables=(table,))
+
+
+def _people(subjects: Sequence[Subject], source: str) -> set[str]:
+    return {subject.case.patient for subject in subjects if subject.case.source == source}
+
+
+def _meaning(best: Estimate) -> str:
+    if (best.low or 0) > 0.5:
+        return (
+            "The embedding carries the source, so a difference between collections is open to the "
+            "model as a shortcut, and results within one collection overstate those elsewhere."
+        )
+    return "The embedding was not found to carry the source."
+
+
+def _told(subjects: Sequence[Subject], names: Sequence[str]) -> NDArray[np.float64]:
+    """Probability of each source, float [N, K], from folds that keep patients together."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    features = np.stack([subject.embedding for subject in subjects])
+    target = np.array([names.index(subject.case.source) for subject in subjects])
+    groups = np.array([subject.case.patient for subject in subjects])
+    chances = np.zeros((len(target), len(names)))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for learned, asked in folds.split(features, target, groups):
+        probe = _probe(features[learned], target[learned])
+        chances[np.ix_(asked, probe.classes_)] = probe.predict_proba(features[asked])
+    return chances
+
+
+def _probe(features: Floats, target: NDArray[Any]) -> Any:  # noqa: ANN401  (scikit-learn has no types)
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    axes = min(64, *(size - 1 for size in features.shape))
+    reduce = PCA(max(axes, 1), svd_solver="randomized", random_state=0)
+    fit = LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced")
+    return make_pipeline(StandardScaler(), reduce, StandardScaler(), fit).fit(features, target)
+
+
+# ------------------------------------------------------------------ without the lungs
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """The graph's outputs of views, by look; views without a lung mask are left out."""
+
+    views: tuple[View, ...]
+    outputs: Mapping[str, Outputs]
+
+
+def lungs_answer(
+    predictor: Predictor,
+    subjects: Sequence[Subject],
+    training: Sequence[View],
+    settings: Settings,
+    progress: Progress,
+) -> Answer:
+    """How much is told without the lungs, by the model and by a probe that is trained on that."""
+    asked = _see(predictor, [subject.view for subject in subjects], progress)
+    learned = _see(predictor, training, progress)
+    rows = []
+    sources = tuple(dict.fromkeys(view.record.source for view in asked.views))
+    for source in (*((ALL,) if len(sources) > 1 else ()), *sources):
+        for look in LOOKS:
+            model = _model_auc(asked, look, source, predictor, settings)
+            probe = _probe_auc(asked, learned, look, source, settings)
+            rows.append((source, *_sizes(asked, source), look, model, probe))
+    heads = ("source", "positive", "negative", "what is shown", "the model", "a probe, retrained")
+    missing = len(subjects) - len(asked.views)
+    return Answer(
+        key="lungs",
+        title="What is told without the lungs?",
+        method=(
+            "The network's input is altered, after it was cropped to the lungs: the lungs and all "
+            "between them set to the grey of soft tissue, or all that and all but a border of "
+            f"{BORDER:.0%} on each side. The model is scored on that; and a probe (logistic "
+            "regression on the frozen features, standardised, 64 principal axes) is trained on the "
+            "training images altered in the same way and scored on the images examined. Both AUCs "
+            f"should fall to .5. {count(missing, 'image')} of {len(subjects)} without "
+            "a lung mask are left out."
+        ),
+        findings=_lung_findings(rows),
+        tables=(Table(title="AUC by what is shown", heads=heads, rows=tuple(rows)),),
+    )
+
+
+def _see(predictor: Predictor, views: Sequence[View], progress: Progress) -> _Seen:
+    kept = tuple(view for view in views if view.lungs is not None)
+    outputs = {}
+    if kept:
+        for name, look in LOOKS.items():
+            squares = [look(view.square, view.lungs) for view in kept if view.lungs is not None]
+            outputs[name] = run(predictor, list(progress(f"Images {name}", squares)))
+    return _Seen(views=kept, outputs=outputs)
+
+
+def _rows(seen: _Seen, source: str) -> NDArray[np.intp]:
+    return np.flatnonzero([source in (ALL, view.record.source) for view in seen.views])
+
+
+def _labels(seen: _Seen, rows: NDArray[np.intp]) -> list[bool]:
+    return [seen.views[row].record.covid for row in rows]
+
+
+def _sizes(seen: _Seen, source: str) -> tuple[int, int]:
+    labels = _labels(seen, _rows(seen, source))
+    return sum(labels), len(labels) - sum(labels)
+
+
+def _patients(seen: _Seen, rows: NDArray[np.intp]) -> list[str]:
+    return [seen.views[row].record.patient for row in rows]
+
+
+def _model_auc(
+    seen: _Seen, look: str, source: str, predictor: Predictor, settings: Settings
+) -> Estimate:
+    rows = _rows(seen, source)
+    scores = [calibrate(logits, predictor.card)[0] for logits in seen.outputs[look].logits[rows]]
+    return clustered_auc(_labels(seen, rows), scores, _patients(seen, rows), settings)
+
+
+def _probe_auc(
+    asked: _Seen, learned: _Seen, look: str, source: str, settings: Settings
+) -> Estimate:
+    rows, known = _rows(asked, source), _rows(learned, source)
+    truth = np.array(_labels(learned, known), dtype=bool)
+    if min(int(truth.sum()), int((~truth).sum())) < _LEAST:
+        reason = f"not trained: fewer than {_LEAST} training images of a class"
+        return Estimate(value=None, reason=reason)
+    probe = _probe(learned.outputs[look].embedding[known], truth)
+    scores = probe.predict_proba(asked.outputs[look].embedding[rows])[:, 1]
+    return clustered_auc(_labels(asked, rows), scores.tolist(), _patients(asked, rows), settings)
+
+
+def _lung_findings(rows: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
+    """One sentence for each look that hides the lungs and each source."""
+    sentences = []
+    for source, positive, negative, look, model, probe in rows:
+        if look == "as it is":
+            continue
+        told = f"the model's AUC is {words(model)}, the retrained probe's {words(probe)}"
+        start = f"{source}, {look}: {told}"
+        if few([True] * positive + [False] * negative):
+            sentences.append(f"{start}; too few images to conclude from.")
+        else:
+            sentences.append(f"{start}; {_verdict(model, probe)}.")
+    return tuple(sentences)
+
+
+def _verdict(model: Estimate, probe: Estimate) -> str:
+    above = [
+        name
+        for name, one in (("the model", model), ("the probe", probe))
+        if one.low is not None and one.low > 0.5
+    ]
+    if not above:
+        return "neither is told from chance"
+    verb = "tell" if len(above) > 1 else "tells"
+    return f"{' and '.join(above)} {verb} the classes apart without the lungs"

@@ -1,0 +1,134 @@
+"""The images that are examined: a capped, seeded sample of each source, seen by the model once."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ladnn.audit.answers import Progress
+from ladnn.audit.lungs import Mask, Pixels, lung_mask
+from ladnn.dataset import Record
+from ladnn.engines import Outputs
+from ladnn.errors import DataError, LadnnError
+from ladnn.evaluation import case_of, read_listed
+from ladnn.imaging import CtImage, read_image
+from ladnn.lungfield import model_input
+from ladnn.runtime import Assessment, Predictor
+from ladnn.scoring import Case
+
+Floats = NDArray[np.float32]
+Read = Callable[[Path], CtImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What the network sees of one image.
+
+    Attributes:
+        square: uint8 [S, S].
+        lungs: bool [S, S]; None where they were not found.
+    """
+
+    record: Record
+    square: Pixels
+    lungs: Mask | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One image that is examined, and what the model says of it.
+
+    Attributes:
+        format, size: of the file; height and width.
+        case: label, probability and decisions.
+        assessment: prediction and maps.
+        embedding: float32 [C].
+    """
+
+    view: View
+    format: str
+    size: tuple[int, int]
+    case: Case
+    assessment: Assessment
+    embedding: Floats
+
+
+def capped(records: Sequence[Record], cap: int, seed: int) -> tuple[Record, ...]:
+    """At most `cap` records of each source, drawn with `seed`, in the order they came in."""
+    places = defaultdict(list)
+    for place, record in enumerate(records):
+        places[record.source].append(place)
+    kept: list[int] = []
+    for source in sorted(places):
+        rng = np.random.default_rng(seed)
+        found = places[source]
+        kept += found if len(found) <= cap else rng.choice(found, cap, replace=False).tolist()
+    return tuple(records[place] for place in sorted(kept))
+
+
+def look(
+    predictor: Predictor, records: Sequence[Record], progress: Progress, *, read: Read = read_image
+) -> tuple[tuple[Subject, ...], tuple[tuple[Record, str], ...]]:
+    """The subjects, and record and sentence of each image that could not be read.
+
+    Raises:
+        DataError: when none could be read.
+    """
+    card = predictor.card
+
+    def finish(record: Record, image: CtImage, said: Assessment) -> Subject:
+        view = _view(predictor, record, image)
+        return Subject(
+            view=view,
+            format=image.format,
+            size=image.size,
+            case=case_of(record, said.prediction, card),
+            assessment=said,
+            embedding=predictor.run(view.square[np.newaxis]).embedding[0],
+        )
+
+    subjects, failures = [], []
+    waiting = iter(progress("Judging", records))
+    found = predictor.each(waiting, lambda record: read_listed(record, read), finish)
+    for record, result in found:
+        if isinstance(result, LadnnError):
+            failures.append((record, str(result)))
+        else:
+            subjects.append(result)
+    if not subjects:
+        raise DataError(f"none of the {len(records)} images could be read: {failures[0][1]}")
+    return tuple(subjects), tuple(failures)
+
+
+def views(
+    predictor: Predictor, records: Sequence[Record], progress: Progress, *, read: Read = read_image
+) -> tuple[View, ...]:
+    """What the network sees of images to learn from, without those that cannot be read."""
+    found = []
+    for record in progress("Reading training images", records):
+        try:
+            found.append(_view(predictor, record, read_listed(record, read)))
+        except LadnnError:
+            continue
+    return tuple(found)
+
+
+def _view(predictor: Predictor, record: Record, image: CtImage) -> View:
+    card = predictor.card
+    square, _ = model_input(image.pixels, card.input_size, card.preprocessing)
+    return View(record=record, square=square, lungs=lung_mask(square))
+
+
+def run(predictor: Predictor, squares: Sequence[Pixels]) -> Outputs:
+    """The graph on many inputs, as many at a time as the predictor has streams."""
+    with ThreadPoolExecutor(predictor.streams) as pool:
+        rows = list(pool.map(lambda square: predictor.run(square[np.newaxis]), squares))
+    return Outputs(
+        logits=np.concatenate([row.logits for row in rows]),
+        heatmaps=np.concatenate([row.heatmaps for row in rows]),
+        embedding=np.concatenate([row.embedding for row in rows]),
+    )

@@ -1,0 +1,53 @@
+"""Writes an audit: all of its files, or none."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ladnn.audit.examination import Audit
+from ladnn.audit.mistakes import FOLDER, draw_sheets
+from ladnn.audit.report import markdown, page
+from ladnn.audit.subjects import Read
+from ladnn.errors import DataError
+from ladnn.imaging import read_image
+
+JSON_FILE, MARKDOWN_FILE, HTML_FILE = "audit.json", "audit.md", "audit.html"
+_FILES = (FOLDER, MARKDOWN_FILE, HTML_FILE, JSON_FILE)
+
+
+def write(audit: Audit, folder: Path, *, read: Read = read_image) -> None:
+    """Write audit.md, audit.html, the overlays and, last, audit.json into an existing folder.
+
+    All is made beside the folder first and moved in when it is complete; an audit that stood there
+    is replaced, and nothing else is touched.
+
+    Raises:
+        DataError: when something cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+            staging = Path(name)
+            _make(audit, staging, read)
+            for part in _FILES:
+                _move(staging / part, folder / part)
+    except OSError as error:
+        raise DataError(f"the audit cannot be written to {folder} ({error.strerror})") from error
+
+
+def _make(audit: Audit, staging: Path, read: Read) -> None:
+    draw_sheets(audit.card, audit.worst, staging, read=read)
+    # What is rendered is what a program will read: the JSON's own content.
+    text = json.dumps(audit.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    report = json.loads(text)
+    sheets = {f"{FOLDER}/{path.name}": path.read_bytes() for path in (staging / FOLDER).iterdir()}
+    (staging / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+    (staging / MARKDOWN_FILE).write_text(markdown(report), encoding="utf-8")
+    (staging / HTML_FILE).write_text(page(report, sheets), encoding="utf-8")
+
+
+def _move(source: Path, target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    os.replace(source, target)  # noqa: PTH105  # replaces a link, never what it points to

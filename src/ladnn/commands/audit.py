@@ -1,0 +1,114 @@
+"""`ladnn audit`: the questions that reviewers of such a model ask, answered in one report."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ladnn.commands.extras import auditing_side
+from ladnn.commands.opening import open_predictor
+from ladnn.findings import RESEARCH_NOTICE
+
+# Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
+if TYPE_CHECKING:
+    from ladnn.audit.answers import Progress
+    from ladnn.audit.examination import Audit
+
+app = typer.Typer()
+
+
+@app.command()
+def audit(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder or shipped name.")],
+    *,
+    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the report.")],
+    split: Annotated[str, typer.Option(help="train, val, test, or all images.")] = "test",
+    people: Annotated[Path | None, typer.Option(help="CSV with file name, age and gender.")] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Results of `ladnn evaluate` of a model trained without a source."),
+    ] = None,
+    acknowledged: Annotated[
+        list[Path] | None, typer.Option(help="CSV of more leaks that are known and kept.")
+    ] = None,
+    cap: Annotated[int, typer.Option(min=1, help="Images of each source at most.")] = 300,
+    sample: Annotated[int, typer.Option(min=1, help="Images that are altered.")] = 120,
+    operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
+    force: Annotated[bool, typer.Option(help="Replace the audit in the folder.")] = False,
+    replicates: Annotated[int, typer.Option(min=1, help="Resamples for intervals.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples and resampling.")] = 0,
+    engine: Annotated[str, typer.Option(help="openvino or onnxruntime.")] = "openvino",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
+) -> None:
+    """Examine a bundle on the images of a manifest and write one report.
+
+    Leaks, shortcuts, unseen sources, sensitivity to alterations, where the maps lie, subgroups, the
+    worst mistakes, suspected labels, calibration, refusals: audit.html (one file), audit.md with
+    overlays, and audit.json for programs, all of them or none. The overlays show patients' images:
+    keep the folder where those may lie.
+
+    Example: ladnn audit default --manifest d0.csv -o audits/default
+    """
+    with auditing_side("ladnn audit"):
+        # Asked before any work: the audit itself imports each where it is used.
+        for library in ("cleanlab.filter", "skimage.morphology", "sklearn.linear_model"):
+            import_module(library)
+    from ladnn import evaluation
+    from ladnn.audit.examination import Plan, examine
+    from ladnn.audit.writing import write
+    from ladnn.dataset import read_manifest
+    from ladnn.scoring import Settings
+
+    listed = read_manifest(manifest)
+    images = len(evaluation.part_of(listed, split))
+    _, predictor = open_predictor(bundle, operating_point, engine, threads, images)
+    plan = Plan(
+        split=split,
+        cap=cap,
+        sample=sample,
+        seed=seed,
+        point=operating_point,
+        settings=Settings(replicates=replicates, seed=seed),
+        people=people,
+        results=tuple(results or ()),
+        acknowledged=tuple(acknowledged or ()),
+    )
+    evaluation.prepare_folder(output, force=force)
+    with _bars() as progress:
+        found = examine(predictor, listed, plan, progress)
+    write(found, output)
+    _report(found, output)
+    if found.failures:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _bars() -> "Iterator[Progress]":
+    """Show a bar for each stage on stderr where a person looks at it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        def each(doing: str, items: Sequence[Any]) -> Iterable[Any]:
+            task = bar.add_task(doing, total=len(items))
+            yield from bar.track(items, task_id=task)
+            bar.remove_task(task)
+
+        yield each
+
+
+def _report(found: "Audit", folder: Path) -> None:
+    for record, sentence in found.failures:
+        typer.echo(f"{record.path}: {sentence}", err=True)
+    for answer in found.answers:
+        typer.echo(f"{answer.title}:")
+        for finding in answer.findings:
+            typer.echo(f"  {finding}")
+    typer.echo(f"Report: {folder / 'audit.html'}")
+    typer.echo(RESEARCH_NOTICE)

@@ -1,0 +1,289 @@
+"""What can be said of a bundle, sentence by sentence, from its card and from result files."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ladnn.bundle import Card
+from ladnn.errors import DataError
+from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
+from ladnn.study import rule_in_words
+
+Facts = dict[str, str]
+"""Sentences by name; a name that is not there cannot be answered."""
+
+Json = Mapping[str, Any]
+
+
+def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) -> Facts:
+    """All that the card says, and what `metrics.json` and `audit.json` add where they are given."""
+    found = {
+        **_model(card),
+        **_use(card),
+        **_fitted(card),
+        **_training(card),
+        **_collections(_sources(card)),
+        "validation": _performance(card.metrics),
+        **_counts(card.metrics),
+        **_results(metrics),
+        **_examined(audit),
+    }
+    return {name: sentence for name, sentence in found.items() if sentence}
+
+
+def read_result(path: Path) -> Json:
+    """The content of a `metrics.json` or `audit.json`.
+
+    Raises:
+        DataError: when it cannot be read or is neither.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): give another") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: make it again") from error
+    if not isinstance(data, dict) or not {"sources", "answers"} & data.keys():
+        raise DataError(f"{path} is no result of ladnn evaluate or ladnn audit: give one of those")
+    return data
+
+
+def check_model(card: Card, result: Json, path: Path) -> None:
+    """Refuse the results of another model; raises DataError."""
+    judged = result.get("model", {}).get("sha256")
+    if judged != card.sha256:
+        raise DataError(
+            f"{path} is of another model than {card.name} {card.version} (the sha256 differs): "
+            "evaluate or audit this one"
+        )
+
+
+def _model(card: Card) -> Facts:
+    members = len(card.members)
+    networks = f"{members} networks in one graph" if members > 1 else "one network"
+    branch = "a branch for COVID-19 and one for five lesions"
+    kind = branch if card.mode == "ladnn" else "a branch for COVID-19 alone (a baseline)"
+    lesions = ", ".join(LESION_NAMES[lesion].lower() for lesion in LESIONS)
+    outputs = f" and of {lesions}" if card.mode == "ladnn" else ""
+    size = card.input_size
+    return {
+        "identity": f"{card.name}, version {card.version}: a deep neural network that reads axial "
+        "chest CT images for COVID-19.",
+        "architecture": f"Deep convolutional neural network: {networks} ({card.backbone}), with "
+        f"{kind}, after Liu et al., lesion-attention deep neural networks.",
+        "ensembling": f"{networks.capitalize()}; logits: {card.combination.get('logits', '')}.",
+        "input": f"One axial chest CT image in a lung window, 8-bit grey, in the frame "
+        f"{card.preprocessing}, {size} by {size} pixels.",
+        "outputs": f"Probability of COVID-19{outputs}; a map for each; a score of how much the "
+        "image is like an axial chest CT.",
+        "explanation": "Grad-CAM++ maps in the same forward pass, scaled by the probability; they "
+        "show where evidence was taken from and not what it was.",
+        "integrity": f"model.onnx has sha256 {card.sha256}; it is checked at every load.",
+        "software": f"LA-DNN (Apache-2.0); arithmetic in {card.precision}.",
+    }
+
+
+def _use(card: Card) -> Facts:
+    return {
+        "notice": RESEARCH_NOTICE,
+        "licence": f"{card.licence}." if card.licence else "",
+        "intended_use": card.intended_use,
+        "not_for": "Diagnosis, triage, or any other decision on a patient; other parts of the "
+        "body, other directions than axial, other machines than CT.",
+        "identifying": "Images alone are used; the manifest names patients by the collection's own "
+        "numbers, or by clusters of near-duplicates where there are none.",
+        "missing": "An unknown lesion is left out of the metrics; an image that cannot be read is "
+        "named and left out.",
+        "instance": "One axial CT image with a flag for COVID-19, and five lesions where known.",
+        "limits": "On hospitals that no training saw, expect less than any number here. A "
+        "collection betrays its class by more than lungs, and no single collection can show that "
+        "a model does not use that.",
+        "partitions": "By the manifest's split: the collection's own, or by patient, 60, 15 and "
+        "25% for training, validation and test. Weights and thresholds are chosen on validation.",
+    }
+
+
+def _fitted(card: Card) -> Facts:
+    points = "; ".join(
+        f"{name}: {point.threshold:.3f} ({point.rule})"
+        for name, point in card.operating_points.items()
+    )
+    unknown = [name for name, lesion in card.lesions.items() if not lesion.calibrated]
+    lesions = "All five are calibrated." if card.lesions else "Not judged by this model."
+    if unknown:
+        lesions = f"Not calibrated, for want of examples in validation: {', '.join(unknown)}."
+    return {
+        "thresholds": f"{points}.",
+        "calibration": f"Logits are divided by a temperature of {card.temperature:.3g}, fitted on "
+        "validation.",
+        "patients": f"By {rule_in_words(card.study_rule)}, as chosen on validation.",
+        "lesions": lesions,
+        "uncertainty": "AUC, average precision, Brier score, calibration error, and sensitivity, "
+        "specificity, precision, F1 and accuracy at each threshold, with percentile intervals "
+        "from a bootstrap that draws patients.",
+        "guard": "A guard scores how much an image is like an axial chest CT in a lung window; "
+        f"below {card.guard.get('threshold', 0.5)} it is not assessable. Images near the "
+        "threshold are called indeterminate.",
+    }
+
+
+def _configs(card: Card) -> list[Json]:
+    members = card.training.get("members", ())
+    return [member["config"] for member in members if isinstance(member.get("config"), Mapping)]
+
+
+def _sources(card: Card) -> list[str]:
+    """The collections that the card names, in training or in validation."""
+    named = [source for config in _configs(card) for source in config.get("sources") or ()]
+    return list(dict.fromkeys([*named, *card.metrics.get("sources", {})]))
+
+
+def _training(card: Card) -> Facts:
+    configs = _configs(card)
+    if not configs:
+        return {}
+    each = "; ".join(_run(config) for config in configs)
+    limited = all(config.get("sources") for config in configs)
+    what = "those alone" if limited else "and whatever else its training manifest held"
+    selects = dict.fromkeys(str(config.get("select")) for config in configs)
+    painted = any((config.get("augmentation") or {}).get("paint") for config in configs)
+    balanced = all((config.get("sampler") or {}).get("balanced") for config in configs)
+    return {
+        "training_data": f"The training split of {', '.join(_sources(card))} ({what}).",
+        "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
+        f"{', with opacities painted into negatives' if painted else ''}.",
+        "selection": f"The epoch with the best {' and '.join(selects)} on validation.",
+        "initialisation": f"Started from {', '.join(dict.fromkeys(map(_weights, configs)))}.",
+        "imbalance": "Classes are drawn equally often within each collection." if balanced else "",
+        "data_hash": f"The images, labels and splits learned from have the hash {card.data_hash}.",
+    }
+
+
+def _run(config: Json) -> str:
+    return (
+        f"{config.get('backbone')}: up to {config.get('epochs')} epochs of "
+        f"{config.get('optimiser')}, learning rate {config.get('learning_rate')}, batches of "
+        f"{config.get('batch_size')}, weight of COVID-19 in the loss "
+        f"{config.get('primary_weight')}, seed {config.get('seed')}"
+    )
+
+
+def _weights(config: Json) -> str:
+    weights = str(config.get("weights") or "random weights")
+    return "ImageNet weights" if weights == "imagenet" else weights.replace("runs/", "the run ")
+
+
+# ------------------------------------------------------------------ collections
+
+
+def packaged_rows(name: str) -> list[dict[str, str]]:
+    """The rows of a table that is packaged in the folder data."""
+    path = Path(str(files("ladnn").joinpath("data", f"{name}.csv")))
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def collections() -> dict[str, dict[str, str]]:
+    """What is known of the collections that an importer knows, by source."""
+    return {row["source"]: row for row in packaged_rows("collections")}
+
+
+def _collections(sources: Iterable[str]) -> Facts:
+    known = collections()
+    rows = [known[source] for source in sources if source in known]
+    return {
+        "design": "Retrospective, on public collections." if rows else "",
+        "collections": _listed(rows, "what"),
+        "collection_labels": _listed(rows, "labels"),
+        "collection_licences": _listed(rows, "licence"),
+    }
+
+
+def _listed(rows: Iterable[Mapping[str, str]], column: str) -> str:
+    text = "; ".join(f"{row['source']}: {row[column]}" for row in rows)
+    return f"{text}." if text else ""
+
+
+# ------------------------------------------------------------------ results
+
+
+def _counts(metrics: Json) -> Facts:
+    sources = metrics.get("sources", {})
+    text = "; ".join(
+        f"{name}: {group['images']} images of {group['patients']} patients"
+        for name, group in sources.items()
+    )
+    return {"counts": f"Validation: {text}."} if text else {}
+
+
+def _performance(metrics: Json) -> str:
+    """AUC of each source, per image and per patient, as far as the file has them."""
+    parts = []
+    for name, group in metrics.get("sources", {}).items():
+        covid = group["covid"]
+        patients = covid.get("per_patient", covid.get("per_patient_mean"))
+        whole = f", per patient {_interval(patients['auc'])}" if patients else ""
+        parts.append(f"{name}: AUC {_interval(covid['per_image']['auc'])} per image{whole}")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _interval(estimate: Json) -> str:
+    if estimate["value"] is None:
+        return f"not given ({estimate['reason']})"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+
+
+def _results(metrics: Json | None) -> Facts:
+    """What the results of `ladnn evaluate` add."""
+    if metrics is None:
+        return {}
+    images = metrics["images"]
+    each = [
+        f"{name}: {_rates(group['covid']['per_image']['at'])}"
+        for name, group in metrics["sources"].items()
+    ]
+    split = f"The {metrics['split']} split"
+    return {
+        "test": f"{split}. {_performance(metrics)}",
+        "sources": f"{split}. {_performance(metrics)}",
+        "rates": "; ".join(each) + ".",
+        "included": f"{split}: {images['listed']} images listed, {images['evaluated']} judged, "
+        f"{images['failed']} that could not be read.",
+    }
+
+
+def _rates(cuts: Json) -> str:
+    return ", ".join(
+        f"sensitivity {_interval(at['sensitivity'])} and specificity "
+        f"{_interval(at['specificity'])} at {name}"
+        for name, at in cuts.items()
+    )
+
+
+_ANSWERS = {
+    "leaks": "leaks",
+    "subgroups": "subgroups",
+    "outside": "outside",
+    "lungs": "lungs",
+    "sensitivity": "robustness",
+    "mistakes": "failures",
+    "labels": "label_errors",
+    "performance": "sources",
+}
+"""Which question of an audit answers which fact."""
+
+
+def _examined(audit: Json | None) -> Facts:
+    """What an audit adds: its findings, as they stand."""
+    if audit is None:
+        return {}
+    return {
+        _ANSWERS[answer["key"]]: " ".join(answer["findings"])
+        for answer in audit["answers"]
+        if answer["key"] in _ANSWERS
+    }

@@ -1,0 +1,143 @@
+"""Model card, datasheet and checklists: filled where the files can answer, open where not."""
+
+import json
+import string
+
+import pytest
+from typer.testing import CliRunner
+
+from bundles import tiny_bundle, tiny_card
+from ladnn.bundle import find_bundle, read_card
+from ladnn.cli import app
+from ladnn.errors import DataError
+from ladnn.findings import RESEARCH_NOTICE
+from ladnn.model_card.documents import OPEN, documents, markdown
+from ladnn.model_card.facts import collections, facts, packaged_rows
+
+ESTIMATE = {"value": 0.8, "low": 0.7, "high": 0.9, "reason": None}
+COVID = {"auc": ESTIMATE, "at": {"0.5": {"sensitivity": ESTIMATE, "specificity": ESTIMATE}}}
+GROUP = {"images": 9, "patients": 4, "covid": {"per_image": COVID, "per_patient": COVID}}
+
+
+def metrics(card):
+    return {
+        "model": {"sha256": card.sha256},
+        "split": "test",
+        "images": {"listed": 9, "evaluated": 9, "failed": 0},
+        "sources": {"covid-ct": GROUP},
+    }
+
+
+def audit(card):
+    answer = {"key": "lungs", "findings": ["here, lungs blanked: the model's AUC is .510."]}
+    return {"model": {"sha256": card.sha256}, "answers": [answer]}
+
+
+def text(name, found):
+    document = next(one for one in documents(found) if one.name == name)
+    return markdown(document, "tiny 1")
+
+
+def test_there_are_a_card_a_datasheet_and_both_checklists_in_full():
+    sizes = {one.name: len(one.entries) for one in documents({})}
+    assert sizes == {"model_card": 26, "datasheet": 17, "claim": 44, "tripod_ai": 52}
+
+
+def test_without_facts_every_item_is_open():
+    assert [one.answered for one in documents({})] == [0, 0, 0, 0]
+
+
+def test_an_open_item_can_be_seen():
+    said = text("claim", facts(tiny_card(b"")))
+    assert "- [ ] **44. Funding and the role of funders**" in said
+    assert said.count(OPEN) == said.count("- [ ]")
+
+
+def test_every_question_asks_for_facts_that_exist():
+    """A misspelt name in a table would leave its item open for ever."""
+    card = read_card(find_bundle("default"))
+    every = facts(card, metrics(card), full_audit(card))
+    assert missing_names(every) == set()
+
+
+def full_audit(card):
+    keys = ("leaks", "subgroups", "outside", "lungs", "sensitivity", "mistakes", "labels")
+    answers = [{"key": key, "findings": [f"{key}."]} for key in (*keys, "performance")]
+    return {"model": {"sha256": card.sha256}, "answers": answers}
+
+
+def missing_names(every):
+    names = set()
+    for document in documents({}):
+        for row in packaged_rows(document.name):
+            names |= {name for _, name, _, _ in string.Formatter().parse(row["answer"]) if name}
+    return names - every.keys()
+
+
+def test_results_and_audit_answer_what_the_card_cannot():
+    card = tiny_card(b"")
+    alone, more = facts(card), facts(card, metrics(card), audit(card))
+    assert OPEN in text("model_card", alone).split("**19. Test**")[1][:80]
+    assert "AUC 0.800 (0.700 to 0.900) per image" in text("model_card", more)
+    assert "the model's AUC is .510" in text("model_card", more)
+
+
+def test_every_document_says_that_it_is_for_research():
+    found = facts(tiny_card(b""))
+    assert all(RESEARCH_NOTICE in markdown(one, "tiny 1") for one in documents(found))
+
+
+def test_a_baseline_judges_no_lesion():
+    found = facts(tiny_card(b"", "baseline"))
+    assert found["lesions"] == "Not judged by this model."
+    assert "opacity" not in found["outputs"]
+
+
+def test_lesions_without_examples_are_named():
+    assert "CrPa, AirBr, InSepThi" in facts(tiny_card(b""))["lesions"]
+
+
+def test_a_collection_that_nobody_described_says_nothing():
+    card = tiny_card(b"", metrics={"sources": {"elsewhere": GROUP}})
+    assert "collections" not in facts(card)
+
+
+def test_the_collections_of_the_importers_are_described():
+    assert set(collections()) == {"covid-ct", "covid-ct-new", "sarscov2-ct"}
+
+
+class TestCommand:
+    def call(self, tmp_path, *options):
+        bundle = tiny_bundle(tmp_path)
+        folder = tmp_path / "papers"
+        arguments = ["model", "card", str(bundle), "-o", str(folder), *map(str, options)]
+        return folder, CliRunner().invoke(app, arguments)
+
+    def test_writes_four_documents_and_says_how_much_is_answered(self, tmp_path):
+        folder, done = self.call(tmp_path)
+        assert done.exit_code == 0, done.output
+        names = {path.name for path in folder.iterdir()}
+        assert names == {"model_card.md", "datasheet.md", "claim.md", "tripod_ai.md"}
+        assert "of 44 items answered" in done.output
+
+    def test_refuses_the_results_of_another_model(self, tmp_path):
+        path = tmp_path / "metrics.json"
+        path.write_text(json.dumps(metrics(tiny_card(b"another"))), encoding="utf-8")
+        folder, done = self.call(tmp_path, "--results", path)
+        assert isinstance(done.exception, DataError)
+        assert "of another model" in str(done.exception)
+        assert not folder.exists()
+
+    @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}'])
+    def test_refuses_a_file_that_is_no_result(self, tmp_path, content):
+        path = tmp_path / "audit.json"
+        path.write_text(content, encoding="utf-8")
+        _, done = self.call(tmp_path, "--audit", path)
+        assert isinstance(done.exception, DataError)
+
+    def test_does_not_overwrite_what_stands_in_the_folder(self, tmp_path):
+        (tmp_path / "papers").mkdir()
+        (tmp_path / "papers" / "claim.md").write_text("filled in by hand", encoding="utf-8")
+        folder, done = self.call(tmp_path)
+        assert "--force" in str(done.exception)
+        assert (folder / "claim.md").read_text(encoding="utf-8") == "filled in by hand"
