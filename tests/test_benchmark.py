@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,7 @@ pytest.importorskip("torch")
 from ladnn.benchmark import perform
 from ladnn.benchmark.engines import attempt, local, on_ray
 from ladnn.benchmark.grid import read_grid
-from ladnn.dataset import Manifest, Record
+from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import ConfigError, DataError
 from ladnn.findings import LesionLabels
 from ladnn.phantom import thorax
@@ -239,3 +242,27 @@ def test_without_ray_the_extra_is_named(runs, manifest, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'ladnn\[cluster\]'"):
         list(on_ray(runs, manifest, tmp_path, jobs=1, address=None))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_benchmark_that_is_ended_leaves_no_process_behind(manifest, tmp_path, how):
+    grid = write_grid(tmp_path, recipe=RECIPE.replace("epochs = 1", "epochs = 100000"))
+    write_manifest(manifest, tmp_path / "manifest.csv")
+    arguments = [grid, "--manifest", tmp_path / "manifest.csv", "-o", tmp_path / "out"]
+    program = [sys.executable, "-c", "from ladnn.cli import main; main()", "benchmark"]
+    started = subprocess.Popen([*program, *map(str, arguments)], start_new_session=True)
+    folder = tmp_path / "out/d0/efficientnet_lite0/baseline/plain/seed-0"
+    wait_for((folder / "resume.pt").exists, seconds=120)
+    worker = Path(f"/proc/{next(folder.glob('events.out.tfevents.*')).name.split('.')[-2]}")
+    assert worker.exists()
+    started.send_signal(how)  # to the program alone, as a scheduler would
+    assert started.wait(timeout=60) != 0
+    wait_for(lambda: not worker.exists(), seconds=30)
+
+
+def wait_for(condition, *, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -17,10 +17,11 @@ from ladnn.benchmark import comparison, lesions, results, tables
 from ladnn.benchmark.grid import read_grid
 from ladnn.benchmark.paper import table2
 from ladnn.cli import app
-from ladnn.errors import DataError
+from ladnn.errors import ConfigError, DataError
 from ladnn.evaluation import Evaluation, prepare_folder, write_results
 from ladnn.findings import Decision
 from ladnn.scoring import HALF, Case, Settings, score
+from ladnn.training import claim
 from test_benchmark import GRID, write_grid
 
 VARIANTS = """
@@ -59,7 +60,9 @@ def cases(seed, *, lift, lesions=True, size=80):
     return tuple(found)
 
 
-def write_run(folder, found, split):
+def write_run(output, run, found, split):
+    folder = output / run.name
+    claim(folder, run.config, "")
     overall = score(found, {}, Settings(replicates=20))
     evaluation = Evaluation(
         model={}, split=split, labels="paper", operating_point=HALF, settings=Settings(),
@@ -86,7 +89,7 @@ def output(grid, tmp_path_factory):
         for split in run.evaluate:
             lift = {"baseline": 0.5, "ladnn": 2.0}[run.mode] + 0.5 * (run.variant == "heavy")
             found = cases(run.seed, lift=lift, lesions=run.mode == "ladnn")
-            write_run(folder / run.name, found, split)
+            write_run(folder, run, found, split)
     return folder
 
 
@@ -107,10 +110,19 @@ def cell(mode, seeds=(0, 1), **options):
 # ------------------------------------------------------------------ read back
 
 
-def test_what_was_written_is_read_back(tmp_path):
+def test_what_was_written_is_read_back(grid, tmp_path):
+    run = grid[1][0]
     for found in (cases(0, lift=1.0), cases(0, lift=1.0, lesions=False)):
-        write_run(tmp_path, found, "val")
-        assert results.read_cases(tmp_path / "val") == found
+        write_run(tmp_path, run, found, "val")
+        assert results.read_cases(tmp_path / run.name / "val") == found
+
+
+def test_results_of_other_settings_are_no_part_of_the_tables(grid, tmp_path):
+    run = grid[1][0]
+    write_run(tmp_path, run, cases(0, lift=1.0), "val")
+    other = replace(run, config=replace(run.config, epochs=7))
+    with pytest.raises(ConfigError, match="other settings than the grid's"):
+        results.gather([other], tmp_path)
 
 
 def test_cells_come_split_by_split_in_the_order_of_the_grid(grid, output):
@@ -127,7 +139,7 @@ def test_cells_come_split_by_split_in_the_order_of_the_grid(grid, output):
 
 def test_a_run_without_its_metrics_is_not_finished(grid, tmp_path):
     run = grid[1][0]
-    write_run(tmp_path / run.name, cases(0, lift=1.0), "val")
+    write_run(tmp_path, run, cases(0, lift=1.0), "val")
     (tmp_path / run.name / "val" / "metrics.json").unlink()
     assert results.gather(grid[1], tmp_path) == []
 
@@ -135,7 +147,7 @@ def test_a_run_without_its_metrics_is_not_finished(grid, tmp_path):
 @pytest.mark.parametrize("damage", ["", "path,source\n1,2\n", "no head at all"])
 def test_damaged_predictions_are_named_in_one_sentence(grid, tmp_path, damage):
     run = grid[1][0]
-    write_run(tmp_path / run.name, cases(0, lift=1.0), "val")
+    write_run(tmp_path, run, cases(0, lift=1.0), "val")
     path = tmp_path / run.name / "val" / "predictions.csv"
     path.write_text(damage)
     with pytest.raises(DataError, match=r"predictions\.csv is (missing or )?damaged"):
@@ -147,8 +159,8 @@ def test_damaged_predictions_are_named_in_one_sentence(grid, tmp_path, damage):
 
 def test_networks_scored_on_other_images_are_not_compared(grid, tmp_path):
     one, two, *_ = grid[1]
-    write_run(tmp_path / one.name, cases(0, lift=1.0), "val")
-    write_run(tmp_path / two.name, cases(0, lift=1.0)[:-1], "val")
+    write_run(tmp_path, one, cases(0, lift=1.0), "val")
+    write_run(tmp_path, two, cases(0, lift=1.0)[:-1], "val")
     with pytest.raises(DataError, match="scored on other images of val than"):
         results.gather(grid[1], tmp_path)
 

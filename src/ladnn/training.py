@@ -87,7 +87,7 @@ def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
     path = folder / CONFIG_FILE
     resolved = {"config": dataclasses.asdict(config), "data_hash": data_hash}
     text = json.dumps(resolved, indent=2) + "\n"
-    if path.exists() and _held(path) != json.loads(text):
+    if path.exists() and held(path) != json.loads(text):
         raise ConfigError(
             f"{folder} holds a run with other settings or other data: give another folder"
         )
@@ -97,11 +97,17 @@ def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
     partial.replace(path)
 
 
-def _held(path: Path) -> dict[str, Any]:
-    """What a run was made with; a setting that its version did not know is at its default."""
+def held(path: Path) -> dict[str, Any]:
+    """What a run was made with: `config` and `data_hash`.
+
+    A setting that the version of the run did not know is at its default.
+
+    Raises:
+        ConfigError: when the file is missing or damaged.
+    """
     try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {**held, "config": {**dataclasses.asdict(TrainConfig()), **held["config"]}}
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {**found, "config": {**dataclasses.asdict(TrainConfig()), **found["config"]}}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"{path} is damaged ({type(error).__name__}): delete {path.parent} to start again"

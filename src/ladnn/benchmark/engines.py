@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -40,6 +41,7 @@ def local(runs: Sequence[Run], manifest: Manifest, output: Path, *, jobs: int) -
         DataError: when a process was killed from outside, as for want of memory.
     """
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
     try:
         futures = {pool.submit(attempt, run, manifest, output): run for run in runs}
@@ -52,6 +54,8 @@ def local(runs: Sequence[Run], manifest: Manifest, output: Path, *, jobs: int) -
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()  # or an interrupted benchmark would wait for its runs
 
 
 def on_ray(
@@ -71,7 +75,7 @@ def on_ray(
 
     Raises:
         ConfigError: when Ray is not installed, or no cluster answers.
-        DataError: when tasks are lost again and again.
+        DataError: when the cluster is lost.
     """
     ray = _ray(jobs, address)
     try:
@@ -80,14 +84,22 @@ def on_ray(
         tasks = {task.remote(run, held, output.resolve()): run for run in runs}
         while tasks:
             (over, *_), _ = ray.wait(list(tasks), num_returns=1)
-            yield tasks.pop(over), ray.get(over)
+            yield tasks.pop(over), _result(ray, over)
     except ray.exceptions.RayError as error:
         raise DataError(
-            f"the Ray cluster lost a run for good ({type(error).__name__}): give the same command "
-            "again; what is done is not done again"
+            f"the Ray cluster was lost ({type(error).__name__}): give the same command again; what "
+            "is done is not done again"
         ) from error
     finally:
         ray.shutdown()
+
+
+def _result(ray: Any, task: Any) -> str | None:  # noqa: ANN401  # an optional extra
+    try:
+        reason: str | None = ray.get(task)
+    except ray.exceptions.RayError as error:
+        return f"its worker was lost again and again ({type(error).__name__}), perhaps for memory"
+    return reason
 
 
 def _ray(jobs: int, address: str | None) -> Any:  # noqa: ANN401  # an optional extra
@@ -118,7 +130,8 @@ def _knock(address: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed benchmark leaves no process behind that goes on training."""
+    """A killed benchmark leaves no process behind; an interrupted one ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_wait_for_parent, daemon=True).start()
 
 

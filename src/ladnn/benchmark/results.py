@@ -1,18 +1,20 @@
 """The result folders of a grid, read back: the runs of one network side by side."""
 
 import csv
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from ladnn.benchmark.grid import Run
-from ladnn.errors import DataError
+from ladnn.errors import ConfigError, DataError
 from ladnn.evaluation import METRICS, PREDICTIONS
 from ladnn.findings import LESIONS, Decision
 from ladnn.scoring import HALF, Case
+from ladnn.training import CONFIG_FILE, held
 
 Cases = tuple[Case, ...]
 
@@ -51,6 +53,7 @@ def gather(runs: Sequence[Run], output: Path) -> list[Cell]:
     """The cells of a grid that have a finished run, in the grid's order, split by split.
 
     Raises:
+        ConfigError: a run that was made with other settings.
         DataError: results that are damaged, or on other images than the others'.
     """
     cells = []
@@ -58,13 +61,26 @@ def gather(runs: Sequence[Run], output: Path) -> list[Cell]:
         mine = sorted((run for run in runs if split in run.evaluate), key=_key)
         for _, group in groupby(mine, key=_key):
             same = list(group)
-            folders = {run.seed: output / run.name / split for run in same}
-            done = {s: read_cases(f) for s, f in folders.items() if (f / METRICS).exists()}
+            done = {
+                run.seed: _finished(run, output / run.name, split)
+                for run in same
+                if (output / run.name / split / METRICS).exists()
+            }
             if done:
                 cells.append(_cell(same[0], split, len(same), done))
     _refuse_other_images(cells)
     order = list(dict.fromkeys(_key(run) for run in runs))
     return sorted(cells, key=lambda cell: (cell.split != "val", order.index(_key(cell))))
+
+
+def _finished(run: Run, folder: Path, split: str) -> Cases:
+    """The results of a run, if it was made with the settings that the grid asks for."""
+    asked = json.loads(json.dumps(asdict(run.config)))  # tuples become lists, as in the file
+    if held(folder / CONFIG_FILE)["config"] != asked:
+        raise ConfigError(
+            f"{folder} holds a run with other settings than the grid's: give another folder"
+        )
+    return read_cases(folder / split)
 
 
 def read_cases(folder: Path) -> Cases:

@@ -4,8 +4,6 @@
 people are in percent, as the paper's.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from ladnn.benchmark.grid import Grid, Run
 from ladnn.benchmark.lesions import LesionReport, report
 from ladnn.benchmark.paper import LABELS, table2
 from ladnn.benchmark.results import Cell, gather
+from ladnn.csvs import write_rows
 from ladnn.evaluation import write_whole
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.intervals import Difference, Estimate
@@ -63,16 +62,17 @@ def collect(grid: Grid, runs: Sequence[Run], output: Path) -> Results:
 
 def write_tables(results: Results, output: Path) -> list[Path]:
     """Write every table into the grid's folder, each whole or not at all; their paths."""
-    files = {
-        CELLS: _csv(_CELL_HEADS, _cell_rows(results)),
-        DIFFERENCES: _csv(_TEST_HEADS, _test_rows(results.tests)),
-        LESIONS: _csv(_LESION_HEADS, _lesion_rows(results.lesions)),
-        MARKDOWN: markdown(results),
-        LATEX: latex(results),
+    rows = {
+        CELLS: (_CELL_HEADS, _cell_rows(results)),
+        DIFFERENCES: (_TEST_HEADS, _test_rows(results.tests)),
+        LESIONS: (_LESION_HEADS, _lesion_rows(results.lesions)),
     }
-    for name, text in files.items():
+    pages = {MARKDOWN: markdown(results), LATEX: latex(results)}
+    for name, (heads, lines) in rows.items():
+        write_rows(output / name, heads, lines, what="the table")
+    for name, text in pages.items():
         write_whole(output / name, text)
-    return [output / name for name in files]
+    return [output / name for name in (*rows, *pages)]
 
 
 # ------------------------------------------------------------------ for programs: fractions of one
@@ -83,14 +83,6 @@ _CELL_HEADS = (*_PLACE, "metric", "seeds", "mean", "low", "high", *_AVERAGED, "p
 _TESTED = ("difference", "low", "high", "p", "delong_p")
 _TEST_HEADS = ("split", "dataset", "backbone", "first", "second", "metric", "seeds", *_TESTED)
 _LESION_HEADS = (*_PLACE, "measure", "lesion", "value", "low", "high", "p", "reason")
-
-
-def _csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _cell_rows(results: Results) -> Iterable[Sequence[object]]:
@@ -184,7 +176,14 @@ def latex(results: Results) -> str:
 
 
 def _tex(text: str) -> str:
-    for plain, escaped in (("%", r"\%"), ("_", r"\_"), ("&", r"\&"), (DASH, "--"), (MINUS, "$-$")):
+    for plain, escaped in (
+        ("%", r"\%"),
+        ("_", r"\_"),
+        ("&", r"\&"),
+        (DASH, "--"),
+        (MINUS, "$-$"),
+        ("<", "$<$"),
+    ):
         text = text.replace(plain, escaped)
     return text
 
