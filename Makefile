@@ -7,6 +7,7 @@ MANIFEST ?=
 PEOPLE ?=
 AUDITS ?= runs/audits
 AUDITED := paper-d0 default
+PORT ?= 8000
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -14,40 +15,37 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-inp
 SELF := $(PIP) install --no-deps --no-build-isolation --editable .
 # Every test process keeps to one thread; pytest runs as many processes as there are processors.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
-PHANTOMS := $(OUTPUT)/phantoms
 
 # The text of IMAGES as it was given: no $ or % in a file's name means anything to make.
 unexport IMAGES
 quote = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check tests docs reference audit bench soak lock clean
+.PHONY: help run services setup test check tests docs reference audit bench soak lock clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run         predict the images in IMAGES=path, or phantoms; installs what that needs"
+	@echo "make run         the site on this machine; or predict IMAGES=path; installs what that needs"
 	@echo "make test        install everything, then every check and every test"
 	@echo "make check       format, lint, types, import layers"
 	@echo "make docs        the documentation, every warning an error"
 	@echo "make bench       speed, as ratios measured in one run"
 	@echo "make soak        the tests in their full counts"
 	@echo "make setup       install everything into .venv"
+	@echo "make services    install what the tests of the site need, on Debian"
 	@echo "make reference   write docs/reference/commands.md from the program's own help"
 	@echo "make audit       examine the bundles that ship on MANIFEST=file, and write docs/audit.md"
 	@echo "make lock        resolve the dependencies again"
 	@echo "make clean       remove .venv and everything that was built"
 
-# IMAGES is one file, one folder or one pattern, spaces and all; failing that, several of them
-# with spaces between. Without it, phantoms are drawn.
+# Without IMAGES, the site. IMAGES is one file, one folder or one pattern, spaces and all; failing
+# that, several of them with spaces between.
 run: .venv/using
 	@set -eu; images=$(call quote,IMAGES); \
-	if [ -z "$$images" ]; then \
-		$(BIN)/ladnn phantoms --output '$(PHANTOMS)'; set -- '$(PHANTOMS)'; \
-	else \
-		if [ -e "$$images" ]; then set -- "$$images"; else IFS=; set -- $$images; unset IFS; fi; \
-		[ -e "$$1" ] || set -- $$images; \
-		[ -e "$$1" ] || set -- "$$images"; \
-	fi; \
+	[ -n "$$images" ] || exec $(BIN)/ladnn serve --port '$(PORT)'; \
+	if [ -e "$$images" ]; then set -- "$$images"; else IFS=; set -- $$images; unset IFS; fi; \
+	[ -e "$$1" ] || set -- $$images; \
+	[ -e "$$1" ] || set -- "$$images"; \
 	$(BIN)/ladnn predict --heatmaps '$(OUTPUT)/overlays' -- "$$@"
 
 .venv/bin/python:
@@ -76,6 +74,15 @@ run: .venv/using
 	@touch $@
 
 setup: .venv/all
+
+# A real PostgreSQL, nginx and a real browser; elsewhere than on Debian, install them by hand.
+services:
+	@command -v apt-get >/dev/null || { echo "no apt-get here: install postgresql, nginx and" \
+		"chromium by hand" >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin)"; \
+	for one in initdb nginx chromium; do command -v $$one || break; done | grep -q chromium || { apt-get update --quiet --quiet \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet \
+			--no-install-recommends postgresql nginx chromium >/dev/null; }
 
 test: setup check docs tests
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]  # ships no types
+import fsspec
 from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
@@ -130,6 +130,11 @@ def _told() -> Iterator[None]:
         words = str(error).lower().replace(" ", "")
         full = error.errno in _FULL or any(word.replace(" ", "") in words for word in _FULL_WORDS)
         raise (StorageFull if full else StorageAway) from error
+    except Exception as error:
+        # What s3fs does not translate: no connection, no credentials.
+        if type(error).__module__.startswith(("botocore", "aiobotocore")):
+            raise StorageAway from error
+        raise
 
 
 def _make_folder(folder: Path) -> None:
@@ -142,9 +147,12 @@ def _make_folder(folder: Path) -> None:
 
 
 def _open_s3(endpoint: str) -> Any:  # noqa: ANN401  # fsspec has no types
-    options = {"endpoint_url": endpoint} if endpoint else {}
     return fsspec.filesystem(
-        "s3", client_kwargs=options, use_listings_cache=False, skip_instance_cache=True
+        "s3",
+        client_kwargs={"endpoint_url": endpoint} if endpoint else {},
+        config_kwargs={"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 1}},
+        use_listings_cache=False,
+        skip_instance_cache=True,
     )
 
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ladnn import overlay
 from ladnn.findings import LESIONS, OUTPUTS, Decision, Prediction
@@ -17,6 +17,7 @@ from ladnn.service.tables import Case, CaseImage
 _MAP_SIDE = 512  # the maps are smooth: a browser stretches this without loss
 
 _SMALL_SIDE = 128
+_FRAME = (79, 195, 247, 140)  # thin, around the part of the image that the network saw
 
 
 def pixels_of(site: Services, image: CaseImage, window: Window | None = None) -> NDArray[np.uint8]:
@@ -51,6 +52,7 @@ def map_png(image: CaseImage, name: str) -> bytes:
     whole = Image.new("RGBA", size)
     colours.putalpha(alpha)
     whole.paste(colours, (x0, y0))
+    ImageDraw.Draw(whole).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_FRAME)
     return _png(whole)
 
 

@@ -15,6 +15,7 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import identify
 from ladnn.service.context import services
 from ladnn.service.i18n import LANGUAGES, language_of
+from ladnn.service.wording import moment, percent
 
 THEMES = ("light", "dark")
 THEME_COOKIE = "ladnn_theme"
@@ -69,6 +70,8 @@ def _templates() -> jinja2.Environment:
     )
     environment.globals["static"] = static
     environment.globals["icon"] = icon
+    environment.globals["percent"] = percent
+    environment.globals["moment"] = moment
     return environment
 
 

@@ -1,19 +1,24 @@
 """What the page of a result shows: numbers in words, one row for each output, what may be done."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 
-from ladnn.findings import LESIONS, OUTPUTS
+from ladnn.findings import LESIONS, OUTPUTS, Decision
 from ladnn.imaging import Window
+from ladnn.service import maps, pdf
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import services
 from ladnn.service.errors import NotFound
-from ladnn.service.predictions import is_own
+from ladnn.service.i18n import language_of
+from ladnn.service.pages import say
+from ladnn.service.predictions import is_own, read_maps
 from ladnn.service.schemas import prediction_json
 from ladnn.service.tables import Case, CaseImage
+from ladnn.service.wording import point_in_words
 
 PRESETS = (("lung", -600, 1500), ("mediastinum", 40, 400), ("bone", 400, 1800))
 """Names of windows, with level and width in HU."""
@@ -64,13 +69,23 @@ def result(
         "owned": is_own(case, principal),
         "may_judge": principal.may(Permission.GIVE_FEEDBACK),
         "judged": next((one for one in case.feedback if one.author == principal.owner), None),
-        "ranked": sorted(case.images, key=lambda one: -one.probability),
+        "ranked": ranked(case),
         "assessable": sum(one.prediction["in_distribution"]["ok"] for one in case.images),
         "point": case.card["point"],
+        "explanation": point_in_words(partial(say, request), case),
         "presets": PRESETS,
         "window": image.window if window is None else [window.level, window.width],
         "window_query": "" if window is None else f"?level={window.level}&width={window.width}",
     }
+
+
+def ranked(case: Case) -> list[CaseImage]:
+    """The images of a case, those that can be judged first, the most suspicious foremost."""
+
+    def rank(image: CaseImage) -> tuple[bool, float]:
+        return image.decision == Decision.NOT_ASSESSABLE, -image.probability
+
+    return sorted(case.images, key=rank)
 
 
 def public_link(request: Request, path: str) -> str:
@@ -93,6 +108,21 @@ def _rows(case: Case, image: CaseImage) -> list[Row]:
         )
         for name, probability in zip(OUTPUTS, probabilities, strict=False)
     ]
+
+
+def report(request: Request, case: Case, image: CaseImage) -> bytes:
+    """The PDF of a result, in the language of the request."""
+    site = services(request)
+    return pdf.report(
+        partial(say, request),
+        language=language_of(request, site.settings.language),
+        case=case,
+        image=image,
+        pixels=maps.pixels_of(site, image),
+        heatmap=read_maps(image)[0],
+        rows=[(row.name, row.probability, row.calibrated) for row in _rows(case, image)],
+        link=public_link(request, f"/results/{case.share_token}"),
+    )
 
 
 def case_json(case: Case) -> dict[str, Any]:

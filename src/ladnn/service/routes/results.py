@@ -29,15 +29,16 @@ def page(
     request: Request,
     principal: Reader,
     token: str,
-    image: Annotated[int, Query(ge=0)] = 0,
+    image: Annotated[int | None, Query(ge=0)] = None,
     map: str = "covid",  # noqa: A002  # as it stands in the address
     level: float | None = None,
     width: float | None = None,
 ) -> Response:
-    """Show the result: decision, lesions, image and map."""
+    """Show the result: decision, lesions, image and map; of a series the most suspicious slice."""
     case = _find(request, principal, token, "prediction.view")
     window = _window(level, width)
-    values = views.result(request, principal, case, _image(case, image), shown=map, window=window)
+    chosen = views.ranked(case)[0] if image is None else _image(case, image)
+    values = views.result(request, principal, case, chosen, shown=map, window=window)
     return render(request, "result.html", **values)
 
 
@@ -83,6 +84,19 @@ def overlay_png(
     case = _find(request, principal, token, "prediction.download")
     sheet = maps.overlay_png(services(request), case, _image(case, image))
     return _download(sheet, "image/png", case, "png")
+
+
+@router.get("/report.pdf")
+def report(
+    request: Request,
+    principal: Reader,
+    token: str,
+    image: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """One page to print, of a series with its most suspicious slice."""
+    case = _find(request, principal, token, "prediction.download")
+    chosen = views.ranked(case)[0] if image is None else _image(case, image)
+    return _download(views.report(request, case, chosen), "application/pdf", case, "pdf")
 
 
 @router.post("/retract")

@@ -28,14 +28,14 @@ def page(request: Request, _: Annotated[Principal, Depends(requires(Permission.T
 def send(
     request: Request,
     _: Annotated[Principal, Depends(requires(Permission.TEST))],
-    file: Annotated[list[UploadFile], File()],
+    file: Annotated[list[UploadFile] | None, File()] = None,
     frame: Annotated[str, Form()] = "",
 ) -> Response:
     """Test what was sent and go to its page; what cannot be read is told on this one."""
     principal = welcome(request)
     uploads = [
         predictions.Upload(name=one.filename or "", data=one.file.read())
-        for one in file
+        for one in file or []
         if one.filename
     ]
     try:

@@ -1,0 +1,164 @@
+"""One page of PDF for a result: decision, numbers, the image with its map, the model."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import ImageReader, simpleSplit
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfgen.canvas import Canvas
+
+from ladnn import overlay
+from ladnn.findings import Decision
+from ladnn.service.tables import Case, CaseImage
+from ladnn.service.wording import Say, moment, percent, point_in_words
+
+CHINESE = "STSong-Light"
+"""A font that every reader of PDF brings along, so that none has to be embedded."""
+
+_WIDTH, _HEIGHT = A4
+_MARGIN, _PICTURE = 48.0, 300.0  # points; the picture's place is a square
+_INKS = {
+    Decision.POSITIVE: (0.66, 0.2, 0.1),
+    Decision.NEGATIVE: (0.1, 0.42, 0.23),
+    Decision.INDETERMINATE: (0.49, 0.32, 0),
+    Decision.NOT_ASSESSABLE: (0.3, 0.33, 0.39),
+}
+_GREY = (0.33, 0.38, 0.44)
+
+
+class _Sheet:
+    """A page that is written from its top down, in points."""
+
+    def __init__(self, *, chinese: bool, title: str) -> None:
+        self.buffer = io.BytesIO()
+        self.canvas = Canvas(self.buffer, pagesize=A4, invariant=True)
+        self.canvas.setTitle(title)
+        self.plain, self.bold = "Helvetica", "Helvetica-Bold"
+        if chinese:
+            pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))
+            self.plain = self.bold = CHINESE
+        self.y = _HEIGHT - _MARGIN
+
+    def write(self, text: str, size: float = 10, *, bold: bool = False, ink: Any = _GREY) -> None:  # noqa: ANN401
+        """Write lines over the whole width and go below them."""
+        font = self.bold if bold else self.plain
+        self.canvas.setFillColorRGB(*ink)
+        self.canvas.setFont(font, size)
+        for line in simpleSplit(text, font, size, _WIDTH - 2 * _MARGIN):
+            self.y -= size * 1.35
+            self.canvas.drawString(_MARGIN, self.y, line)
+
+    def row(self, name: str, number: str, share: float, remark: str) -> None:
+        """Write a name, a number and its bar."""
+        self.y -= 17
+        self.canvas.setFillColorRGB(0.08, 0.12, 0.17)
+        self.canvas.setFont(self.plain, 10)
+        self.canvas.drawString(_MARGIN, self.y, name)
+        self.canvas.drawRightString(_MARGIN + 240, self.y, number)
+        self.canvas.setFillColorRGB(0.9, 0.92, 0.94)
+        self.canvas.rect(_MARGIN + 255, self.y, 130, 7, stroke=0, fill=1)
+        self.canvas.setFillColorRGB(0.04, 0.39, 0.5)
+        self.canvas.rect(_MARGIN + 255, self.y, 130 * share, 7, stroke=0, fill=1)
+        self.canvas.setFillColorRGB(*_GREY)
+        self.canvas.setFont(self.plain, 8)
+        self.canvas.drawString(_MARGIN + 395, self.y, remark)
+
+    def pictures(self, pictures: list[tuple[Image.Image, str]]) -> None:
+        """Place pictures beside each other, each with a line below."""
+        room = (_WIDTH - 2 * _MARGIN - 12 * (len(pictures) - 1)) / len(pictures)
+        tallest = 0.0
+        for index, (picture, caption) in enumerate(pictures):
+            scale = min(room / picture.width, _PICTURE / picture.height)
+            width, height = picture.width * scale, picture.height * scale
+            x = _MARGIN + index * (room + 12)
+            self.canvas.drawImage(ImageReader(picture), x, self.y - 10 - height, width, height)
+            self.canvas.setFillColorRGB(*_GREY)
+            self.canvas.setFont(self.plain, 8)
+            self.canvas.drawString(x, self.y - 20 - height, caption)
+            tallest = max(tallest, height)
+        self.y -= tallest + 28
+
+    def finish(self) -> bytes:
+        """The file."""
+        self.canvas.showPage()
+        self.canvas.save()
+        return self.buffer.getvalue()
+
+
+def report(
+    say: Say,
+    *,
+    language: str,
+    case: Case,
+    image: CaseImage,
+    pixels: NDArray[np.uint8],
+    heatmap: NDArray[np.float32],
+    rows: list[tuple[str, float, bool]],
+    link: str,
+) -> bytes:
+    """The page as a file.
+
+    Args:
+        say: gives the sentence of a key in the language.
+        language: "en" or "zh".
+        case: what was tested.
+        image: the image to show.
+        pixels: uint8 [H, W], the image.
+        heatmap: float32 [h, w] in [0, 1], its map for COVID-19.
+        rows: output, probability, whether it is calibrated.
+        link: the permanent address of the result.
+    """
+    sheet = _Sheet(chinese=language == "zh", title="LA-DNN")
+    _head(sheet, say, case)
+    picture = Image.fromarray(pixels).convert("RGB")
+    box = (image.box[0], image.box[1], image.box[2], image.box[3])
+    looked = overlay.blend(picture, heatmap, box)
+    name = say("output.covid")
+    if case.study is not None:
+        number = image.position + 1 if image.instance is None else image.instance
+        sheet.y -= 8
+        sheet.write(say("result.outputs_slice", number=number), 11, bold=True)
+    sheet.pictures([(picture, say("result.scan")), (looked, say("result.map_of", name=name))])
+    for output, probability, calibrated in rows:
+        remark = "" if calibrated else say("result.too_few")
+        sheet.row(say(f"output.{output}"), percent(probability), probability, remark)
+    sheet.y -= 10
+    for line in _facts(say, case, image, link):
+        sheet.write(line, 8.5)
+    return sheet.finish()
+
+
+def _head(sheet: _Sheet, say: Say, case: Case) -> None:
+    sheet.write(say("site.research"), 11, bold=True, ink=_INKS[Decision.POSITIVE])
+    sheet.y -= 8
+    decision = Decision(case.decision)
+    title = say(f"decision.{decision}")
+    if decision is Decision.NOT_ASSESSABLE:
+        sheet.write(title, 20, bold=True, ink=_INKS[decision])
+        sheet.y -= 6
+        sheet.write(say("result.not_assessable"))
+        return
+    sheet.write(f"{title}  {percent(case.probability)}", 20, bold=True, ink=_INKS[decision])
+    sheet.y -= 6
+    sheet.write(say("result.probability"))
+    sheet.write(point_in_words(say, case))
+    if case.study is not None:
+        counts = {"count": case.study["slices"], "ok": case.study["assessable"]}
+        sheet.write(say("result.study", **counts))
+
+
+def _facts(say: Say, case: Case, image: CaseImage, link: str) -> list[str]:
+    score = image.prediction["in_distribution"]["score"]
+    return [
+        f"{say('result.model')}: {case.model_name} {case.model_version}",
+        f"{say('result.point_name')}: {case.operating_point}",
+        f"{say('result.tested')}: {moment(case.created_at)}",
+        say("result.score", score=f"{score:.2f}"),
+        f"SHA-256: {image.source_sha256}",
+        link,
+    ]

@@ -1,0 +1,31 @@
+"""Numbers, moments and operating points in words, for pages and for the PDF."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ladnn.service.tables import Case
+
+Say = Callable[..., str]
+"""Gives the sentence of a key of the catalogues, its placeholders filled."""
+
+
+def point_in_words(say: Say, case: Case) -> str:
+    """What the operating point of a case makes of a probability, as one sentence."""
+    point, name = case.card["point"], case.operating_point
+    shown = say(f"point.{name}") if name in ("balanced", "screening") else name
+    if point["low"] < point["high"]:
+        low, high = (f"{point[end] * 100:.1f}" for end in ("low", "high"))
+        return say("result.point_band", name=shown, low=low, high=high)
+    return say("result.point", name=shown, cut=f"{point['threshold'] * 100:.1f}")
+
+
+def percent(probability: float) -> str:
+    """A probability as text; never written as certain."""
+    if probability >= 0.9995:
+        return ">99.9%"
+    return "<0.1%" if probability < 0.0005 else f"{probability * 100:.1f}%"
+
+
+def moment(when: datetime) -> str:
+    """A moment in UTC as text."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"

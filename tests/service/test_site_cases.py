@@ -1,0 +1,287 @@
+"""Cases: whose they are, how they are taken back, studies, feedback, refusals, full disks."""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sites import Site
+from sqlalchemy import func, select
+from starlette.testclient import TestClient
+
+from ladnn.findings import LESION_NAMES
+from ladnn.phantom import hounsfield
+from ladnn.service.accounts import principals
+from ladnn.service.accounts.permissions import Role
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.tables import AuditEvent, Case, Feedback
+from synthetic import PATIENT, dicom_bytes, encode
+
+CSRF = re.compile(r'name="csrf" value="(\w+)"')
+
+
+def send(browser: TestClient, *files: bytes, **fields: str) -> str:
+    """Test files on the page as a browser does; gives the address of the result."""
+    fields["csrf"] = CSRF.search(browser.get("/").text)[1]  # type: ignore[index]
+    parts = [("file", (f"{n}.dat", data)) for n, data in enumerate(files)]
+    answer = browser.post("/", data=fields, files=parts)
+    assert answer.status_code == 303, re.search(r'role="alert".*?</p>', answer.text, re.DOTALL)
+    return answer.headers["location"]
+
+
+def act(browser: TestClient, address: str, **fields: str) -> int:
+    """Send a form of the page of a result."""
+    fields["csrf"] = CSRF.search(browser.get("/").text)[1]  # type: ignore[index]
+    return browser.post(address, data=fields).status_code
+
+
+def refusal(browser: TestClient, *files: bytes, **fields: str) -> str:
+    """Send what is refused; gives the sentence."""
+    fields["csrf"] = CSRF.search(browser.get("/").text)[1]  # type: ignore[index]
+    parts = [("file", (f"{n}.dat", data)) for n, data in enumerate(files)]
+    answer = browser.post("/", data=fields, files=parts)
+    assert answer.status_code == 422
+    found = re.search(r'role="alert">.*?<span>(.*?)</span>', answer.text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def slices(count: int = 4) -> list[bytes]:
+    return [
+        dicom_bytes(hounsfield(n, size=(64, 80)), InstanceNumber=count - n) for n in range(count)
+    ]
+
+
+def test_another_visitor_finds_nothing_under_the_id_of_a_case(site: Site, scan: bytes):
+    owner, other = site.client, site.browser()
+    owner.get("/")
+    other.get("/")
+    sent = owner.post("/api/v1/predictions", files={"file": ("a.png", scan)}).json()
+    link = f"/api/v1/predictions/{sent['id']}"
+    assert owner.get(link).status_code == 200
+    assert [other.get(link).status_code, other.delete(link).status_code] == [404, 404]
+
+
+def test_the_same_image_of_two_visitors_is_two_cases(page: Site, scan: bytes):
+    assert send(page.client, scan) != send(page.browser(), scan)
+
+
+def test_the_same_image_of_one_visitor_is_one_case(page: Site, scan: bytes):
+    assert send(page.client, scan) == send(page.client, scan)
+
+
+def test_whoever_has_the_link_sees_the_result_but_cannot_take_it_back(site: Site, scan: bytes):
+    address, other = send(site.client, scan), site.browser()
+    seen = other.get(address)
+    assert seen.status_code == 200
+    assert "/delete" not in seen.text
+    assert act(other, f"{address}/delete") == act(other, f"{address}/retract") == 404
+
+
+def test_a_retracted_result_is_seen_by_its_owner_alone(site: Site, scan: bytes):
+    address = send(site.client, scan)
+    assert act(site.client, f"{address}/retract") == 303
+    assert site.client.get(address).status_code == 200
+    assert site.browser().get(address).status_code == 404
+
+
+def test_a_retracted_image_may_be_tested_anew(page: Site, scan: bytes):
+    address = send(page.client, scan)
+    act(page.client, f"{address}/retract")
+    assert send(page.client, scan) != address
+
+
+def test_a_deleted_result_is_gone_with_its_bytes(site: Site, scan: bytes):
+    address = send(site.client, scan)
+    assert act(site.client, f"{address}/delete") == 303
+    assert site.client.get(address).status_code == 404
+    assert site.services.blobs.names() == []
+    actions = site.services.database.read(lambda s: list(s.scalars(select(AuditEvent.action))))
+    assert "prediction.delete" in actions
+
+
+def test_slices_of_a_series_are_one_study_in_their_order(site: Site):
+    address = send(site.client, *slices())
+    body = site.client.get(f"{address}/prediction.json").json()
+    assert (body["slices"], len(body["images"])) == (4, 4)
+    page = site.client.get(address).text
+    ranked = [float(n) for n in re.findall(r"(\d+\.\d)%</span></a></li>", page)]
+    assert ranked == sorted(ranked, reverse=True)
+    assert "4 slices" in page
+
+
+def test_slices_in_another_order_are_the_same_study(page: Site):
+    files = slices()
+    assert send(page.client, *files) == send(page.client, *reversed(files))
+
+
+def test_images_that_are_not_of_one_series_are_refused_together(page: Site, scan: bytes):
+    assert "one DICOM series" in refusal(page.client, scan, *slices(1))
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"hello", "is text"),
+        (b"%PDF-1.4", "is a PDF"),
+        (b"\x89PNG\r\n\x1a\n" + b"x" * 50, "is damaged"),
+    ],
+)
+def test_a_file_that_is_no_image_is_refused_with_its_reason(page: Site, data: bytes, sentence: str):
+    assert sentence in refusal(page.client, data)
+    answer = page.client.post("/api/v1/predictions", files={"file": ("a.png", data)})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert sentence in answer.json()["detail"]
+
+
+def test_a_form_without_a_file_is_told_so(page: Site):
+    assert "choose an image" in refusal(page.client, frame="1")
+
+
+def test_a_frame_is_counted_from_1_on_the_page(page: Site):
+    volume = np.stack([hounsfield(n, size=(64, 80)) for n in range(3)])
+    file = dicom_bytes(volume)
+    assert "frame" in refusal(page.client, file)
+    address = send(page.client, file, frame="2")
+    sent = page.client.post(
+        "/api/v1/predictions", files={"file": ("a", file)}, data={"frame": "1"}
+    ).json()
+    assert page.client.get(f"{address}/prediction.json").json()["id"] == sent["id"]
+
+
+def test_a_frame_that_is_no_number_is_refused(page: Site, scan: bytes):
+    assert "whole number" in refusal(page.client, scan, frame="first")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "DICOM"])
+def test_every_kind_of_file_can_be_taken_as_json_overlay_and_pdf(page: Site, kind: str):
+    pixels = np.clip(hounsfield(1, size=(64, 80)) / 8 + 128, 0, 255).astype(np.uint8)
+    data = dicom_bytes() if kind == "DICOM" else encode(pixels, kind)
+    address = send(page.client, data)
+    heads = {"prediction.json": b"{", "overlay.png": b"\x89PNG", "report.pdf": b"%PDF"}
+    for name, head in heads.items():
+        answer = page.client.get(f"{address}/{name}")
+        assert answer.content.startswith(head)
+        assert "attachment" in answer.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_pdf_is_one_page_in_the_language_of_the_browser(page: Site, scan: bytes, language: str):
+    address = send(page.client, scan)
+    answer = page.client.get(f"{address}/report.pdf", headers={"accept-language": language})
+    assert answer.content.count(b"/Type /Page\n") == 1
+    assert (b"STSong" in answer.content) == (language == "zh")
+
+
+def test_a_dicom_image_is_drawn_through_the_window_that_is_asked_for(page: Site, scan: bytes):
+    address = send(page.client, dicom_bytes())
+    first, second = (
+        page.client.get(f"{address}/images/0.png?level={level}&width=400").content
+        for level in (-600, 40)
+    )
+    assert first != second
+    assert page.client.get(f"{address}/images/0.png?level=0&width=0").status_code == 404
+    assert "Mediastinum" in page.client.get(address).text
+    assert "Mediastinum" not in page.client.get(send(page.client, scan)).text
+
+
+@pytest.mark.parametrize("rest", ["/images/1.png", "/maps/0/heart.png", "?image=9", "?map=heart"])
+def test_what_a_result_does_not_have_is_not_found(page: Site, scan: bytes, rest: str):
+    assert page.client.get(send(page.client, scan) + rest).status_code == 404
+
+
+def test_the_page_says_what_was_decided_and_where_too_few_examples_were(page: Site, scan: bytes):
+    text = page.client.get(send(page.client, scan)).text
+    assert text.count('class="tag"') == 3  # the tiny bundle calibrates two lesions of five
+    assert all(name in text for name in LESION_NAMES.values())
+    assert "For research use only. Not for diagnosis." in text
+    assert "55.0% and more is called positive, less than 45.0% negative" in text
+
+
+def test_a_clinician_can_agree_and_later_enter_the_pcr_result(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    address = send(site.client, scan)
+    assert act(site.client, f"{address}/feedback", agreement="agree") == 401
+    as_clinician(monkeypatch)
+    assert act(site.client, f"{address}/feedback", agreement="agree") == 303
+    assert act(site.client, f"{address}/feedback", pcr="negative") == 303
+    assert act(site.client, f"{address}/feedback", pcr="perhaps") == 422
+    rows = site.services.database.read(
+        lambda s: list(s.execute(select(Feedback.agreement, Feedback.pcr)))
+    )
+    assert [tuple(row) for row in rows] == [("agree", "negative")]
+    assert "Saved" in site.client.get(address).text
+
+
+def as_clinician(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every visitor be a clinician with the same cookie."""
+    visitor = principals.identify
+
+    def clinician(connection: object) -> Principal:
+        found = visitor(connection)  # type: ignore[arg-type]
+        return Principal(role=Role.CLINICIAN, owner=found.owner, account_id=1, ambient=True)
+
+    for where in ("accounts.principals", "csrf", "pages"):
+        monkeypatch.setattr(f"ladnn.service.{where}.identify", clinician)
+
+
+def test_a_full_disk_is_507_and_nothing_is_kept(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    answer = site.client.post("/api/v1/predictions", files={"file": ("scan.png", scan)})
+    assert answer.status_code == 507
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert site.services.blobs.names() == []
+    assert site.services.database.read(lambda s: s.scalar(select(func.count(Case.id)))) == 0
+
+
+def test_bytes_of_a_case_that_could_not_be_written_are_deleted(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("ladnn.service.audit_log.record", fail)
+    answer = site.client.post("/api/v1/predictions", files={"file": ("scan.png", scan)})
+    assert answer.status_code == 500
+    assert site.services.blobs.names() == []
+
+
+def test_a_file_beyond_the_limit_is_413_however_it_is_sent(page: Site):
+    large = bytes(65 << 20)
+    sent = page.client.post("/api/v1/predictions", files={"file": ("a.png", large)})
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    streamed = page.client.post(
+        "/api/v1/predictions",
+        content=iter([head, *[bytes(1 << 20)] * 65, b"\r\n--x--\r\n"]),
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
+    assert (sent.status_code, streamed.status_code) == (413, 413)
+    assert "64 MiB" in sent.json()["detail"]
+
+
+def test_nothing_of_a_patient_is_in_the_logs(
+    make_site, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str], tmp_path: Path
+):  # type: ignore[no-untyped-def]
+    from conftest import sqlite_url
+    from ladnn.service.logs import configure_logs
+
+    site = make_site(sqlite_url(request, tmp_path))
+    configure_logs(site.services.settings.__class__(log_level="debug"))
+    name = "Doe-Jane-1950.dcm"
+    answer = site.client.post("/api/v1/predictions?who=Doe", files={"file": (name, dicom_bytes())})
+    site.client.post("/api/v1/predictions", files={"file": (name, b"broken")})
+    site.client.get(f"/api/v1/predictions/{answer.json()['id']}")
+    logs = "".join(capfd.readouterr())
+    assert '"route": "/api/v1/predictions/{id}"' in logs
+    for secret in (PATIENT, "Doe", "MRN-0815", answer.json()["id"]):
+        assert secret not in logs

@@ -1,0 +1,198 @@
+"""Database and files: what is kept, what is given back, what a full disk leaves behind."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+from sites import PostgreSql, Site, free_port
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from ladnn.errors import ConfigError
+from ladnn.service import blobs as store
+from ladnn.service.blobs import Blobs
+from ladnn.service.database import Database
+from ladnn.service.errors import DatabaseAway, NotFound, StorageAway, StorageFull
+from ladnn.service.tables import Account, Secret, now
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of an S3 server in this process, with one bucket."""
+    port = free_port()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    address = f"http://127.0.0.1:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        import s3fs
+
+        s3fs.S3FileSystem(client_kwargs={"endpoint_url": address}).mkdir("bucket")
+        yield address
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    """A store of either kind."""
+    if request.param == "folder":
+        return Blobs(str(tmp_path / "blobs"))
+    return Blobs(f"s3://bucket/{tmp_path.name}", request.getfixturevalue("s3"))
+
+
+def test_bytes_are_given_back_by_their_hash(blobs: Blobs):
+    digest = blobs.put(b"pixels")
+    assert (blobs.get(digest), blobs.has(digest), blobs.names()) == (b"pixels", True, [digest])
+
+
+def test_the_same_bytes_are_kept_once(blobs: Blobs):
+    assert blobs.put(b"pixels") == blobs.put(b"pixels")
+    assert len(blobs.names()) == 1
+
+
+def test_bytes_that_are_not_there_are_not_found(blobs: Blobs):
+    with pytest.raises(NotFound):
+        blobs.get("0" * 64)
+
+
+def test_removing_is_final_and_may_be_repeated(blobs: Blobs):
+    digest = blobs.put(b"pixels")
+    blobs.remove(digest)
+    blobs.remove(digest)
+    assert not blobs.has(digest)
+
+
+def test_a_store_that_can_be_reached_passes_its_check(blobs: Blobs):
+    blobs.check()
+
+
+def test_an_s3_server_that_is_down_is_said_to_be_away(s3: str):
+    del s3  # for the credentials
+    gone = Blobs("s3://bucket/x", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StorageAway):
+        gone.put(b"pixels")
+
+
+def test_a_storage_of_another_kind_is_refused():
+    with pytest.raises(ConfigError, match="s3://"):
+        Blobs("ftp://host/path")
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    blobs = Blobs(str(tmp_path / "blobs"))
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull):
+        blobs.put(b"pixels")
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+def secret(name: str) -> Secret:
+    return Secret(name=name, value=b"x")
+
+
+def test_what_is_written_in_a_transaction_is_there_afterwards(database: Database):
+    database.write(lambda session: session.add(secret("a")))
+    found = database.read(lambda session: session.scalar(select(Secret.value)))
+    assert found == b"x"
+
+
+def test_a_transaction_that_fails_leaves_nothing(database: Database):
+    def fail(session: Session) -> None:
+        session.add(secret("a"))
+        session.flush()
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  # its own, with no text
+        database.write(fail)
+    assert database.read(lambda session: session.scalar(select(func.count(Secret.name)))) == 0
+
+
+def test_a_moment_comes_back_with_its_zone(database: Database):
+    moment = now()
+    row = Account(email="a@example.org", name="A", role="clinician", created_at=moment)
+    database.write(lambda session: session.add(row))
+    assert database.read(lambda session: session.scalar(select(Account.created_at))) == moment
+
+
+def test_of_many_writers_none_overwrites_another(database: Database):
+    database.write(lambda session: session.add(Secret(name="n", value=b"0")))
+
+    def add_one(session: Session) -> None:
+        database.lock(session, "n")
+        row = session.get(Secret, "n")
+        assert row is not None
+        row.value = str(int(row.value) + 1).encode()
+
+    workers = [
+        threading.Thread(target=lambda: [database.write(add_one) for _ in range(5)])
+        for _ in range(6)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert database.read(lambda session: session.scalar(select(Secret.value))) == b"30"
+
+
+def test_work_is_done_again_when_the_database_restarts(postgresql: PostgreSql):
+    database = Database(postgresql.fresh("prepared"))
+    database.write(lambda session: session.add(secret("before")))
+    postgresql.stop("immediate")
+    postgresql.start()
+    database.write(lambda session: session.add(secret("after")))
+    names = database.read(lambda session: list(session.scalars(select(Secret.name))))
+    database.dispose()
+    assert sorted(names) == ["after", "before"]
+
+
+def test_a_database_that_stays_away_is_said_to_be_away():
+    database = Database(f"postgresql+psycopg://ladnn@127.0.0.1:{free_port()}/x")
+    with pytest.raises(DatabaseAway):
+        database.read(lambda session: session.scalar(select(1)))
+
+
+@pytest.mark.parametrize("reason", ["database or disk is full", "could not extend: disk full"])
+def test_a_database_without_room_is_said_to_be_full(database: Database, reason: str):
+    def full(_session: Session) -> None:
+        raise OperationalError("INSERT", {}, Exception(reason))
+
+    with pytest.raises(StorageFull):
+        database.write(full)
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://host/name", "sqlite://"])
+def test_a_database_of_another_kind_is_refused(url: str):
+    with pytest.raises(ConfigError, match="database_url"):
+        Database(url)
+
+
+def test_bytes_go_with_the_last_row_that_names_them(site: Site, scan: bytes):
+    sent = [
+        browser.post("/api/v1/predictions", files={"file": ("a.png", scan)}).json()
+        for browser in (site.client, signed(site))
+    ]
+    blobs = site.services.blobs
+    kept = blobs.names()
+    site.client.delete(f"/api/v1/predictions/{sent[0]['id']}")
+    assert (len(kept), blobs.names()) == (1, kept)
+    assert sent[1]["id"] != sent[0]["id"]
+    store.release(site.services.database, blobs, kept)
+    assert blobs.names() == kept
+
+
+def signed(site: Site):  # type: ignore[no-untyped-def]
+    """A browser that has been on the first page and so has a visitor's cookie."""
+    browser = site.browser()
+    browser.get("/")
+    return browser
