@@ -202,6 +202,7 @@ def node_of(folder):
     return Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()[1]
 
 
+@pytest.mark.soak  # a busy machine starts Ray too slowly for Ray's own patience
 def test_ray_does_on_two_workers_what_a_process_does(runs, manifest, done, tmp_path):
     pytest.importorskip("ray")
     outcomes = list(on_ray(runs[:2], manifest, tmp_path, jobs=2, address=None))

@@ -74,7 +74,7 @@ def on_ray(
         address: of a running cluster, as `auto` or `10.0.0.5:6379`; None starts Ray here.
 
     Raises:
-        ConfigError: when Ray is not installed, or no cluster answers.
+        ConfigError: when Ray is not installed or does not start, or no cluster answers.
         DataError: when the cluster is lost.
     """
     ray = _ray(jobs, address)
@@ -115,9 +115,13 @@ def _ray(jobs: int, address: str | None) -> Any:  # noqa: ANN401  # an optional 
         _knock(address or "")
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if address is None:
+            raise ConfigError(
+                f"Ray did not start on this machine ({type(error).__name__}): give --engine local, "
+                "or try again when it is less busy"
+            ) from error
         raise ConfigError(
-            f"no Ray cluster answers at {address or 'this machine'}: start one by `ray start`, or "
-            "leave --address out"
+            f"no Ray cluster answers at {address}: start one by `ray start`, or leave --address out"
         ) from error
     return ray
 
