@@ -38,6 +38,10 @@ _CT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
     "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
 )
+_MODALITIES = (
+    *("CR", "DX", "IO", "KO", "MG", "MR", "NM", "OP", "OT", "PR", "PT", "PX", "REG", "RF"),
+    *("RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SC", "SEG", "SM", "SR", "US", "XA", "XC"),
+)
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1\0"
 _JPEG = "1.2.840.10008.1.2.4."
@@ -108,34 +112,58 @@ class _Layout:
         return self.rows * self.columns * samples * (self.allocated // 8)
 
 
-def decode_dicom(
-    data: bytes, *, window: Window | None, frame: int | None, limits: Limits
-) -> DicomFrame:
-    """Decode one frame of a CT in DICOM.
+@dataclass(frozen=True, kw_only=True)
+class RawFrame:
+    """One frame as it was stored: values [H, W] or RGB [H, W, 3], and the elements read with it."""
+
+    dataset: Dataset
+    values: NDArray[Any]
+    stored: int
+    frame: int
+    frames: int
+
+
+def read_frame(
+    data: bytes, *, frame: int | None, limits: Limits, more: tuple[str, ...] = ()
+) -> RawFrame:
+    """Decode one frame of a CT in DICOM to its stored values.
 
     Args:
         data: the file.
-        window: in HU; None takes the file's own VOI LUT or window.
         frame: counted from 0; needed when the file has more than one.
         limits: kept as `ladnn.imaging.decode` says.
+        more: keywords of elements to read beside those that the pixels need.
 
     Raises:
         ImageError: its text goes on after the file's name.
     """
     deadline = Deadline(limits.seconds)
-    dataset = _read(_inflate(data, limits), limits)
+    dataset = _read(_inflate(data, limits), limits, more)
     _check_modality(dataset)
     layout = _layout(dataset, limits, len(data))
     index = check_frame(frame, layout.frames)
     values = _values(dataset, layout, index, deadline)
-    shown = display(dataset, index, values, stored=layout.stored, window=window)
+    return RawFrame(
+        dataset=dataset, values=values, stored=layout.stored, frame=index, frames=layout.frames
+    )
+
+
+def decode_dicom(
+    data: bytes, *, window: Window | None, frame: int | None, limits: Limits
+) -> DicomFrame:
+    """Decode one frame of a CT in DICOM to grey; `window` is in HU, None takes the file's own.
+
+    Raises ImageError: its text goes on after the file's name.
+    """
+    raw = read_frame(data, frame=frame, limits=limits)
+    shown = display(raw.dataset, raw.frame, raw.values, stored=raw.stored, window=window)
     return DicomFrame(
-        pixels=to_grey(values, shown),
-        study=_text(dataset, "StudyInstanceUID"),
-        series=_text(dataset, "SeriesInstanceUID"),
-        instance=_instance(dataset),
-        frame=index,
-        frames=layout.frames,
+        pixels=to_grey(raw.values, shown),
+        study=_text(raw.dataset, "StudyInstanceUID"),
+        series=_text(raw.dataset, "SeriesInstanceUID"),
+        instance=_instance(raw.dataset),
+        frame=raw.frame,
+        frames=raw.frames,
         window=shown.window if shown.hounsfield and not shown.voi else None,
     )
 
@@ -171,11 +199,11 @@ def _meta(data: bytes) -> tuple[str, int]:
     return syntax, place
 
 
-def _read(data: bytes, limits: Limits) -> Dataset:
+def _read(data: bytes, limits: Limits, more: tuple[str, ...]) -> Dataset:
     """Read the few elements that are needed, within the budgets of a `BoundedStream`."""
     stream = BoundedStream(data, limits, calls=_MAX_READS)
     try:
-        dataset = dcmread(stream, force=True, specific_tags=[Tag(name) for name in _TAGS])
+        dataset = dcmread(stream, force=True, specific_tags=[Tag(name) for name in (*_TAGS, *more)])
     except ImageError:
         raise
     except Exception as error:
@@ -190,7 +218,7 @@ def _check_modality(dataset: Dataset) -> None:
     modality = _text(dataset, "Modality")
     if modality == "CT" or (not modality and _text(dataset, "SOPClassUID") in _CT_CLASSES):
         return
-    if modality and modality.isalnum() and len(modality) <= 16:
+    if modality in _MODALITIES:  # whatever else stands there may name a patient
         raise ImageError(f"is a DICOM object of modality {modality}, not CT: give a CT slice")
     raise ImageError("is a DICOM object without a modality, not CT: give a CT slice")
 

@@ -33,7 +33,18 @@ from ladnn.greyscale import (
 )
 from ladnn.quiet import quiet, quiet_stderr
 
-__all__ = ["LIMITS", "LUNG_WINDOW", "CtImage", "Limits", "Window", "decode", "read_image"]
+__all__ = [
+    "LIMITS",
+    "LONGER_SIDE",
+    "LUNG_WINDOW",
+    "CtImage",
+    "Limits",
+    "Window",
+    "decode",
+    "kind_of",
+    "one_sentence",
+    "read_image",
+]
 
 FORMATS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 LONGER_SIDE = 1024
@@ -120,7 +131,7 @@ def read_image(
     Raises:
         ImageError: one sentence that names the file.
     """
-    with _one_sentence(str(path)):
+    with one_sentence(str(path)):
         data = _read_file(path, limits)
     return decode(data, name=str(path), window=window, frame=frame, limits=limits)
 
@@ -150,8 +161,8 @@ def decode(
     Raises:
         ImageError: one sentence that names the file; it tells nothing about the patient.
     """
-    with _one_sentence(name), quiet:
-        kind = _kind(data, limits)
+    with one_sentence(name), quiet:
+        kind = kind_of(data, limits)
         if kind == "DICOM":
             return _decode_dicom(data, window, frame, limits)
         return _decode_picture(data, kind, window or LUNG_WINDOW, frame, limits)
@@ -175,8 +186,11 @@ def _read_file(path: Path, limits: Limits) -> bytes:
 
 
 @contextmanager
-def _one_sentence(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong into one ImageError that begins with the file's name."""
+def one_sentence(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong into one ImageError that begins with the file's name.
+
+    Decoding inside it gives the caller an image or one sentence, whatever a file does.
+    """
     shown = "".join(c if c.isprintable() else "?" for c in name)
     shown = f"...{shown[-200:]}" if len(shown) > 200 else shown or "the image"
     try:
@@ -199,7 +213,7 @@ def _one_sentence(name: str) -> Iterator[None]:
         raise ImageError(f"{shown} is damaged or truncated: copy or export it again") from None
 
 
-def _kind(data: bytes, limits: Limits) -> str:
+def kind_of(data: bytes, limits: Limits) -> str:
     """Name the format by the first bytes; raises ImageError for everything not on the list."""
     if not data:
         raise ImageError(f"is empty: give a {FORMATS} file")

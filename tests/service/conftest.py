@@ -15,6 +15,7 @@ from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import migrations
 from ladnn.service.app import create_app
 from ladnn.service.database import Database
+from ladnn.service.decoding import DecodingPool
 from ladnn.service.settings import Settings
 from synthetic import encode
 
@@ -71,21 +72,31 @@ def tiny_predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     return Predictor(load_bundle(folder), threads=1, streams=2)
 
 
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[DecodingPool]:
+    """Two processes that decode for all sites of a process of tests."""
+    pool = DecodingPool(b"a secret of the tests' sites", workers=2)
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def make_site(tmp_path: Path, tiny_predictor: Predictor) -> Iterator[MakeSite]:
+def make_site(
+    tmp_path: Path, tiny_predictor: Predictor, decoder: DecodingPool
+) -> Iterator[MakeSite]:
     """Makes sites with settings of their own."""
     made: list[Site] = []
 
     def make(database_url: str, predictor: object = tiny_predictor, **settings: object) -> Site:
         values = {"storage": str(tmp_path / "files"), "log_level": "error"} | settings
-        app = create_app(Settings(database_url=database_url, **values), lambda: predictor)
+        wanted = Settings(database_url=database_url, **values)
+        app = create_app(wanted, lambda: predictor, decoder)
         made.append(Site(app, TestClient(app, follow_redirects=False)))
         made[-1].client = made[-1].browser()
         return made[-1]
 
     yield make
     for site in made:
-        site.services.decoder.close()
         site.services.database.dispose()
 
 

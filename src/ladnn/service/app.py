@@ -19,9 +19,9 @@ from ladnn.runtime import Predictor
 from ladnn.service import csrf
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
-from ladnn.service.context import Services
+from ladnn.service.context import Decoder, Services
 from ladnn.service.database import Database
-from ladnn.service.decoding import DirectDecoder
+from ladnn.service.decoding import DecodingPool
 from ladnn.service.edge import Edge
 from ladnn.service.i18n import read_catalogues
 from ladnn.service.logs import configure_logs, log
@@ -47,14 +47,19 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def create_app(settings: Settings, predictor: Callable[[], Predictor] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    predictor: Callable[[], Predictor] | None = None,
+    decoder: Decoder | None = None,
+) -> FastAPI:
     """The application on a database that `migrations.upgrade` has prepared.
 
     Args:
         settings: of the site.
         predictor: instead of the one that the settings name.
+        decoder: instead of a pool of its own; closed when the application ends.
     """
-    site = make_services(settings, predictor)
+    site = make_services(settings, predictor, decoder)
     app = FastAPI(
         title="LA-DNN",
         version=__version__,
@@ -74,19 +79,24 @@ def create_app(settings: Settings, predictor: Callable[[], Predictor] | None = N
     return app
 
 
-def make_services(settings: Settings, predictor: Callable[[], Predictor] | None = None) -> Services:
+def make_services(
+    settings: Settings,
+    predictor: Callable[[], Predictor] | None = None,
+    decoder: Decoder | None = None,
+) -> Services:
     """The objects that requests share."""
     database = Database(settings.database_url)
+    secret = _secret(database)
     return Services(
         settings=settings,
         database=database,
         blobs=Blobs(settings.storage, settings.s3_endpoint),
-        decoder=DirectDecoder(),
+        decoder=decoder or DecodingPool(secret),
         predictor=predictor or _champion(settings),
         catalogues=read_catalogues(),
         metrics=Metrics(),
         clock=now,
-        secret=_secret(database),
+        secret=secret,
     )
 
 

@@ -22,11 +22,14 @@ class Decoded:
 
     Attributes:
         image: 8-bit grey, ready for the network.
-        stored: the bytes to keep: a picture as it came, a DICOM file without identity.
+        stored: the bytes to keep: a picture as it came, a DICOM file without identity and of
+            the one frame that was decoded.
+        burned_in: whether the file itself says that words are burnt into its pixels.
     """
 
     image: CtImage
     stored: bytes
+    burned_in: bool = False
 
 
 class Decoder(Protocol):

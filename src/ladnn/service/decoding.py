@@ -1,19 +1,180 @@
-"""Decodes what came in, within the limits of `imaging`."""
+"""Decodes what came in, in processes of their own: hostile bytes never meet a decoder here.
 
-from ladnn.greyscale import LUNG_WINDOW
-from ladnn.imaging import Window, decode
+Each worker is a fresh Python (`decoding_worker`) with limits on memory, processor time and wall
+time. One that dies, overruns or answers nonsense is replaced, and its file gets one sentence.
+"""
+
+import os
+import queue
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from ladnn.errors import ImageError, LadnnError
+from ladnn.imaging import LIMITS, LONGER_SIDE, CtImage, Window, one_sentence
 from ladnn.service.context import Decoded
+from ladnn.service.decoding_worker import receive, send
+
+SECONDS = 10
+"""What one file may take, of the clock and of the processor."""
+
+MEMORY = 512 << 20
+"""Bytes that decoding may take, beside what a worker holds when it has nothing to do."""
+
+START_SECONDS = 60.0
+TASKS = 2000
+"""After so many files a worker is replaced, so that what a library leaks does not add up."""
+
+_FAILED = (
+    f"takes more than {SECONDS} s or {MEMORY >> 20} MiB to decode: save it again as PNG or JPEG"
+)
+_FAILURES = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, LadnnError)
+_MOST = 2 * LIMITS.bytes + 256 * (1 << 20)
 
 
-class DirectDecoder:
-    """Decodes in the process itself."""
+class DecodingPool:
+    """Worker processes that decode; safe to call from any thread.
+
+    Args:
+        secret: of the site; the keys of de-identification derive from it.
+        workers: processes; None takes one for each processor, at most four.
+    """
+
+    def __init__(self, secret: bytes, *, workers: int | None = None) -> None:
+        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        self._workers = [_Worker(secret) for _ in range(workers or min(4, os.cpu_count() or 1))]
+        for worker in self._workers:
+            self._idle.put(worker)
 
     def decode(
         self, data: bytes, *, name: str = "", window: Window | None = None, frame: int | None = None
     ) -> Decoded:
-        """See `context.Decoder`."""
-        image = decode(data, name=name, window=window or LUNG_WINDOW, frame=frame)
-        return Decoded(image=image, stored=data)
+        """Decode one file; waits for a worker. `window` None means the lung window.
+
+        Raises ImageError: one sentence.
+        """
+        worker = self._take()
+        try:
+            task = {"name": name, "window": _numbers(window), "frame": frame}
+            head, body = worker.ask(task, data[: LIMITS.bytes + 1])
+            decoded = None if "error" in head else _decoded(head, body, data)
+        except _FAILURES:
+            worker.restart()
+            with one_sentence(name):
+                raise ImageError(_FAILED) from None
+        finally:
+            if worker.tasks >= TASKS:
+                worker.restart()
+            self._idle.put(worker)
+        if decoded is None:
+            raise ImageError(str(head["error"]))
+        return decoded
+
+    def pids(self) -> list[int]:
+        """The processes, for whoever watches them."""
+        return [worker.pid for worker in self._workers]
+
+    def _take(self) -> "_Worker":
+        worker = self._idle.get()
+        if worker is None:
+            self._idle.put(None)
+            raise RuntimeError("the decoder was closed")
+        if not worker.alive:
+            worker.restart()
+        return worker
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """End the workers; those at work end with their file."""
+        for _ in self._workers:
+            worker = self._idle.get()
+            if worker is None:  # closed before
+                break
+            worker.end()
+        self._idle.put(None)
+
+
+class _Worker:
+    """One process and the socket to it; one thread at a time."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._start()
+
+    def _start(self) -> None:
+        self._link, other = socket.socketpair()
+        numbers = (other.fileno(), MEMORY, SECONDS - 1)
+        with other:
+            self._process = subprocess.Popen(  # noqa: S603 - our own file, nothing of a caller's
+                [sys.executable, "-m", "ladnn.service.decoding_worker", *map(str, numbers)],
+                pass_fds=(other.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        send(self._link, {}, self._secret)
+        self._ready = False
+        self.tasks = 0
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def ask(self, task: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Give it a file and wait; raises OSError, EOFError or ValueError when it failed."""
+        if not self._ready:
+            receive(self._link, 0, START_SECONDS)
+            self._ready = True
+        self.tasks += 1
+        self._link.settimeout(SECONDS)
+        send(self._link, task, data)
+        return receive(self._link, _MOST, SECONDS)
+
+    def restart(self) -> None:
+        """End the process and start another in its place."""
+        self.end()
+        self._start()
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._link.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """What a worker may know: where Python finds its packages, and to keep to one thread."""
+    known = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return known | dict.fromkeys(threads, "1") | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _numbers(window: Window | None) -> dict[str, float] | None:
+    return {"level": window.level, "width": window.width} if window else None
+
+
+def _decoded(head: dict[str, Any], body: bytes, data: bytes) -> Decoded:
+    """Read a worker's answer; it is checked, because hostile bytes may have written it."""
+    height, width = (int(side) for side in head["shape"])
+    count = height * width
+    if not 0 < max(height, width) <= LONGER_SIDE:
+        raise ValueError(f"an image of {height} x {width} pixels")
+    image = CtImage(
+        pixels=np.frombuffer(body[:count], np.uint8).reshape(height, width),
+        window=Window(level=head["window"][0], width=head["window"][1]) if head["window"] else None,
+        size=(int(head["size"][0]), int(head["size"][1])),
+        **{name: head[name] for name in _PLAIN},
+    )
+    return Decoded(image=image, stored=body[count:] or data, burned_in=bool(head["burned_in"]))
+
+
+_PLAIN = ("sha256", "format", "series", "study", "instance", "frame", "frames")

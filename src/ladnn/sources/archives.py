@@ -1,10 +1,14 @@
 """Zip archives from outside: bounded, without paths that leave the folder, written atomically."""
 
+import io
 import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ladnn.errors import DataError
 from ladnn.sources.entry import IMAGE_SUFFIXES
@@ -12,6 +16,112 @@ from ladnn.sources.entry import IMAGE_SUFFIXES
 MAX_MEMBERS = 10_000
 MAX_MEMBER_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 2 * 2**30
+
+_PIECE = 1 << 20
+_DIRECTORY_BYTES = 8 << 20  # ten thousand members with long names; each costs memory when read
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One file of an archive.
+
+    Attributes:
+        name: without its folders, to be shown; never a path to write to.
+        data: its bytes; empty where there is a reason why not.
+        problem: one sentence why it was not read; empty where it was.
+    """
+
+    name: str
+    data: bytes = b""
+    problem: str = ""
+
+
+def members(
+    archive: BinaryIO,
+    *,
+    most: int = MAX_MEMBERS,
+    each: int = MAX_MEMBER_BYTES,
+    total: int = MAX_TOTAL_BYTES,
+) -> Iterator[Member]:
+    """Read the files of a zip archive one after the other, at most one of them in memory.
+
+    Folders and hidden files are passed over. What cannot be read (encrypted, damaged, over `each`
+    bytes, an archive in the archive) comes with its problem, and the others go on. Nothing is
+    written and no name is used as a path.
+
+    Raises DataError, with a sentence for whoever sent it: no zip archive, more than `most` members,
+    or more than `total` bytes so far, whatever the archive declares.
+    """
+    try:
+        with zipfile.ZipFile(_Careful(archive)) as pack:
+            wanted = [member for member in pack.infolist() if not _passed_over(member)]
+            if len(wanted) > most:
+                raise DataError(f"the archive holds {len(wanted)} files: give at most {most}")
+            left = total
+            for info in wanted:
+                member, read = _member(pack, info, each)
+                left -= read
+                if left < 0:
+                    raise DataError(f"the archive unpacks to more than {total} bytes: split it")
+                yield member
+    except (*_UNREADABLE, OSError) as error:
+        raise DataError("this is no readable zip archive: pack it again") from error
+
+
+class _Careful(io.RawIOBase):
+    """An archive of which nothing large is read at one go, such as a forged directory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        whole = size is None or size < 0
+        data = self._file.read(_DIRECTORY_BYTES + 1 if whole else min(size, _DIRECTORY_BYTES + 1))
+        if len(data) > _DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("a directory of more bytes than any archive needs")
+        return data
+
+
+def _passed_over(member: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    return member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts
+
+
+def _member(pack: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> tuple[Member, int]:
+    """Read one member, or say why not; and how many bytes that unpacked."""
+    name = PurePosixPath(info.filename.replace("\\", "/")).name or "a file without a name"
+    data = bytearray()
+    problem = ""
+    if info.flag_bits & 1:
+        problem = "is encrypted: pack it without a password"
+    elif info.compress_type not in _PLAIN:
+        problem = "is packed in an unusual way: pack it with plain zip"
+    else:
+        try:
+            with pack.open(info) as file:
+                while len(data) <= most and (piece := file.read(_PIECE)):
+                    data += piece
+        except _UNREADABLE:
+            problem = "is damaged in the archive: pack it again"
+    if len(data) > most:
+        problem = f"is larger than {most} bytes: reduce it first"
+    elif data.startswith(b"PK\x03\x04"):
+        problem = "is an archive in the archive: send it alone"
+    return Member(name=name, data=b"" if problem else bytes(data), problem=problem), len(data)
 
 
 def unpacked(archive: Path, folder: Path) -> list[Path]:
