@@ -233,6 +233,17 @@ def traversals() -> list[str]:
     names = [up * count + aim for up in ups for count in (1, 3, 8) for aim in aims]
     rooted = ("/", "//", "\\\\server\\share\\", "C:\\", "file:///", "~/", "/proc/self/", "/dev/")
     names += [root + aim for root in rooted for aim in aims]
-    odd = ("CON", "NUL.png", "a\0.png", ".", "..", "", " ", "a" * 4000, "\r\nSet-Cookie: x", "$(id)")
+    odd = (
+        "CON",
+        "NUL.png",
+        "a\0.png",
+        ".",
+        "..",
+        "",
+        " ",
+        "a" * 4000,
+        "\r\nSet-Cookie: x",
+        "$(id)",
+    )
     names += [*odd, *(f"{word}/../../{aim}" for word in ("a", "b/c", "d.png") for aim in aims)]
     return names[:200]
