@@ -185,7 +185,10 @@ KEPT: dict[str, Callable[[Any, _Patient], Any]] = {
 """The allow-list: attributes that stay, beside the pixel module's own numbers, and how."""
 
 _BURNED = "BurnedInAnnotation"
-_REPLACING = {_uid: ("U",), _date: ("Z", "D", "Z_D", "X_Z", "X_D", "X_Z_D")}
+_REPLACING: dict[object, tuple[str, ...]] = {
+    _uid: ("U",),
+    _date: ("Z", "D", "Z_D", "X_Z", "X_D", "X_Z_D"),
+}
 """The actions of the profile that a rule fulfils; a rule not named here keeps what it reads."""
 
 

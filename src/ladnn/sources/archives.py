@@ -89,8 +89,8 @@ class _Careful(io.RawIOBase):
         return self._file.seek(offset, whence)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        whole = size is None or size < 0
-        data = self._file.read(_DIRECTORY_BYTES + 1 if whole else min(size, _DIRECTORY_BYTES + 1))
+        most = _DIRECTORY_BYTES + 1
+        data = self._file.read(most if size is None or size < 0 else min(size, most))
         if len(data) > _DIRECTORY_BYTES:
             raise zipfile.BadZipFile("a directory of more bytes than any archive needs")
         return data
