@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -14,13 +15,15 @@ from ladnn.audit.examination import Plan, examine
 from ladnn.audit.report import markdown, published, read_report
 from ladnn.audit.writing import write
 from ladnn.cli import app
+from ladnn.commands import audit as command
 from ladnn.dataset import Manifest, Record, hash_records, write_manifest
-from ladnn.errors import DataError
+from ladnn.errors import ConfigError, DataError
 from ladnn.findings import RESEARCH_NOTICE, LesionLabels
 from ladnn.phantom import thorax
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.scoring import Settings
 
+ROOT = Path(__file__).resolve().parents[1]
 QUICK = Settings(replicates=40)
 QUESTIONS = (
     "performance",
@@ -197,6 +200,12 @@ class TestReport:
         assert "mistakes/" not in text
         assert "## `tiny`, version 1" in text
 
+    def test_page_of_the_documentation_is_made_from_it(self, folder):
+        script = runpy.run_path(str(ROOT / "docs" / "audit.py"))
+        text = script["page"]([folder / "audit.json"])
+        assert text.startswith("# Audit\n")
+        assert ".png" not in text
+
     def test_of_another_version_is_refused(self, tmp_path):
         (tmp_path / "audit.json").write_text('{"schema_version": 99}', encoding="utf-8")
         with pytest.raises(DataError, match="run it again"):
@@ -246,14 +255,20 @@ class TestCommand:
         assert isinstance(done.exception, DataError)
         assert "--force" in str(done.exception)
 
+    def test_says_what_to_install_where_the_extra_is_not(self, arguments, monkeypatch):
+        def absent(name):
+            raise ModuleNotFoundError(name=name)
+
+        monkeypatch.setattr(command, "import_module", absent)
+        done = CliRunner().invoke(app, arguments)
+        assert isinstance(done.exception, ConfigError)
+        assert "pip install 'ladnn[audit]'" in str(done.exception)
+
+    def test_refuses_an_unknown_split_as_a_wrong_call(self, arguments):
+        assert CliRunner().invoke(app, [*arguments, "--split", "holdout"]).exit_code == 2
+
     def test_tells_a_wrong_result_folder_before_any_image_is_read(self, arguments, tmp_path):
         (tmp_path / "half").mkdir()
         (tmp_path / "half" / "metrics.json").write_text("{}", encoding="utf-8")
         done = CliRunner().invoke(app, [*arguments, "--results", str(tmp_path / "half")])
         assert "holds no complete results (config.json" in str(done.exception)
-
-
-def test_a_flat_picture_has_no_lungs():
-    from ladnn.audit.lungs import lung_mask
-
-    assert lung_mask(np.full((64, 64), 7, np.uint8)) is None

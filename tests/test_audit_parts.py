@@ -18,7 +18,9 @@ from ladnn.errors import DataError
 from ladnn.intervals import Difference, Estimate
 from ladnn.lungfield import TISSUE_LEVEL, model_input
 from ladnn.phantom import thorax
+from ladnn.scoring import Settings
 
+QUICK = Settings(replicates=20)
 RNG = np.random.default_rng(0)
 
 
@@ -60,6 +62,9 @@ class TestLungs:
         assert (kept[mask] == int(TISSUE_LEVEL)).all()
         assert (kept[22:-22, 22:-22] == int(TISSUE_LEVEL)).all()
         assert (kept[:22] == lungs.without_lungs(square, mask)[:22]).all()
+
+    def test_of_a_flat_picture_are_none(self):
+        assert lungs.lung_mask(np.full((64, 64), 7, np.uint8)) is None
 
     def test_are_not_air_outside_the_body(self):
         """A body in the middle of air, with two holes: the holes are lungs, the air is not."""
@@ -217,22 +222,29 @@ class TestOutside:
         card = tiny_card(b"", training={"members": [{"config": {"sources": []}}]})
         assert outside.learned_from(card, self.MANIFEST) == ("here", "there")
 
+    AUC = {"value": 0.7, "low": 0.6, "high": 0.8, "reason": None}  # noqa: RUF012  (never changed)
+
+    def results(self, folder, bundle):
+        covid = {"per_image": {"auc": self.AUC, "caution": None}}
+        group = {"images": 50, "patients": 9, "covid": covid}
+        metrics = {"model": {"name": "left-out"}, "sources": {"there": group}}
+        (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        config = {"bundle": {"path": str(bundle)}}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        return folder
+
     def test_reads_results_of_a_bundle_trained_without_a_source(self, tmp_path):
         training = {"members": [{"config": {"sources": ["here"]}}]}
-        bundle = tiny_bundle(tmp_path, training=training)
-        auc = {"value": 0.7, "low": 0.6, "high": 0.8, "reason": None}
-        group = {
-            "images": 50,
-            "patients": 9,
-            "covid": {"per_image": {"auc": auc, "caution": None}},
-        }
-        metrics = {"model": {"name": "left-out"}, "sources": {"there": group}}
-        (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        config = {"bundle": {"path": str(bundle)}}
-        (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        (row,) = outside.read_results(tmp_path, self.MANIFEST)
+        folder = self.results(tmp_path, tiny_bundle(tmp_path, training=training))
+        (row,) = outside.read_results(folder, self.MANIFEST)
         assert row[:5] == ("left-out", "here", "there", 50, 9)
-        assert row[5] == Estimate(**auc)
+        assert row[5] == Estimate(**self.AUC)
+
+    def test_says_nothing_of_what_a_bundle_that_is_gone_saw(self, tmp_path):
+        folder = self.results(tmp_path, tmp_path / "gone")
+        found = outside.answer(tiny_card(b""), self.MANIFEST, [], QUICK, results=[folder])
+        assert found.findings[0].startswith("Not answered")
+        assert found.tables[0].rows[0][1] == "unknown: its bundle is gone"
 
     @pytest.mark.parametrize("text", ["{}", "{", '{"model": {}, "sources": {"a": {}}}'])
     def test_refuses_results_that_are_not_whole(self, tmp_path, text):

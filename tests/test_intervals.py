@@ -334,6 +334,25 @@ class TestWilson:
         found = wilson(int((called == labels).sum()), labels.size)
         assert (found.low, found.high) == pytest.approx(expected, abs=1e-6)
 
+    @pytest.mark.parametrize(
+        ("theirs", "ours", "of"),
+        [
+            (other.tpr_score, "sensitivity", lambda labels, called: called[labels]),
+            (other.tnr_score, "specificity", lambda labels, called: ~called[~labels]),
+            (other.ppv_score, "precision", lambda labels, called: labels[called]),
+        ],
+        ids=lambda one: one if isinstance(one, str) else "",
+    )
+    def test_of_rates_agrees_with_the_other_package(self, theirs, ours, of):
+        labels, scores, _, _ = sample()
+        called = scores >= 0.5
+        value, bounds = theirs(list(labels.astype(int)), list(called.astype(int)))
+        trials = of(labels.astype(bool), called)
+        found = wilson(int(trials.sum()), trials.size)
+        assert (found.low, found.high) == pytest.approx(bounds, abs=1e-6)
+        metric = at_threshold(ours, 0.5)(labels, scores, None)
+        assert (float(metric), found.value) == pytest.approx((value, value), abs=1e-6)
+
     def test_no_trials_have_a_reason(self):
         assert wilson(0, 0).reason == "no cases"
 

@@ -34,11 +34,13 @@ class Assessment(NamedTuple):
         maps: float32 [6, h, w] in [0, 1], [1, h, w] of a baseline; the peak of each is its
             probability, so that a confident absence does not glow.
         field: the part of the image that the maps lie over.
+        embedding: float32 [C], the features under the heads; empty where a stand-in gives none.
     """
 
     prediction: Prediction
     maps: NDArray[np.float32]
     field: LungField
+    embedding: NDArray[np.float32] = np.empty(0, dtype=np.float32)
 
 
 class Predictor:
@@ -142,7 +144,8 @@ class Predictor:
             model_name=self.card.name,
             model_version=self.card.version,
         )
-        return Assessment(prediction, scale_maps(outputs.heatmaps[0], probabilities), field)
+        maps = scale_maps(outputs.heatmaps[0], probabilities)
+        return Assessment(prediction, maps, field, outputs.embedding[0])
 
 
 def calibrate(logits: NDArray[np.float32], card: Card) -> tuple[float, ...]:

@@ -48,8 +48,8 @@ class Plan:
     """
 
     split: str = "test"
-    cap: int = 300
-    sample: int = 120
+    cap: int = 250
+    sample: int = 80
     seed: int = 0
     point: str = DEFAULT_POINT
     settings: Settings = field(default_factory=Settings)

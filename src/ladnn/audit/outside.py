@@ -16,6 +16,7 @@ from ladnn.scoring import Settings
 
 _HEADS = ("model", "learned from", "judged on", "images", "patients", "AUC", "")
 _FEW = "too few to conclude from"
+_GONE = "unknown: its bundle is gone"
 
 
 def learned_from(card: Card, manifest: Manifest) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def answer(
     rows = [_row(card.name, known, source, subjects, settings) for source in _sources(subjects)]
     for folder in results:
         rows += read_results(folder, manifest)
-    unseen = [row for row in rows if row[2] not in str(row[1]).split(", ")]
+    unseen = [row for row in rows if row[1] != _GONE and row[2] not in str(row[1]).split(", ")]
     return Answer(
         key="outside",
         title="Leave one source out",
@@ -127,7 +128,7 @@ def _learned(bundle: Path, manifest: Manifest) -> str:
     try:
         return ", ".join(learned_from(read_card(bundle), manifest))
     except BundleError:
-        return "unknown: its bundle is gone"
+        return _GONE
 
 
 def _result_row(name: str, learned: str, source: str, group: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -1,6 +1,6 @@
 """Whether the model judges the lungs, or the collection that an image comes from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from ladnn.audit.answers import Answer, Progress, Table, average, clustered_auc, count, few, words
 from ladnn.audit.lungs import BORDER, Mask, Pixels, border_alone, without_lungs
 from ladnn.audit.subjects import Subject, View, run
-from ladnn.engines import Outputs
+from ladnn.calibration import probability
 from ladnn.intervals import Estimate
-from ladnn.runtime import Predictor, calibrate
+from ladnn.runtime import Predictor
 from ladnn.scoring import Settings
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float32] | NDArray[np.float64]
 
 FOLDS = 5
-ALL = "all"
+ALL, AS_IT_IS = "all", "as it is"
 _LEAST = 10  # training images of each class that a probe needs
 
 
 LOOKS: dict[str, Callable[[Pixels, Mask], Pixels]] = {
-    "as it is": lambda square, _: square,
+    AS_IT_IS: lambda square, _: square,
     "lungs blanked": without_lungs,
     "border alone": border_alone,
 }
@@ -88,7 +88,7 @@ def _told(subjects: Sequence[Subject], names: Sequence[str]) -> NDArray[np.float
     """Probability of each source, float [N, K], from folds that keep patients together."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    features = np.stack([subject.embedding for subject in subjects])
+    features = np.stack([subject.assessment.embedding for subject in subjects])
     target = np.array([names.index(subject.case.source) for subject in subjects])
     groups = np.array([subject.case.patient for subject in subjects])
     chances = np.zeros((len(target), len(names)))
@@ -115,11 +115,19 @@ def _probe(features: Floats, target: NDArray[Any]) -> Any:  # noqa: ANN401  (sci
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What comes of images shown in one way: probabilities [N] and embeddings [N, C]."""
+
+    chances: Floats
+    embeddings: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """The graph's outputs of views, by look; views without a lung mask are left out."""
+    """Views that have a lung mask, and what comes of them by look."""
 
     views: tuple[View, ...]
-    outputs: Mapping[str, Outputs]
+    looks: Mapping[str, _Look]
 
 
 def lungs_answer(
@@ -130,13 +138,13 @@ def lungs_answer(
     progress: Progress,
 ) -> Answer:
     """How much is told without the lungs, by the model and by a probe that is trained on that."""
-    asked = _see(predictor, [subject.view for subject in subjects], progress)
-    learned = _see(predictor, training, progress)
+    asked = _see_again(predictor, subjects, progress)
+    learned = _see(predictor, training, LOOKS, progress)
     rows = []
     sources = tuple(dict.fromkeys(view.record.source for view in asked.views))
     for source in (*((ALL,) if len(sources) > 1 else ()), *sources):
         for look in LOOKS:
-            model = _model_auc(asked, look, source, predictor, settings)
+            model = _model_auc(asked, look, source, settings)
             probe = _probe_auc(asked, learned, look, source, settings)
             rows.append((source, *_sizes(asked, source), look, model, probe))
     heads = ("source", "positive", "negative", "what is shown", "the model", "a probe, retrained")
@@ -158,14 +166,31 @@ def lungs_answer(
     )
 
 
-def _see(predictor: Predictor, views: Sequence[View], progress: Progress) -> _Seen:
+def _see_again(predictor: Predictor, subjects: Sequence[Subject], progress: Progress) -> _Seen:
+    """The subjects as they are, which the model has judged, and in every other look."""
+    kept = [subject for subject in subjects if subject.view.lungs is not None]
+    others = [name for name in LOOKS if name != AS_IT_IS]
+    seen = _see(predictor, [subject.view for subject in kept], others, progress)
+    if not kept:
+        return seen
+    known = _Look(
+        chances=np.array([subject.case.probability for subject in kept]),
+        embeddings=np.stack([subject.assessment.embedding for subject in kept]),
+    )
+    return _Seen(views=seen.views, looks={AS_IT_IS: known, **seen.looks})
+
+
+def _see(
+    predictor: Predictor, views: Sequence[View], names: Iterable[str], progress: Progress
+) -> _Seen:
     kept = tuple(view for view in views if view.lungs is not None)
-    outputs = {}
-    if kept:
-        for name, look in LOOKS.items():
-            squares = [look(view.square, view.lungs) for view in kept if view.lungs is not None]
-            outputs[name] = run(predictor, list(progress(f"Images {name}", squares)))
-    return _Seen(views=kept, outputs=outputs)
+    looks = {}
+    for name in names if kept else ():
+        squares = [LOOKS[name](view.square, view.lungs) for view in kept if view.lungs is not None]
+        logits, embeddings = run(predictor, squares, progress, f"Images, {name}")
+        chances = probability(logits, predictor.card.temperature)
+        looks[name] = _Look(chances=chances, embeddings=embeddings)
+    return _Seen(views=kept, looks=looks)
 
 
 def _rows(seen: _Seen, source: str) -> NDArray[np.intp]:
@@ -185,11 +210,9 @@ def _patients(seen: _Seen, rows: NDArray[np.intp]) -> list[str]:
     return [seen.views[row].record.patient for row in rows]
 
 
-def _model_auc(
-    seen: _Seen, look: str, source: str, predictor: Predictor, settings: Settings
-) -> Estimate:
+def _model_auc(seen: _Seen, look: str, source: str, settings: Settings) -> Estimate:
     rows = _rows(seen, source)
-    scores = [calibrate(logits, predictor.card)[0] for logits in seen.outputs[look].logits[rows]]
+    scores = seen.looks[look].chances[rows].tolist()
     return clustered_auc(_labels(seen, rows), scores, _patients(seen, rows), settings)
 
 
@@ -201,8 +224,8 @@ def _probe_auc(
     if min(int(truth.sum()), int((~truth).sum())) < _LEAST:
         reason = f"not trained: fewer than {_LEAST} training images of a class"
         return Estimate(value=None, reason=reason)
-    probe = _probe(learned.outputs[look].embedding[known], truth)
-    scores = probe.predict_proba(asked.outputs[look].embedding[rows])[:, 1]
+    probe = _probe(learned.looks[look].embeddings[known], truth)
+    scores = probe.predict_proba(asked.looks[look].embeddings[rows])[:, 1]
     return clustered_auc(_labels(asked, rows), scores.tolist(), _patients(asked, rows), settings)
 
 
@@ -210,7 +233,7 @@ def _lung_findings(rows: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
     """One sentence for each look that hides the lungs and each source."""
     sentences = []
     for source, positive, negative, look, model, probe in rows:
-        if look == "as it is":
+        if look == AS_IT_IS:
             continue
         told = f"the model's AUC is {words(model)}, the retrained probe's {words(probe)}"
         start = f"{source}, {look}: {told}"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ladnn.audit.answers import Progress
 from ladnn.audit.lungs import Mask, Pixels, lung_mask
 from ladnn.dataset import Record
-from ladnn.engines import Outputs
 from ladnn.errors import DataError, LadnnError
 from ladnn.evaluation import case_of, read_listed
 from ladnn.imaging import CtImage, read_image
@@ -45,8 +44,7 @@ class Subject:
     Attributes:
         format, size: of the file; height and width.
         case: label, probability and decisions.
-        assessment: prediction and maps.
-        embedding: float32 [C].
+        assessment: prediction, maps and embedding.
     """
 
     view: View
@@ -54,7 +52,6 @@ class Subject:
     size: tuple[int, int]
     case: Case
     assessment: Assessment
-    embedding: Floats
 
 
 def capped(records: Sequence[Record], cap: int, seed: int) -> tuple[Record, ...]:
@@ -81,14 +78,12 @@ def look(
     card = predictor.card
 
     def finish(record: Record, image: CtImage, said: Assessment) -> Subject:
-        view = _view(predictor, record, image)
         return Subject(
-            view=view,
+            view=_view(predictor, record, image),
             format=image.format,
             size=image.size,
             case=case_of(record, said.prediction, card),
             assessment=said,
-            embedding=predictor.run(view.square[np.newaxis]).embedding[0],
         )
 
     subjects, failures = [], []
@@ -123,12 +118,12 @@ def _view(predictor: Predictor, record: Record, image: CtImage) -> View:
     return View(record=record, square=square, lungs=lung_mask(square))
 
 
-def run(predictor: Predictor, squares: Sequence[Pixels]) -> Outputs:
-    """The graph on many inputs, as many at a time as the predictor has streams."""
+def run(
+    predictor: Predictor, squares: Sequence[Pixels], progress: Progress, doing: str
+) -> tuple[Floats, Floats]:
+    """COVID-19 logits [N] and embeddings [N, C], as many at a time as the predictor has streams."""
     with ThreadPoolExecutor(predictor.streams) as pool:
-        rows = list(pool.map(lambda square: predictor.run(square[np.newaxis]), squares))
-    return Outputs(
-        logits=np.concatenate([row.logits for row in rows]),
-        heatmaps=np.concatenate([row.heatmaps for row in rows]),
-        embedding=np.concatenate([row.embedding for row in rows]),
-    )
+        waiting = pool.map(lambda square: predictor.run(square[np.newaxis]), squares)
+        rows = [row for row, _ in zip(waiting, progress(doing, squares), strict=True)]
+    logits = np.concatenate([row.logits[:, 0] for row in rows])
+    return logits, np.concatenate([row.embedding for row in rows])

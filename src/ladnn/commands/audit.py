@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ladnn.commands.evaluate import Part
 from ladnn.commands.extras import auditing_side
 from ladnn.commands.opening import open_predictor
 from ladnn.findings import RESEARCH_NOTICE
@@ -26,7 +27,7 @@ def audit(
     *,
     manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the report.")],
-    split: Annotated[str, typer.Option(help="train, val, test, or all images.")] = "test",
+    split: Annotated[Part, typer.Option(help="The part to examine; all: every image.")] = Part.TEST,
     people: Annotated[Path | None, typer.Option(help="CSV with file name, age and gender.")] = None,
     results: Annotated[
         list[Path] | None,
@@ -35,8 +36,8 @@ def audit(
     acknowledged: Annotated[
         list[Path] | None, typer.Option(help="CSV of more leaks that are known and kept.")
     ] = None,
-    cap: Annotated[int, typer.Option(min=1, help="Images of each source at most.")] = 300,
-    sample: Annotated[int, typer.Option(min=1, help="Images that are altered.")] = 120,
+    cap: Annotated[int, typer.Option(min=1, help="Images of each source at most.")] = 250,
+    sample: Annotated[int, typer.Option(min=1, help="Images that are altered.")] = 80,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
     force: Annotated[bool, typer.Option(help="Replace the audit in the folder.")] = False,
     replicates: Annotated[int, typer.Option(min=1, help="Resamples for intervals.")] = 2000,
@@ -64,10 +65,10 @@ def audit(
     from ladnn.scoring import Settings
 
     listed = read_manifest(manifest)
-    images = len(evaluation.part_of(listed, split))
+    images = len(evaluation.part_of(listed, split.value))
     _, predictor = open_predictor(bundle, operating_point, engine, threads, images)
     plan = Plan(
-        split=split,
+        split=split.value,
         cap=cap,
         sample=sample,
         seed=seed,
