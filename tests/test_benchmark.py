@@ -147,10 +147,26 @@ def test_a_run_that_is_done_is_not_done_again(runs, manifest, done, monkeypatch)
     assert runs[1] not in perform.plan(runs, manifest, done)
 
 
-def test_a_run_killed_between_its_splits_only_scores(runs, manifest, done, tmp_path, monkeypatch):
-    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
-    shutil.rmtree(tmp_path / runs[1].name / "test")
-    monkeypatch.setattr(perform, "fit", lambda *_, **__: pytest.fail("it trained"))
+@pytest.mark.parametrize("lost", [["test"], ["val", "test"]])
+def test_a_trained_run_without_its_scores_only_scores(runs, manifest, done, tmp_path, lost):
+    folder, name = tmp_path / runs[1].name, "model.safetensors"
+    shutil.copytree(done / runs[1].name, folder)
+    for split in lost:
+        shutil.rmtree(folder / split)
+    trained = (folder / name).stat().st_mtime_ns
+    perform.perform(runs[1], manifest, tmp_path)
+    assert (folder / name).stat().st_mtime_ns == trained
+    again, before = (path / runs[1].name / "test/predictions.csv" for path in (tmp_path, done))
+    assert again.read_bytes() == before.read_bytes()
+
+
+def test_a_run_killed_before_its_first_epoch_was_kept_is_trained(runs, manifest, done, tmp_path):
+    folder = tmp_path / runs[1].name
+    shutil.copytree(done / runs[1].name, folder)
+    shutil.rmtree(folder / "val")
+    shutil.rmtree(folder / "test")
+    (folder / "log.csv").write_text("epoch,loss,val_loss,val_auc,best\n")
+    (folder / "model.safetensors").write_bytes(b"of an epoch that will be done again")
     perform.perform(runs[1], manifest, tmp_path)
     again, before = (path / runs[1].name / "test/predictions.csv" for path in (tmp_path, done))
     assert again.read_bytes() == before.read_bytes()

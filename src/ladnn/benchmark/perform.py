@@ -19,7 +19,7 @@ from ladnn.findings import Decision
 from ladnn.imaging import read_image
 from ladnn.learner import predict_logits
 from ladnn.scoring import HALF, Case, Settings, score
-from ladnn.training import RESUME_FILE, claim, fit, training_records
+from ladnn.training import LOG_FILE, RESUME_FILE, claim, fit, training_records
 
 
 def perform(run: Run, manifest: Manifest, output: Path) -> None:
@@ -36,12 +36,19 @@ def perform(run: Run, manifest: Manifest, output: Path) -> None:
     """
     folder = output / run.name
     missing = waiting(run, manifest, output)
-    if len(missing) == len(run.evaluate):
+    if missing and not _is_trained(folder):
         fit(run.config, manifest, folder, quiet=True)
     for split in missing:
         _judge(run, manifest, split, folder)
-    # the way back of a run that is over; with it, every folder would be six times as large
+    # the way back of a run that is over: it would make every folder six times as large
     (folder / RESUME_FILE).unlink(missing_ok=True)
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether training is over: an epoch is logged, and the way back was deleted, which is last."""
+    log = folder / LOG_FILE
+    logged = log.exists() and len(log.read_text(encoding="utf-8").splitlines()) > 1
+    return logged and not (folder / RESUME_FILE).exists()
 
 
 def waiting(run: Run, manifest: Manifest, output: Path) -> tuple[str, ...]:
