@@ -15,6 +15,7 @@ from ladnn.audit.attention import energy_inside
 from ladnn.audit.labels import suspected
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError
+from ladnn.imaging import read_image
 from ladnn.intervals import Difference, Estimate
 from ladnn.lungfield import TISSUE_LEVEL, model_input
 from ladnn.phantom import thorax
@@ -283,3 +284,18 @@ def test_the_overlay_of_a_jpeg_is_decoded_again(tmp_path):
     """`jpeg` returns pixels, not an image that still reads from its buffer."""
     changed = alterations.jpeg(10)(np.asarray(Image.new("L", (16, 16), 128)), RNG)
     assert changed.shape == (16, 16)
+
+
+@pytest.mark.real
+class TestRealImages:
+    def test_have_their_lungs_found_in_nine_of_ten(self, data_root):
+        paths = sorted((data_root / "covid-ct" / "CT_NonCOVID").iterdir())[::16]
+        masks = [lungs.lung_mask(model_input(read_image(path).pixels, 224)[0]) for path in paths]
+        assert np.mean([mask is not None for mask in masks]) >= 0.9
+
+    def test_have_ages_and_sexes_in_the_table_of_the_collection(self, data_root):
+        folder = data_root / "covid-ct"
+        records = listed(*map(str, (folder / "CT_COVID").iterdir()))
+        found = people.read_people(folder / "meta" / "COVID-CT-MetaInfo.csv", records)
+        assert sum(one.age is not None for one in found.values()) > 150
+        assert {one.sex for one in found.values()} == {"male", "female", None}

@@ -30,6 +30,8 @@ def write(audit: Audit, folder: Path, *, read: Read = read_image) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
             staging = Path(name)
             _make(audit, staging, read)
+            # Gone first and back last: whoever finds it finds the files that belong to it.
+            (folder / JSON_FILE).unlink(missing_ok=True)
             for part in _FILES:
                 _move(staging / part, folder / part)
     except OSError as error:
