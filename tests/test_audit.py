@@ -139,6 +139,10 @@ class TestExamination:
         rows = answer(report, "subgroups")["tables"][0]["rows"]
         assert all(row[-1].startswith("under 30") for row in rows)
         assert "no group is large enough" in answer(report, "subgroups")["findings"][0]
+        assert "too few to conclude from" in answer(report, "sensitivity")["findings"][-1]
+        assert "too small to conclude from" in answer(report, "sources")["findings"][-1]
+        lungs = [one for one in answer(report, "lungs")["findings"] if "AUC" in one]
+        assert all(one.endswith("too few images to conclude from.") for one in lungs)
 
     def test_says_that_the_probabilities_of_test_images_are_out_of_sample(self, report):
         assert "They are out of sample" in answer(report, "labels")["method"]

@@ -42,7 +42,8 @@ def answer(subjects: Sequence[Subject], *, split: str, held_out: bool) -> Answer
 def _what_they_are(split: str, *, held_out: bool) -> str:
     if held_out:
         return (
-            f"They are out of sample: no network in the bundle was trained on the {split} images."
+            "They are out of sample, as far as the manifest's split is that of training: no "
+            f"network in the bundle was trained on the {split} images."
         )
     return (
         "They are NOT all out of sample: the images include some that the bundle was trained on, "

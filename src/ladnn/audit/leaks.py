@@ -56,12 +56,15 @@ def answer(
 
 
 def _sentences(crossing: Sequence[Problem]) -> tuple[str, ...]:
-    known = sum(not problem.error for problem in crossing)
     patients = sum(problem.kind == "patient" for problem in crossing)
+    pairs = count(len(crossing) - patients, "pair")
+    sentence = f"{count(patients, 'patient')} and {pairs} of near-duplicates lie on two sides"
+    if not crossing:
+        return (f"{sentence} of the split.",)
+    known = sum(not problem.error for problem in crossing)
     return (
-        f"{count(patients, 'patient')} and {count(len(crossing) - patients, 'pair')} of "
-        f"near-duplicates lie on two sides of the split; {known} of these {len(crossing)} leaks "
-        "are acknowledged with a reason.",
+        f"{sentence} of the split; {known} of these {len(crossing)} leaks are acknowledged with a "
+        "reason.",
     )
 
 

@@ -18,7 +18,7 @@ Report = Mapping[str, Any]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 0 auto;
-  max-width: 72rem; padding: 1rem 1.5rem 4rem; }
+  max-width: 84rem; padding: 1rem 1.5rem 4rem; }
 h1 { line-height: 1.2; }
 h2 { margin-top: 2.5rem; border-top: 1px solid #d5dae3; padding-top: 1.2rem; }
 h3 { margin: 1.4rem 0 .4rem; font-size: 1rem; }
@@ -31,6 +31,7 @@ th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #e2e7e
   vertical-align: top; }
 th { background: #f4f6fa; }
 td.number { text-align: right; white-space: nowrap; }
+td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; border: 1px solid #d5dae3; }
 @media print { body { max-width: none; } figure, tr { break-inside: avoid; } }
 """

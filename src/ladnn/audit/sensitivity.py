@@ -7,7 +7,17 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from ladnn.audit.alterations import ALTERATIONS, Alteration
-from ladnn.audit.answers import Answer, Cell, Progress, Table, average, clustered_auc, count, words
+from ladnn.audit.answers import (
+    Answer,
+    Cell,
+    Progress,
+    Table,
+    average,
+    clustered_auc,
+    count,
+    few,
+    words,
+)
 from ladnn.audit.subjects import Read, Subject
 from ladnn.bundle import OperatingPoint
 from ladnn.errors import LadnnError
@@ -15,7 +25,7 @@ from ladnn.findings import Prediction
 from ladnn.imaging import CtImage
 from ladnn.intervals import Difference, Estimate, paired_bootstrap
 from ladnn.runtime import Predictor
-from ladnn.scoring import Settings
+from ladnn.scoring import CAUTION_BELOW, Settings
 from ladnn.statistics import roc_auc
 
 _HEADS = (
@@ -55,7 +65,7 @@ def answer(
             "after decoding and go through everything again: lung field, network, guard. A call "
             f"changes when the probability crosses the {point} threshold."
         ),
-        findings=_findings(rows),
+        findings=_findings(rows, few([subject.case.label for subject in subjects])),
         tables=(Table(title="Altered images", heads=_HEADS, rows=tuple(rows)),),
     )
 
@@ -113,9 +123,10 @@ def _difference(
     return paired_bootstrap(roc_auc, labels, after, before, patients, **asdict(settings))
 
 
-def _findings(rows: Sequence[tuple[Cell, ...]]) -> tuple[str, ...]:
+def _findings(rows: Sequence[tuple[Cell, ...]], too_few: bool) -> tuple[str, ...]:
     kinds = dict.fromkeys(alteration.kind for alteration in ALTERATIONS.values())
-    return tuple(_sentence(kind, rows) for kind in kinds)
+    caution = (f"Fewer than {CAUTION_BELOW} images of a class: too few to conclude from.",)
+    return (*(_sentence(kind, rows) for kind in kinds), *(caution if too_few else ()))
 
 
 def _sentence(kind: str, rows: Sequence[tuple[Cell, ...]]) -> str:

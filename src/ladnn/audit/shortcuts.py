@@ -13,7 +13,7 @@ from ladnn.audit.subjects import Subject, View, run
 from ladnn.calibration import probability
 from ladnn.intervals import Estimate
 from ladnn.runtime import Predictor
-from ladnn.scoring import Settings
+from ladnn.scoring import CAUTION_BELOW, Settings
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
@@ -61,6 +61,7 @@ def source_answer(subjects: Sequence[Subject], settings: Settings) -> Answer:
     right = [float(one == source) for one, source in zip(told, sources, strict=True)]
     share = average(right, patients, settings)
     best = max(found, key=lambda estimate: estimate.value or 0)
+    smallest = min(sources.count(name) for name in names)
     most = max(sources.count(name) for name in names) / len(sources)
     sentence = (
         f"The source is told from the embedding in {words(share)} of images, where always naming "
@@ -68,14 +69,16 @@ def source_answer(subjects: Sequence[Subject], settings: Settings) -> Answer:
     )
     heads = ("source", "images", "patients", "AUC against the other sources")
     table = Table(title="Source told from the embedding", heads=heads, rows=tuple(rows))
-    return replace(blank, findings=(sentence, _meaning(best)), tables=(table,))
+    return replace(blank, findings=(sentence, _meaning(best, smallest)), tables=(table,))
 
 
 def _people(subjects: Sequence[Subject], source: str) -> set[str]:
     return {subject.case.patient for subject in subjects if subject.case.source == source}
 
 
-def _meaning(best: Estimate) -> str:
+def _meaning(best: Estimate, smallest: int) -> str:
+    if smallest < CAUTION_BELOW:
+        return f"A source of {count(smallest, 'image')} is too small to conclude from."
     if (best.low or 0) > 0.5:
         return (
             "The embedding carries the source, so a difference between collections is open to the "
