@@ -12,7 +12,7 @@ from ladnn.scoring import Case, Settings
 QUICK = Settings(replicates=40)
 
 
-def cases(size=80, *, seed=0, sources=("here", "there"), mode="ladnn", better=0.0):
+def cases(size=80, *, seed=0, sources=("here", "there"), mode="ladnn", better=0.0, root=Path()):
     """Two images to a patient; positives score higher, `better` the more so."""
     generator = np.random.default_rng(seed)
     points = tiny_card(b"", mode).operating_points
@@ -23,7 +23,7 @@ def cases(size=80, *, seed=0, sources=("here", "there"), mode="ladnn", better=0.
         lesions = tuple(generator.random(len(LESIONS)).round(6).tolist())
         found.append(
             Case(
-                path=f"images/{index:03}.png",
+                path=(root / "images" / f"{index:03}.png").as_posix(),
                 source=sources[index // 4 % len(sources)],
                 patient=f"p{index // 2}",
                 label=label,

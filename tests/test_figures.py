@@ -1,6 +1,7 @@
 """Figures: what they show is what the result files say, and what is no result is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -382,3 +383,15 @@ class TestCommand:
         done = ladnn("sources", folders["worse"], "-o", tmp_path)
         assert isinstance(done.exception, ConfigError)
         assert "pip install 'ladnn[figures]'" in str(done.exception)
+
+
+def figure_commands():
+    from typer.main import get_command
+
+    return sorted(get_command(app).commands["figures"].commands)
+
+
+@pytest.mark.parametrize("name", figure_commands())
+def test_every_figure_is_explained_with_its_command(name):
+    page = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "figures.md"
+    assert f"$ ladnn figures {name} " in page.read_text(encoding="utf-8")

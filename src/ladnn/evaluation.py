@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from ladnn.bundle import Card, StudyRule
 from ladnn.dataset import SPLITS, Manifest, Record
 from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
+from ladnn.heatmaps import MAPS, Heatmaps
 from ladnn.imaging import CtImage, read_image
 from ladnn.runtime import DEFAULT_POINT, Assessment
 from ladnn.scoring import Case, Group, Settings, score
@@ -82,6 +85,7 @@ class Evaluation:
         calibrated: whether each lesion's probability is calibrated, by name; empty for a baseline.
         patient_rule: how the images of a patient make one probability, chosen on validation;
             None for the plain mean, which nobody chose.
+        heatmaps: of the cases, in their order; None where they were not asked for.
     """
 
     model: Mapping[str, str]
@@ -95,6 +99,7 @@ class Evaluation:
     sources: Mapping[str, Group]
     calibrated: Mapping[str, bool]
     patient_rule: StudyRule | None = None
+    heatmaps: Heatmaps | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of metrics.json; undefined numbers are null and say why."""
@@ -143,6 +148,7 @@ def evaluate(
     *,
     operating_point: str = DEFAULT_POINT,
     settings: Settings | None = None,
+    maps: bool = False,
     read: Callable[[Path], CtImage] = read_image,
     on_image: Callable[[], None] = lambda: None,
 ) -> Evaluation:
@@ -157,6 +163,7 @@ def evaluate(
         split: "train", "val", "test", or "all" for every image.
         operating_point: of the decisions that are listed; metrics cover all points of the card.
         settings: of the intervals.
+        maps: keep the maps of every image, a few kilobytes each.
         read: makes an image of a path.
         on_image: called after each image.
 
@@ -169,10 +176,11 @@ def evaluate(
     records = part_of(manifest, split)
     cases: list[Case] = []
     failures: list[Failure] = []
+    kept: list[Assessment] = []
     found = predictor.each(
         records,
         lambda record: read_listed(record, read),
-        lambda record, _, assessment: case_of(record, assessment.prediction, card),
+        lambda record, _, said: (case_of(record, said.prediction, card), said),
         operating_point,
     )
     for record, result in found:
@@ -180,7 +188,8 @@ def evaluate(
             path = record.path.as_posix()
             failures.append(Failure(path=path, source=record.source, error=str(result)))
         else:
-            cases.append(result)
+            cases.append(result[0])
+            kept += [result[1]] if maps else []
         on_image()
     overall, sources = _groups(cases, records, card, chosen)
     return Evaluation(
@@ -200,6 +209,7 @@ def evaluate(
         sources=sources,
         calibrated={name: item.calibrated for name, item in card.lesions.items()},
         patient_rule=card.study_rule,
+        heatmaps=_heatmaps(cases, kept) if maps else None,
     )
 
 
@@ -254,6 +264,16 @@ def case_of(record: Record, prediction: Prediction, card: Card) -> Case:
     )
 
 
+def _heatmaps(cases: Sequence[Case], said: Sequence[Assessment]) -> Heatmaps:
+    values = [one.maps.astype(np.float16) for one in said] or [np.zeros((1, 1, 1), np.float16)]
+    boxes = np.array([one.field.box for one in said], dtype=np.float32)
+    return Heatmaps(
+        paths=tuple(case.path for case in cases),
+        values=np.stack(values)[: len(said)],
+        boxes=boxes.reshape(-1, 4),
+    )
+
+
 def _groups(
     cases: Sequence[Case], records: Sequence[Record], card: Card, settings: Settings
 ) -> tuple[Group, dict[str, Group]]:
@@ -295,16 +315,22 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
 def write_results(evaluation: Evaluation, folder: Path, config: Mapping[str, Any]) -> None:
     """Write predictions.csv, config.json and, last, metrics.json, each whole or not at all.
 
+    maps.npz comes first where the evaluation kept maps; one of an earlier result is removed.
+
     Raises:
         DataError: when a file cannot be written.
     """
-    files = {
+    maps = evaluation.heatmaps
+    if maps is None:
+        (folder / MAPS).unlink(missing_ok=True)
+    files: dict[str, str | bytes] = {} if maps is None else {MAPS: maps.to_bytes()}
+    files |= {
         PREDICTIONS: _csv(evaluation),
         CONFIG: _json(config),
         METRICS: _json(evaluation.to_json()),
     }
-    for name, text in files.items():
-        write_whole(folder / name, text)
+    for name, content in files.items():
+        write_whole(folder / name, content)
 
 
 def _json(data: Mapping[str, Any]) -> str:
@@ -327,7 +353,7 @@ def _csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside `path` and move into place, so that a reader never finds a half.
 
     Raises:
@@ -337,8 +363,8 @@ def write_whole(path: Path, text: str) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         part = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
         part.chmod(0o644)
         part.replace(path)
     except OSError as error:

@@ -31,6 +31,7 @@ _DECISIONS = {
 }
 # Plasma at five points: perceptually even, and never grey, so it cannot be taken for anatomy.
 _ANCHORS = ((13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33))
+_UNSEEN = (128, 128, 128)
 _OPACITY = 0.62  # the most that a map hides of the picture under it
 
 
@@ -83,15 +84,33 @@ def blend(picture: Image.Image, heatmap: NDArray[np.float32], box: Box) -> Image
         heatmap: [h, w] in [0, 1], in the frame of `box`.
         box: x0, y0, x1, y1 as fractions of the image: the part that the network saw.
     """
-    width, height = picture.size
+    colours, alpha, corner = _placed(picture.size, heatmap, box)
+    result = picture.copy()
+    result.paste(colours, corner, alpha)
+    return result
+
+
+def alone(size: tuple[int, int], heatmap: NDArray[np.float32], box: Box) -> Image.Image:
+    """A map without the picture, RGB of this size; grey where the network saw nothing.
+
+    Arguments as of `blend`.
+    """
+    colours, _, corner = _placed(size, heatmap, box)
+    result = Image.new("RGB", size, _UNSEEN)
+    result.paste(colours, corner)
+    return result
+
+
+def _placed(
+    size: tuple[int, int], heatmap: NDArray[np.float32], box: Box
+) -> tuple[Image.Image, Image.Image, tuple[int, int]]:
+    """The colours of a map and their opacity at their size in a picture, and where they go."""
+    width, height = size
     x0, y0 = round(box[0] * width), round(box[1] * height)
     x1, y1 = max(round(box[2] * width), x0 + 1), max(round(box[3] * height), y0 + 1)
     small = Image.fromarray((np.clip(heatmap, 0, 1) * 255).round().astype(np.uint8))
     large = small.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC)
-    colours, alpha = colour(np.asarray(large))
-    result = picture.copy()
-    result.paste(colours, (x0, y0), alpha)
-    return result
+    return *colour(np.asarray(large)), (x0, y0)
 
 
 def _fit(picture: Image.Image, limit: tuple[int, int]) -> Image.Image:

@@ -55,6 +55,9 @@ def evaluate(
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
     split: Annotated[Part, typer.Option(help="The part to judge; all: every image.")] = Part.TEST,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Keep the maps of every image, for figure 5.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
     force: Annotated[bool, typer.Option(help="Replace the results in the folder.")] = False,
     replicates: Annotated[int, typer.Option(min=1, help="Resamples for intervals.")] = 2000,
@@ -89,6 +92,7 @@ def evaluate(
             split.value,
             operating_point=operating_point,
             settings=settings,
+            maps=maps,
             on_image=advance,
         )
     evaluation.write_results(

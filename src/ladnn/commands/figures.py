@@ -29,6 +29,57 @@ Result = Annotated[
 
 
 @app.command()
+def reports(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="Of images that have captions.")
+    ],
+    output: Output,
+    images: Annotated[
+        list[str] | None,
+        typer.Option("--image", help="Show its report, by the end of its path; up to four times."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Figure 1: images beside their report, the words for COVID-19 and each lesion coloured.
+
+    Without names, three reports are taken that together show the most lesions.
+
+    Example: ladnn figures reports manifest.csv -o figures
+    """
+    from ladnn.dataset import read_manifest
+
+    def draw() -> "Figure":
+        from ladnn.figures import captions
+
+        found = captions.cases(read_manifest(manifest))
+        return captions.draw(captions.choose(found, images or ()))
+
+    _produce("figure-1-reports", output, draw, overwrite=overwrite)
+
+
+@app.command()
+def architecture(
+    output: Output,
+    bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
+    overwrite: Overwrite = False,
+) -> None:
+    """Figure 2: the architecture of a bundle, its stages and sizes read from its graph.
+
+    Example: ladnn figures architecture --bundle default -o figures
+    """
+    from ladnn.bundle import load_bundle
+
+    def draw() -> "Figure":
+        from ladnn.figures import architecture
+        from ladnn.figures.layers import read_network
+
+        loaded = load_bundle(bundle)
+        return architecture.draw(loaded, read_network(loaded))
+
+    _produce("figure-2-architecture", output, draw, overwrite=overwrite)
+
+
+@app.command()
 def data(
     manifest: Annotated[
         Path, typer.Argument(metavar="MANIFEST", help="Made by `ladnn data import`.")
@@ -73,6 +124,44 @@ def curves(
         return curves.draw(read_runs(results, source))
 
     _produce("figure-4-curves", output, draw, overwrite=overwrite)
+
+
+@app.command()
+def maps(
+    results: Annotated[
+        tuple[Path, Path],
+        typer.Argument(
+            metavar="FIRST SECOND", help="Two folders that `ladnn evaluate --maps` wrote."
+        ),
+    ],
+    output: Output,
+    images: Annotated[
+        list[str] | None,
+        typer.Option("--image", help="Show this one, by the end of its path; up to ten times."),
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="CSV: path, x0, y0, x1, y1 in pixels of the image.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Figure 5: up to ten images with their boxes, and where two models looked in each.
+
+    Without names or boxes, ten positive images of ten patients are taken at even steps from the
+    most to the least certain of the second model, so that nobody picked them.
+
+    Example: ladnn figures maps results/baseline results/ladnn --image 12.png -o figures
+    """
+
+    def draw() -> "Figure":
+        from ladnn.figures import attention
+        from ladnn.figures.runs import read_runs
+
+        first, second = attention.read_looking(read_runs(results))
+        given = {} if boxes is None else attention.read_boxes(boxes, second.run)
+        rows = attention.choose(second.run, images or (), given)
+        return attention.draw(first, second, rows, given)
+
+    _produce("figure-5-maps", output, draw, overwrite=overwrite)
 
 
 @app.command()

@@ -1,8 +1,6 @@
 """What all figures share: sizes, type, one palette, the foot, and how a figure is written."""
 
 import io
-import os
-import tempfile
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ladnn.errors import ConfigError, DataError
+from ladnn.evaluation import write_whole
 from ladnn.findings import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ _SETTINGS: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.3,
     "hatch.linewidth": 0.5,
+    "text.hinting": "none",  # letters keep the breadth that they are measured at
     "text.parse_math": False,  # a name may hold dollars
     "pdf.fonttype": 42,  # TrueType, embedded; journals refuse type 3
     "svg.fonttype": "none",
@@ -102,8 +102,11 @@ def panel(axes: "Axes", letter: str, title: str) -> None:
     axes.set_title(f"$\\bf{{{letter}}}$  {plain}", parse_math=True)
 
 
-def foot(figure: "Figure", *lines: str, notice: bool = True) -> None:
-    """Write how a figure was made at its foot, and that models are for research use only."""
+def foot(figure: "Figure", *lines: str, notice: bool = True, pad: float = 0.042) -> None:
+    """Write how a figure was made at its foot, and that models are for research use only.
+
+    `pad` is the room around each part of the figure, in inches.
+    """
     width, height = figure.get_size_inches()
     said = [line for line in lines if line] + ([RESEARCH_NOTICE] if notice else [])
     letters = int(width * _LETTERS)
@@ -111,7 +114,9 @@ def foot(figure: "Figure", *lines: str, notice: bool = True) -> None:
         part for line in said for part in textwrap.wrap(line, letters, subsequent_indent="  ")
     ]
     share = (len(wrapped) * _LINE + 0.1) / height
-    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
+    figure.set_layout_engine(
+        "constrained", rect=(0, share, 1, 1 - share), w_pad=pad, h_pad=pad, wspace=0, hspace=0
+    )
     text = "\n".join(wrapped)
     figure.text(0.01, 0.03 / height, text, fontsize=6, color=QUIET, va="bottom", in_layout=False)
 
@@ -198,22 +203,5 @@ def save(figure: "Figure", folder: Path, stem: str, *, dpi: int = DPI) -> list[P
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=dateless[kind])
         written[path] = buffer.getvalue()
     for path, data in written.items():
-        _write(path, data)
+        write_whole(path, data)
     return list(written)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside `path` and move into place, so that a reader never finds a half."""
-    part: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        part = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        part.chmod(0o644)
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror})") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

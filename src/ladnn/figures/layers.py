@@ -1,0 +1,183 @@
+"""What a bundle's graph is made of: the stages of its networks, read from model.onnx itself."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ladnn.bundle import Bundle
+from ladnn.engines import openvino_silent
+from ladnn.errors import BundleError
+
+_MEMBER = re.compile(r"members\.(\d+)\.trunk\.(.+)\.weight")
+_KINDS = ("Convolution", "GroupConvolution")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """One convolution of one member.
+
+    Attributes:
+        name: in the network, as `blocks.1.0.conv_dw`.
+        inputs, outputs: channels.
+        height, width: of its output.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a network calls by one name, or what has one size where names are only numbers.
+
+    Attributes:
+        name: as the network has it.
+        channels: that it hands on.
+        height, width: of its last convolution's output.
+        convolutions: their number.
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    convolutions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """The networks of a bundle, which share one architecture.
+
+    Attributes:
+        members: how many there are.
+        stages: of each, from the image on.
+        hidden: lengths of the hidden layers after the last stage; none after a global pool.
+        embedding: length of the vector that the branches of one member see.
+        outputs: logits, 6 or 1. map_size: height and width of the maps.
+    """
+
+    members: int
+    stages: tuple[Stage, ...]
+    hidden: tuple[int, ...]
+    embedding: int
+    outputs: int
+    map_size: tuple[int, int]
+
+
+def read_network(bundle: Bundle) -> Network:
+    """Read the architecture from the graph.
+
+    Raises:
+        BundleError: for a graph that `ladnn export` did not write, whose layers have other names.
+    """
+    model = openvino_silent().Core().read_model(bundle.model, b"")
+    operations = model.get_ordered_ops()
+    found = dict[int, list[Convolution]]()
+    for member, one in _convolutions(operations):
+        found.setdefault(member, []).append(one)
+    shapes = {
+        name: list(output.get_partial_shape())
+        for output in model.outputs
+        for name in output.get_names()
+    }
+    if not found:
+        raise BundleError(
+            f"the layers of {bundle.path} have no names that tell stages: draw a bundle that "
+            "ladnn export wrote"
+        )
+    hidden = _hidden(operations)
+    embedding = shapes["embedding"][1].get_length() // len(found)
+    last = hidden[0] if hidden else embedding
+    return Network(
+        members=len(found),
+        stages=stages(found[0], None if hidden else last),
+        hidden=hidden,
+        embedding=embedding,
+        outputs=shapes["logits"][1].get_length(),
+        map_size=(shapes["heatmaps"][2].get_length(), shapes["heatmaps"][3].get_length()),
+    )
+
+
+def stages(convolutions: Sequence[Convolution], embedding: int | None) -> tuple[Stage, ...]:
+    """Group convolutions into stages.
+
+    A stage hands on the channels that the next one takes in, which for a dense block is more than
+    its last convolution puts out. The last hands on `embedding`, the channels that are pooled, or
+    what its last convolution puts out where that is None.
+    """
+    # Those on a pooled vector, as in squeeze and excitation, are no part of the picture.
+    spatial = [one for one in convolutions if one.height * one.width > 1]
+    groups: dict[str, list[Convolution]] = {}
+    for one in spatial:
+        groups.setdefault(stage_name(one), []).append(one)
+    following = [group[0].inputs for group in list(groups.values())[1:]]
+    after = [*following, embedding or spatial[-1].outputs]
+    return tuple(
+        Stage(
+            name=name,
+            channels=channels,
+            height=group[-1].height,
+            width=group[-1].width,
+            convolutions=len(group),
+        )
+        for (name, group), channels in zip(groups.items(), after, strict=True)
+    )
+
+
+def stage_name(one: Convolution) -> str:
+    """The part of a layer's name that tells its stage: `blocks.1`, `layer3`, `denseblock2`.
+
+    VGG only numbers its layers, so there the size of the output tells.
+    """
+    parts = one.name.removeprefix("features.").split(".")
+    if parts[0].isdigit():
+        return f"{one.height} x {one.width}"
+    return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+
+
+def _convolutions(operations: Sequence[object]) -> Iterator[tuple[int, Convolution]]:
+    """The member of each convolution of a trunk and what it is, in the order of the graph."""
+    for operation in operations:
+        kind = operation.get_type_name()  # type: ignore[attr-defined]  # openvino's own node
+        named = _weights(operation, kind) if kind in _KINDS else None
+        if named is None:
+            continue
+        member, name = named
+        inputs = operation.input(0).get_partial_shape()[1]  # type: ignore[attr-defined]
+        shape = operation.output(0).get_partial_shape()  # type: ignore[attr-defined]
+        outputs, height, width = (shape[axis].get_length() for axis in (1, 2, 3))
+        yield (
+            member,
+            Convolution(
+                name=name,
+                inputs=inputs.get_length(),
+                outputs=outputs,
+                height=height,
+                width=width,
+            ),
+        )
+
+
+def _weights(operation: object, kind: str) -> tuple[int, str] | None:
+    """Member and name of a convolution by its weights, which lie behind casts and reshapes."""
+    node = operation.input_value(1).get_node()  # type: ignore[attr-defined]
+    while True:
+        match = _MEMBER.match(node.get_friendly_name())
+        if match:
+            return int(match[1]), match[2]
+        if not node.get_input_size():
+            return None
+        node = node.input_value(0).get_node()
+
+
+def _hidden(operations: Sequence[object]) -> tuple[int, ...]:
+    """Lengths of the hidden layers of the first member, in their order; none without any."""
+    found = {}
+    for operation in operations:
+        match = re.match(r"members\.0\.outputs\.bias(\d)", operation.get_friendly_name())  # type: ignore[attr-defined]
+        if match:
+            found[match[1]] = operation.output(0).get_partial_shape()[0].get_length()  # type: ignore[attr-defined]
+    return tuple(found[number] for number in sorted(found))

@@ -1,0 +1,306 @@
+"""Figures that show images, reports and networks: what is drawn is what the files hold."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from PIL import Image
+
+from bundles import tiny_bundle
+from ladnn.bundle import load_bundle
+from ladnn.dataset import Manifest, Record
+from ladnn.errors import BundleError, ConfigError, DataError, ImageError
+from ladnn.figures import architecture, attention, captions, layers, paper, runs
+from ladnn.heatmaps import MAPS, Heatmaps, read_heatmaps
+from ladnn.phantom import thorax
+from ladnn.reports import label_report
+from results import write_result
+
+SIZE = (80, 100)  # height and width of the drawn images
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with paper.publication():
+        yield
+
+
+def words(figure):
+    from matplotlib.text import Text
+
+    return [found.get_text() for found in figure.findobj(Text) if found.get_text()]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Two results of the same drawn images, with maps that peak at their probability."""
+    root = tmp_path_factory.mktemp("looking")
+    (root / "images").mkdir()
+    for index in range(48):
+        picture = np.full(SIZE, index, dtype=np.uint8)
+        Image.fromarray(picture).save(root / "images" / f"{index:03}.png")
+    for name, seed in (("first", 1), ("second", 2)):
+        folder = write_result(root / name, name=name, size=48, seed=seed, root=root)
+        cases = runs.read_run(folder).cases
+        values = np.zeros((48, 6, 4, 4), dtype=np.float16)
+        values[:, 0, 1, 2] = cases.probabilities
+        boxes = np.tile(np.array([0, 0, 1, 1], dtype=np.float32), (48, 1))
+        maps = Heatmaps(paths=cases.paths, values=values, boxes=boxes)
+        (folder / MAPS).write_bytes(maps.to_bytes())
+    return attention.read_looking(runs.read_runs([root / "first", root / "second"]))
+
+
+class TestMaps:
+    def test_are_rows_of_image_map_overlay_map_overlay(self, pair):
+        figure = attention.draw(*pair, [0, 5, 9], {})
+        panels = [axes for axes in figure.axes if axes.images]
+        assert len(panels) == 15
+
+    def test_carry_the_probability_of_each_model(self, pair):
+        said = words(attention.draw(*pair, [4], {}))
+        for one in pair:
+            assert f"{one.run.cases.probabilities[4]:.2f}" in said
+
+    def test_are_brightest_where_the_model_looked(self, pair):
+        figure = attention.draw(*pair, [4], {})
+        shown = np.asarray(figure.axes[1].images[0].get_array()).astype(int)
+        red = shown[..., 0]
+        row, column = np.unravel_index(red.argmax(), red.shape)
+        assert (row * 4 // SIZE[0], column * 4 // SIZE[1]) == (1, 2)
+
+    def test_show_the_boxes_that_were_given_at_their_place(self, pair):
+        path = pair[0].run.cases.paths[3]
+        figure = attention.draw(*pair, [3], {path: [(10.0, 20.0, 40.0, 60.0)]})
+        (box,) = figure.axes[0].patches
+        assert (*box.get_xy(), box.get_width(), box.get_height()) == (10, 20, 30, 40)
+
+    def test_refuse_a_box_beyond_its_image(self, pair):
+        path = pair[0].run.cases.paths[3]
+        with pytest.raises(DataError, match="beyond its 100 x 80 pixels"):
+            attention.draw(*pair, [3], {path: [(10.0, 20.0, 101.0, 60.0)]})
+
+    def test_refuse_an_image_that_is_gone(self, pair):
+        first, second = pair
+        gone = tuple(f"{path}.gone" for path in first.run.cases.paths)
+        cases = dataclasses.replace(first.run.cases, paths=gone)
+        run = dataclasses.replace(first.run, cases=cases)
+        with pytest.raises(ImageError):
+            attention.draw(dataclasses.replace(first, run=run), second, [0], {})
+
+
+class TestChoiceOfRows:
+    def test_takes_ten_positives_of_ten_patients_from_the_most_to_the_least_certain(self, pair):
+        cases = pair[1].run.cases
+        rows = attention.choose(pair[1].run, (), {})
+        chances = cases.probabilities[rows]
+        assert len(rows) == 10
+        assert cases.labels[rows].all()
+        assert len({cases.patients[row] for row in rows}) == 10
+        assert_allclose(chances, sorted(chances, reverse=True))
+        assert chances[0] == cases.probabilities[cases.labels].max()
+
+    def test_takes_the_images_that_have_boxes(self, pair):
+        run = pair[1].run
+        boxes = {run.cases.paths[7]: [(0, 0, 1, 1)], run.cases.paths[2]: [(0, 0, 1, 1)]}
+        assert attention.choose(run, (), boxes) == [7, 2]
+
+    def test_takes_those_that_are_named_before_all(self, pair):
+        assert attention.choose(pair[1].run, ["images/011.png"], {}) == [11]
+
+    @pytest.mark.parametrize("name", ["11.png", "", "none.png"])
+    def test_refuses_a_name_of_no_image(self, pair, name):
+        with pytest.raises(DataError, match="names no image"):
+            attention.choose(pair[1].run, [name], {})
+
+    def test_refuses_more_than_fit(self, pair):
+        with pytest.raises(ConfigError, match="at most 10"):
+            attention.choose(pair[1].run, ["000.png"] * 11, {})
+
+
+class TestBoxes:
+    def read(self, folder, pair, *lines):
+        file = folder / "boxes.csv"
+        file.write_text("\n".join(["path,x0,y0,x1,y1", *lines]) + "\n")
+        return attention.read_boxes(file, pair[0].run)
+
+    def test_are_kept_by_image(self, pair, tmp_path):
+        found = self.read(tmp_path, pair, "001.png,1,2,3,4", "001.png,5,6,7,8")
+        assert found == {pair[0].run.cases.paths[1]: [(1, 2, 3, 4), (5, 6, 7, 8)]}
+
+    @pytest.mark.parametrize(
+        ("line", "sentence"),
+        [
+            ("001.png,1,2,x,4", "line 2 has a corner that is no number"),
+            ("001.png,3,2,1,4", "line 2 is no box"),
+            ("001.png,nan,2,1,4", "line 2 is no box"),
+            ("999.png,1,2,3,4", "names no image"),
+            ("001.png,1,2,3", "4 cells where the head has 5"),
+        ],
+    )
+    def test_that_are_none_are_refused(self, pair, tmp_path, line, sentence):
+        with pytest.raises(DataError, match=sentence):
+            self.read(tmp_path, pair, line)
+
+
+class TestHeatmapFile:
+    def test_gives_the_maps_back(self, pair):
+        run, kept = pair[0].run, pair[0].maps
+        again = read_heatmaps(run.folder, run.cases.paths)
+        assert_allclose(again.values[:, 0].max(axis=(1, 2)), run.cases.probabilities, atol=1e-3)
+        assert kept.to_bytes() == again.to_bytes()
+
+    def test_that_is_missing_says_how_to_make_it(self, pair, tmp_path):
+        with pytest.raises(DataError, match="evaluate --maps"):
+            read_heatmaps(tmp_path, pair[0].run.cases.paths)
+
+    def test_that_is_cut_off_is_refused(self, pair, tmp_path):
+        data = pair[0].maps.to_bytes()
+        (tmp_path / MAPS).write_bytes(data[: len(data) // 2])
+        with pytest.raises(DataError, match="cut off"):
+            read_heatmaps(tmp_path, pair[0].run.cases.paths)
+
+    def test_of_other_images_is_refused(self, pair):
+        with pytest.raises(DataError, match="not of the images"):
+            read_heatmaps(pair[0].run.folder, ("another.png",))
+
+
+CAPTION = "CT of COVID-19 shows ground-glass opacities (GGO) and no consolidation."
+
+
+def record(name, caption, patient="p"):
+    return Record(path=name, source="a", patient=patient, covid=True, caption=caption)
+
+
+class TestReports:
+    def test_mark_what_is_asserted_and_leave_what_is_denied(self):
+        found = captions.pieces(label_report(CAPTION))
+        assert [(p.text, p.kind) for p in found if p.kind] == [
+            ("COVID-19", "COVID-19"),
+            ("ground-glass opacities", "GGO"),
+            ("GGO", "GGO"),
+        ]
+
+    def test_lose_no_word_of_the_text(self):
+        found = captions.pieces(label_report(CAPTION))
+        assert "".join(p.text for p in found).replace(" ", "") == CAPTION.replace(" ", "")
+
+    def test_are_cut_where_they_would_not_fit(self):
+        found = captions.pieces(label_report(CAPTION * 40))
+        assert found[-1].text == "..."
+        assert sum(len(piece.text) for piece in found) <= captions._LONGEST + 3
+
+    def test_stay_within_their_column(self):
+        placed = captions.flow(captions.pieces(label_report(CAPTION * 5)))
+        assert all(x + captions._breadth(captions._set(p)) <= captions._WIDTH for x, _, p in placed)
+        assert placed[-1][1] > 3
+
+    def test_are_shared_by_the_images_of_one_caption(self):
+        manifest = Manifest(records=(record("a.png", CAPTION), record("b.png", CAPTION)))
+        (case,) = captions.cases(manifest)
+        assert len(case.records) == 2
+
+    def test_chosen_show_as_many_lesions_as_they_can(self):
+        texts = ["GGO.", "GGO with crazy paving.", "Consolidation.", "Normal lungs.", "GGO."]
+        manifest = Manifest(
+            records=tuple(record(f"{n}.png", t, f"p{n}") for n, t in enumerate(texts))
+        )
+        chosen = captions.choose(captions.cases(manifest), ())
+        assert [case.report.text for case in chosen] == [texts[1], texts[2], texts[0]]
+
+    def test_of_no_caption_are_refused(self):
+        with pytest.raises(DataError, match="no image of the manifest has a caption"):
+            captions.cases(Manifest(records=(record("a.png", " "),)))
+
+    def test_stand_beside_their_image(self, tmp_path):
+        Image.fromarray(thorax(1)).save(tmp_path / "a.png")
+        cases = captions.cases(Manifest(records=(record(tmp_path / "a.png", CAPTION),)))
+        figure = captions.draw(captions.choose(cases, ["a.png"]))
+        assert len([axes for axes in figure.axes if axes.images]) == 1
+        assert " ground-glass opacities [GGO] " in words(figure)
+
+
+def convolution(name, inputs, outputs, side):
+    return layers.Convolution(name=name, inputs=inputs, outputs=outputs, height=side, width=side)
+
+
+class TestStages:
+    def test_hand_on_what_the_next_one_takes_in(self):
+        found = layers.stages(
+            [
+                convolution("features.conv0", 1, 64, 112),
+                convolution("features.denseblock1.denselayer1.conv1", 64, 128, 56),
+                convolution("features.denseblock1.denselayer1.conv2", 128, 32, 56),
+                convolution("features.transition1.conv", 96, 48, 56),
+            ],
+            48,
+        )
+        assert [(s.name, s.channels, s.height, s.convolutions) for s in found] == [
+            ("conv0", 64, 112, 1), ("denseblock1", 96, 56, 2), ("transition1", 48, 56, 1)
+        ]  # fmt: skip
+
+    def test_of_numbered_layers_are_told_by_their_size(self):
+        found = layers.stages(
+            [
+                convolution(f"features.{n}", 8, 8, side)
+                for n, side in ((0, 224), (2, 224), (5, 112))
+            ],
+            None,
+        )
+        assert [(s.name, s.convolutions) for s in found] == [("224 x 224", 2), ("112 x 112", 1)]
+
+    def test_leave_out_convolutions_of_a_pooled_vector(self):
+        found = layers.stages(
+            [convolution("blocks.0.0.conv", 1, 8, 9), convolution("blocks.0.0.se.fc", 8, 2, 1)], 8
+        )
+        assert found[0].convolutions == 1
+
+
+@pytest.fixture(scope="module")
+def network():
+    return layers.read_network(load_bundle("default"))
+
+
+class TestArchitecture:
+    def test_of_the_shipped_bundle_is_that_of_its_backbone(self, network):
+        from ladnn.backbones import BACKBONES
+
+        stages = BACKBONES["efficientnet_lite0"].build().feature_info
+        by_name = {stage.name: stage for stage in network.stages}
+        assert network.members == 2
+        for stage in stages:
+            drawn = by_name[stage["module"]]
+            assert (drawn.channels, 224 // drawn.height) == (stage["num_chs"], stage["reduction"])
+
+    def test_draws_a_block_for_image_stages_and_pool(self, network):
+        figure = architecture.draw(load_bundle("default"), network)
+        rectangles = [p for p in figure.axes[0].patches if p.get_width() > 0]
+        assert len(rectangles) == 1 + len(network.stages) + 1
+        assert any("Interlobular septal thickening" in text for text in words(figure))
+
+    def test_of_a_graph_without_names_is_refused(self, tmp_path):
+        with pytest.raises(BundleError, match="no names that tell stages"):
+            layers.read_network(load_bundle(tiny_bundle(tmp_path)))
+
+
+EXPECTED = {
+    "resnet18": [("conv1", 64), ("layer1", 64), ("layer2", 128), ("layer3", 256), ("layer4", 512)],
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_stages_of_an_exported_network_are_read_from_its_graph(name, tmp_path):
+    from types import SimpleNamespace
+
+    import torch
+
+    from ladnn.conversion import to_onnx
+    from ladnn.graph import BundleGraph
+    from ladnn.model import LesionNet
+
+    torch.manual_seed(0)
+    net = LesionNet(name, "baseline", weights="random", input_size=64).eval()
+    bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), 64), path=tmp_path)
+    found = layers.read_network(bundle)
+    assert [(stage.name, stage.channels) for stage in found.stages] == EXPECTED[name]
+    assert (found.outputs, found.hidden, found.map_size) == (1, (), (2, 2))
