@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from sites import MakeSite, PostgreSql, Site, make_postgresql, needs, served
+from sites import MakeSite, PostgreSql, Site, make_postgresql, needs, served, sqlite_url
 from starlette.testclient import TestClient
 
 from bundles import tiny_bundle
@@ -49,12 +49,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         server: PostgreSql = request.getfixturevalue("postgresql")
         return server.fresh("prepared")
     return sqlite_url(request, tmp_path)
-
-
-def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    target = tmp_path / "site.db"
-    shutil.copy(request.getfixturevalue("prepared_sqlite"), target)
-    return f"sqlite:///{target}"
 
 
 @pytest.fixture

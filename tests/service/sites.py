@@ -49,7 +49,7 @@ class PostgreSql:
     def init(self) -> None:
         self.run("initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "ladnn", "-E", "UTF8")
         # Nothing here has to outlive the machine, so nothing waits for its disk.
-        quick = "fsync=off\nsynchronous_commit=off\nfull_page_writes=off\nmax_connections=200\n"
+        quick = "fsync=off\nfull_page_writes=off\nmax_connections=200\n"
         where = f"listen_addresses='127.0.0.1'\nport={self.port}\n"
         config = self.folder / "data" / "postgresql.conf"
         config.write_text(
@@ -146,3 +146,10 @@ def served(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=10)
+
+
+def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An SQLite file with all tables and no rows."""
+    target = tmp_path / "site.db"
+    shutil.copy(request.getfixturevalue("prepared_sqlite"), target)
+    return f"sqlite:///{target}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sites import Site
+from sites import MakeSite, Site, sqlite_url
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
@@ -16,6 +16,8 @@ from ladnn.phantom import hounsfield
 from ladnn.service.accounts import principals
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
+from ladnn.service.logs import configure_logs
+from ladnn.service.settings import Settings
 from ladnn.service.tables import AuditEvent, Case, Feedback
 from synthetic import PATIENT, dicom_bytes, encode
 
@@ -78,6 +80,19 @@ def test_whoever_has_the_link_sees_the_result_but_cannot_take_it_back(site: Site
     assert seen.status_code == 200
     assert "/delete" not in seen.text
     assert act(other, f"{address}/delete") == act(other, f"{address}/retract") == 404
+
+
+def test_a_program_without_identity_reads_and_deletes_by_the_id_but_not_by_the_link(
+    page: Site, scan: bytes
+):
+    sent = page.browser().post("/api/v1/predictions", files={"file": ("a.png", scan)}).json()
+    stranger = page.browser()
+    assert "/delete" not in stranger.get(sent["links"]["page"]).text
+    assert act(stranger, f"{sent['links']['page']}/delete") == 404
+    link = f"/api/v1/predictions/{sent['id']}"
+    assert page.browser().get(link).status_code == 200
+    assert page.browser().delete(link).status_code == 204
+    assert page.browser().get(link).status_code == 404
 
 
 def test_a_retracted_result_is_seen_by_its_owner_alone(site: Site, scan: bytes):
@@ -253,30 +268,33 @@ def test_bytes_of_a_case_that_could_not_be_written_are_deleted(
     monkeypatch.setattr("ladnn.service.audit_log.record", fail)
     answer = site.client.post("/api/v1/predictions", files={"file": ("scan.png", scan)})
     assert answer.status_code == 500
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
     assert site.services.blobs.names() == []
 
 
-def test_a_file_beyond_the_limit_is_413_however_it_is_sent(page: Site):
-    large = bytes(65 << 20)
-    sent = page.client.post("/api/v1/predictions", files={"file": ("a.png", large)})
+def test_a_file_beyond_the_limit_is_413_however_it_is_sent(
+    make_site: MakeSite, request: pytest.FixtureRequest, tmp_path: Path
+):
+    browser = make_site(sqlite_url(request, tmp_path), upload_mib=1).client
+    sent = browser.post("/api/v1/predictions", files={"file": ("a.png", bytes(2 << 20))})
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    streamed = page.client.post(
+    streamed = browser.post(
         "/api/v1/predictions",
-        content=iter([head, *[bytes(1 << 20)] * 65, b"\r\n--x--\r\n"]),
+        content=iter([head, *[bytes(1 << 19)] * 4, b"\r\n--x--\r\n"]),
         headers={"content-type": "multipart/form-data; boundary=x"},
     )
     assert (sent.status_code, streamed.status_code) == (413, 413)
-    assert "64 MiB" in sent.json()["detail"]
+    assert "1 MiB" in sent.json()["detail"]
 
 
 def test_nothing_of_a_patient_is_in_the_logs(
-    make_site, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str], tmp_path: Path
-):  # type: ignore[no-untyped-def]
-    from conftest import sqlite_url
-    from ladnn.service.logs import configure_logs
-
+    make_site: MakeSite,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
     site = make_site(sqlite_url(request, tmp_path))
-    configure_logs(site.services.settings.__class__(log_level="debug"))
+    configure_logs(Settings(log_level="debug"))
     name = "Doe-Jane-1950.dcm"
     answer = site.client.post("/api/v1/predictions?who=Doe", files={"file": (name, dicom_bytes())})
     site.client.post("/api/v1/predictions", files={"file": (name, b"broken")})

@@ -191,6 +191,23 @@ def test_bytes_go_with_the_last_row_that_names_them(site: Site, scan: bytes):
     assert blobs.names() == kept
 
 
+def test_a_sweep_deletes_what_no_case_names_and_nothing_else(site: Site, scan: bytes):
+    site.client.post("/api/v1/predictions", files={"file": ("a.png", scan)})
+    blobs = site.services.blobs
+    kept = blobs.names()
+    blobs.put(b"what a crash left behind")
+    assert store.sweep(site.services.database, blobs) == 1
+    assert blobs.names() == kept
+
+
+def test_bytes_that_a_sweep_took_before_their_row_came_are_put_back(site: Site):
+    database, blobs = site.services.database, site.services.blobs
+    digest = blobs.put(b"pixels")
+    store.sweep(database, blobs)
+    database.write(lambda session: store.keep(session, database, blobs, b"pixels"))
+    assert blobs.has(digest)
+
+
 def signed(site: Site):  # type: ignore[no-untyped-def]
     """A browser that has been on the first page and so has a visitor's cookie."""
     browser = site.browser()

@@ -64,9 +64,7 @@ def create_app(
         title="LA-DNN",
         version=__version__,
         description=f"Chest CT images in, predictions out. {RESEARCH_NOTICE}",
-        openapi_url="/api/v1/openapi.json",
-        docs_url=None,  # these pages load scripts from elsewhere
-        redoc_url=None,
+        openapi_url=None,  # `routes/operation.py` gives it; FastAPI's own pages load from elsewhere
         dependencies=[Depends(csrf.verify)],
         lifespan=partial(_lifespan, site),
     )

@@ -108,6 +108,21 @@ def release(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
         database.write(drop)
 
 
+def sweep(database: Database, blobs: Blobs) -> int:
+    """Delete what no row names, such as a crash leaves behind; how much that was at most.
+
+    Safe beside requests: `keep` puts back, under the same lock, what it finds gone.
+    """
+
+    def named(session: Session) -> set[str]:
+        return {name for column in blob_columns() for name in session.scalars(select(column))}
+
+    kept = blobs.names()  # first, so that what comes in meanwhile is not among them
+    orphans = set(kept) - database.read(named)
+    release(database, blobs, orphans)
+    return len(orphans)
+
+
 def _is_named(session: Session, digest: str) -> bool:
     queries = (select(1).where(column == digest).limit(1) for column in blob_columns())
     return any(session.scalar(query) is not None for query in queries)

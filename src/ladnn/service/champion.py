@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from ladnn.engines import processor_threads
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service.settings import Settings
@@ -67,4 +69,6 @@ def build_predictor(settings: Settings, name: str) -> Predictor:
         load_bundle(name), engine=settings.engine, threads=threads, streams=threads
     )
     predictor.card.operating_point(settings.operating_point)
+    size = predictor.card.input_size
+    predictor.run(np.zeros((1, size, size), dtype=np.uint8))  # the first run takes longest
     return predictor

@@ -103,7 +103,7 @@ def _make_engine(url: str) -> Engine:
         raise ConfigError(
             f"database_url begins with {parsed.drivername}: expected sqlite or postgresql+psycopg"
         )
-    return create_engine(parsed, pool_size=10, max_overflow=40, pool_timeout=10, pool_recycle=1800)
+    return create_engine(parsed, pool_size=10, max_overflow=10, pool_timeout=10, pool_recycle=1800)
 
 
 def _make_sqlite(url: str, path: str) -> Engine:

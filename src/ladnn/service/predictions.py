@@ -221,7 +221,7 @@ def _store(site: Services, principal: Principal, case: Case, files: Sequence[byt
 
 
 def _undo(site: Services, digests: Sequence[str]) -> None:
-    """Delete bytes that no case came to name; what cannot be deleted now, the sweep deletes."""
+    """Delete bytes that no case came to name; what cannot be deleted now, `blobs.sweep` deletes."""
     try:
         blobs.release(site.database, site.blobs, digests)
     except LadnnError:
@@ -238,9 +238,9 @@ _WHOLE = (selectinload(Case.images), selectinload(Case.feedback))
 
 
 def find_own(session: Session, principal: Principal, public_id: str) -> Case:
-    """The case of that id if it is the principal's own; NotFound for anyone else."""
+    """The case of that id if it is the principal's own, or a bearer's; NotFound otherwise."""
     case = session.scalar(select(Case).where(Case.public_id == public_id).options(*_WHOLE))
-    if case is None or not is_own(case, principal):
+    if case is None or not (is_own(case, principal) or case.owner == BEARER):
         raise NotFound
     return case
 
@@ -254,8 +254,8 @@ def find_shared(session: Session, principal: Principal, token: str) -> Case:
 
 
 def is_own(case: Case, principal: Principal) -> bool:
-    """Whether the principal may take the case back."""
-    return case.owner in (principal.owner, BEARER)
+    """Whether the principal tested it, and so may take it back under its link too."""
+    return case.owner == principal.owner
 
 
 def recent(session: Session, principal: Principal, count: int) -> list[Case]:
@@ -285,7 +285,8 @@ def delete(site: Services, principal: Principal, case_of: str, *, by_token: bool
 
     def write(session: Session) -> list[str]:
         case = find(session, principal, case_of)
-        _must_own(case, principal)
+        if by_token:
+            _must_own(case, principal)
         digests = [image.blob for image in case.images]
         session.delete(case)
         audit_log.record(session, principal, "prediction.delete", case.public_id, {})

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ladnn.errors import LadnnError
 from ladnn.service.context import services
-from ladnn.service.edge import is_api
+from ladnn.service.edge import HEADERS, is_api
 from ladnn.service.errors import ServiceError
 from ladnn.service.logs import log
 from ladnn.service.pages import render, say
@@ -88,4 +88,6 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log().error("unexpected", request=getattr(request.state, "request_id", ""), exc_info=error)
-    return answer(request, 500, say(request, "error.unexpected"))
+    response = answer(request, 500, say(request, "error.unexpected"))
+    response.headers.update(HEADERS)  # this one does not pass the edge
+    return response

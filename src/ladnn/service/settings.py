@@ -54,7 +54,7 @@ class Settings:
     operating_point: str = "balanced"
     engine: str = "openvino"
     threads: int = 0
-    upload_mib: int = 64
+    upload_mib: int = 256
     slices: int = 1000
     language: str = "en"
     log_format: str = "json"

@@ -1,10 +1,10 @@
-"""For machines that watch: is it alive, is it ready, how much does it do."""
+"""For machines: is it alive, is it ready, how much does it do, and how to talk to it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import text
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
@@ -31,6 +31,12 @@ def ready(request: Request, _: Operator) -> PlainTextResponse:
     site.blobs.check()
     site.predictor()
     return PlainTextResponse("ready\n")
+
+
+@router.get("/api/v1/openapi.json")
+def openapi(request: Request, _: Operator) -> JSONResponse:
+    """The description of the interface, OpenAPI 3.1."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/metrics")
