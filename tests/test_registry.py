@@ -74,7 +74,9 @@ def test_rollbacks_go_back_one_champion_each(registry: Registry):
     assert registry.rollback(**WHO) == "tiny-2"
     assert registry.rollback(**WHO) == "tiny-1"
     assert registry.champion() == "tiny-1"
-    with pytest.raises(RegistryError, match="no champion before"):
+    assert registry.rollback(**WHO) == ""
+    assert registry.champion() is None
+    with pytest.raises(RegistryError, match="no champion to go back from"):
         registry.rollback(**WHO)
 
 

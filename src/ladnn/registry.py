@@ -47,7 +47,8 @@ class Event:
 
     Attributes:
         number: from 1, without a gap.
-        label: of the version that was added, or that became champion.
+        label: of the version that was added, or that became champion; empty where a rollback
+            left none.
         files: of `ADD`: sha256 by file name.
         folder: of `ADD`: where the files lie.
     """
@@ -240,14 +241,15 @@ class Registry:
     def rollback(self, *, by: str, why: str) -> str:
         """Bring back the champion before this one and say its label; this one retires.
 
-        Raises RegistryError when there was none before.
+        Before the first champion there was none, and the label is empty: a site then answers with
+        the bundle of its settings. Raises RegistryError when there is no champion.
         """
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             line = champions(events)
-            if len(line) < 2:
-                raise RegistryError("there is no champion before this one to go back to")
-            return {"kind": Kind.ROLLBACK, "label": line[-2]}
+            if not line:
+                raise RegistryError("there is no champion to go back from")
+            return {"kind": Kind.ROLLBACK, "label": line[-2] if len(line) > 1 else ""}
 
         return self._append(decide, by=by, why=why).label
 

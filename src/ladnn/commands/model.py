@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ladnn.commands.extras import training_side
+from ladnn.commands.extras import site_side, training_side
 from ladnn.commands.progress import stages
-from ladnn.errors import RegistryError
 
 if TYPE_CHECKING:
     from ladnn.gate import Verdict
@@ -132,7 +131,7 @@ def rollback(why: Why, registry: Place = None, by: By = None) -> None:
     Example: ladnn model rollback --why "misses basal opacities"
     """
     label = open_registry(registry).rollback(by=_who(by), why=why)
-    typer.echo(f"{label} is the champion again")
+    typer.echo(f"{label or 'no version, so the bundle of the settings,'} is the champion again")
 
 
 @app.command()
@@ -200,9 +199,12 @@ def open_registry(place: str | None) -> "Registry":
     from ladnn.registry import Registry
     from ladnn.storage import Store
 
-    if place is None:
-        raise RegistryError("there is no registry: give --registry")
-    return Registry(Store(place))
+    if place is not None:
+        return Registry(Store(place))
+    with site_side("the registry of a site"):
+        from ladnn.service.models import running_registry
+        from ladnn.service.settings import read_settings
+    return running_registry(read_settings())
 
 
 def _who(by: str | None) -> str:

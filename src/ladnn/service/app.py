@@ -16,7 +16,7 @@ from starlette.types import Scope
 from ladnn import __version__
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import Predictor
-from ladnn.service import csrf
+from ladnn.service import csrf, models
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
@@ -27,7 +27,15 @@ from ladnn.service.i18n import read_catalogues
 from ladnn.service.logs import configure_logs, log
 from ladnn.service.metrics import Metrics
 from ladnn.service.problems import add_handlers
-from ladnn.service.routes import api_predictions, operation, preferences, results, single
+from ladnn.service.routes import (
+    about,
+    api_predictions,
+    operation,
+    preferences,
+    results,
+    single,
+)
+from ladnn.service.routes import models as model_pages
 from ladnn.service.settings import Settings, read_settings
 from ladnn.service.tables import Secret, now
 
@@ -37,6 +45,8 @@ ROUTERS = (
     single.router,
     results.router,
     api_predictions.router,
+    model_pages.router,
+    about.router,
 )
 
 
@@ -90,7 +100,7 @@ def make_services(
         database=database,
         blobs=Blobs(settings.storage, settings.s3_endpoint),
         decoder=decoder or DecodingPool(secret),
-        predictor=predictor or _champion(settings),
+        predictor=predictor or _champion(settings, database),
         catalogues=read_catalogues(),
         metrics=Metrics(),
         clock=now,
@@ -98,10 +108,13 @@ def make_services(
     )
 
 
-def _champion(settings: Settings) -> Champion:
+def _champion(settings: Settings, database: Database) -> Champion:
+    registry = models.site_registry(settings, database)
     return Champion(
-        locate=lambda: settings.bundle,
-        build=partial(build_predictor, settings),
+        locate=lambda: registry.champion() or "",
+        build=lambda label: build_predictor(
+            settings, models.open_bundle(settings, registry, label)
+        ),
         report=lambda name, error: log().error("bundle", bundle=name, exc_info=error),
     )
 
@@ -124,6 +137,8 @@ def _secret(database: Database) -> bytes:
 async def _lifespan(site: Services, _app: FastAPI) -> AsyncIterator[None]:
     yield
     site.decoder.close()
+    if isinstance(site.predictor, Champion):
+        site.predictor.close()
     site.database.dispose()
 
 

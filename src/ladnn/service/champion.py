@@ -1,13 +1,12 @@
 """The champion: the predictor that answers, replaced while requests go on."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import numpy as np
 
 from ladnn.engines import processor_threads
-from ladnn.runtime import Predictor, load_bundle
+from ladnn.runtime import Bundle, Predictor
 from ladnn.service.settings import Settings
 
 CHECK_SECONDS = 3.0
@@ -25,7 +24,7 @@ class Champion:
         locate: Callable[[], str],
         build: Callable[[str], Predictor],
         report: Callable[[str, Exception], None],
-        clock: Callable[[], float] = time.monotonic,
+        seconds: float = CHECK_SECONDS,
     ) -> None:
         """Load the first champion, so that a site that cannot answer does not start.
 
@@ -33,41 +32,38 @@ class Champion:
             locate: names the bundle, such as a folder; cheap, may raise when the database is away.
             build: makes its predictor; slow.
             report: is told of a bundle's name that could not be loaded, and why.
-            clock: seconds.
+            seconds: between two looks, whether requests come or not.
         """
-        self._locate, self._build, self._report, self._clock = locate, build, report, clock
+        self._locate, self._build, self._report, self._seconds = locate, build, report, seconds
         self._name = locate()
         self._predictor = build(self._name)
-        self._checked = clock()
-        self._checking = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="champion", daemon=True).start()
 
     def __call__(self) -> Predictor:
-        """The champion of this moment, at most `CHECK_SECONDS` old."""
-        due = self._clock() - self._checked >= CHECK_SECONDS
-        if due and self._checking.acquire(blocking=False):
-            threading.Thread(target=self._check, name="champion", daemon=True).start()
+        """The champion of this moment."""
         return self._predictor
 
-    def _check(self) -> None:
-        name = self._name
-        try:
-            name = self._locate()
-            if name != self._name:
-                self._predictor = self._build(name)
-                self._name = name
-        except Exception as error:  # whatever it is, the old one goes on
-            self._report(name, error)
-        finally:
-            self._checked = self._clock()
-            self._checking.release()
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._seconds):
+            name = self._name
+            try:
+                name = self._locate()
+                if name != self._name:
+                    self._predictor = self._build(name)
+                    self._name = name
+            except Exception as error:  # whatever it is, the old one goes on
+                self._report(name, error)
 
 
-def build_predictor(settings: Settings, name: str) -> Predictor:
+def build_predictor(settings: Settings, bundle: Bundle) -> Predictor:
     """A predictor for requests that come at the same time: one stream for each of its threads."""
     threads = settings.threads or max(1, processor_threads() // settings.workers)
-    predictor = Predictor(
-        load_bundle(name), engine=settings.engine, threads=threads, streams=threads
-    )
+    predictor = Predictor(bundle, engine=settings.engine, threads=threads, streams=threads)
     predictor.card.operating_point(settings.operating_point)
     size = predictor.card.input_size
     predictor.run(np.zeros((1, size, size), dtype=np.uint8))  # the first run takes longest

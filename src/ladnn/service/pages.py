@@ -20,7 +20,11 @@ from ladnn.service.wording import moment, percent
 THEMES = ("light", "dark")
 THEME_COOKIE = "ladnn_theme"
 FOLDER = Path(__file__).parent
-NAVIGATION: tuple[tuple[str, str, Permission], ...] = (("/", "nav.test", Permission.TEST),)
+NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
+    ("/", "nav.test", Permission.TEST),
+    ("/models", "nav.models", Permission.READ_PUBLIC),
+    ("/about", "nav.about", Permission.READ_PUBLIC),
+)
 """Address, key of its name, and the permission that whoever sees it has."""
 
 

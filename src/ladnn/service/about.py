@@ -1,0 +1,96 @@
+"""What the pages About and API tell: measured results, how to cite, the operations."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What a bundle that ships reached on the test split of one source.
+
+    Attributes:
+        seen: whether images of that source were trained on; False is leave-one-source-out.
+        auc, sensitivity, specificity: in [0, 1], at one half; `low` and `high` are of the AUC.
+    """
+
+    bundle: str
+    tested_on: str
+    seen: bool
+    images: int
+    patients: int
+    auc: float
+    low: float
+    high: float
+    sensitivity: float
+    specificity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation of the interface."""
+
+    method: str
+    path: str
+    summary: str
+    description: str
+    parameters: tuple[Mapping[str, Any], ...]
+    bodies: tuple[str, ...]
+    answers: Mapping[str, str]
+
+
+def tested() -> list[Tested]:
+    """The rows of data/tested.csv, whose numbers are those of docs/results.md."""
+    text = resources.files("ladnn").joinpath("data", "tested.csv").read_text(encoding="utf-8")
+    return [
+        Tested(
+            bundle=row["bundle"],
+            tested_on=row["tested_on"],
+            seen=row["seen"] == "1",
+            images=int(row["images"]),
+            patients=int(row["patients"]),
+            auc=float(row["auc"]),
+            low=float(row["auc_low"]),
+            high=float(row["auc_high"]),
+            sensitivity=float(row["sensitivity"]),
+            specificity=float(row["specificity"]),
+        )
+        for row in csv.DictReader(text.splitlines())
+    ]
+
+
+def citation() -> str:
+    """How to cite: the words of CITATION.cff, which no installation has beside it."""
+    return (
+        "The LA-DNN contributors. LA-DNN: lesion-attention deep neural networks for COVID-19 on "
+        "chest CT images. Apache-2.0. - Bin Liu, Xiaoxue Gao, Mengshuang He, Fengmao Lv, Guosheng "
+        "Yin. Online COVID-19 diagnosis with chest CT images: Lesion-attention deep neural "
+        "networks. 2020."
+    )
+
+
+def operations(description: Mapping[str, Any]) -> dict[str, list[Operation]]:
+    """The operations of an OpenAPI description, by tag."""
+    groups: dict[str, list[Operation]] = {}
+    for path, methods in description.get("paths", {}).items():
+        for method in (name for name in METHODS if name in methods):
+            told = methods[method]
+            tag = (told.get("tags") or [""])[0]
+            groups.setdefault(str(tag), []).append(_operation(method, path, told))
+    return groups
+
+
+def _operation(method: str, path: str, told: Mapping[str, Any]) -> Operation:
+    return Operation(
+        method=method.upper(),
+        path=path,
+        summary=told.get("summary", ""),
+        description=told.get("description", ""),
+        parameters=tuple(told.get("parameters", ())),
+        bodies=tuple(told.get("requestBody", {}).get("content", {})),
+        answers={code: one.get("description", "") for code, one in told["responses"].items()},
+    )

@@ -1,0 +1,253 @@
+"""A copy of a site, consistent while it runs: rows as of one moment, every file that they name.
+
+A backup is a folder: `tables/NAME.jsonl.gz`, `files/...` and, written last, `backup.json` with the
+sha256 of each. It is the same for SQLite and PostgreSQL, a folder and S3, and restores into any.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Table, func, insert, inspect, select, text
+from sqlalchemy.orm import Session
+
+from ladnn.errors import DataError
+from ladnn.service import migrations
+from ladnn.service.blobs import Blobs, blob_columns
+from ladnn.service.database import Database
+from ladnn.service.models import FOLDER
+from ladnn.service.settings import Settings
+from ladnn.service.tables import Base, now
+from ladnn.service.tables_models import ModelEvent
+from ladnn.storage import Store
+
+LISTING = "backup.json"
+SCHEMA_VERSION = 1
+_ROWS = 500
+
+Advance = Callable[[str], None]
+"""Told the name of each table and file once it is done."""
+
+
+def backup(settings: Settings, target: Path, advance: Advance = lambda name: None) -> int:
+    """Copy the site into a new folder while it runs, and say how many cases it has.
+
+    The rows are read in one transaction. Files are copied afterwards: they never change, and one
+    that was deleted meanwhile, with its case, is left out.
+
+    Raises:
+        DataError: a folder that holds something, or a site that has no tables.
+        DatabaseAway, StorageAway: as they say.
+    """
+    _claim(target)
+    database = Database(settings.database_url)
+    version = migrations.current(database)
+    if version is None:
+        raise DataError("the settings name no site: there is nothing to back up")
+    listing: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "made_at": now().isoformat(),
+        "tables_version": version,
+        "tables": {},
+        "files": {},
+    }
+    try:
+        named = database.read(lambda session: _dump(session, database, target, listing, advance))
+        _copy_files(settings, target, named, listing, advance)
+    finally:
+        database.dispose()
+    _write(target / LISTING, json.dumps(listing, indent=1, sort_keys=True).encode())
+    return int(listing["tables"]["cases"]["rows"])
+
+
+def restore(settings: Settings, source: Path, advance: Advance = lambda name: None) -> int:
+    """Put a backup into a database without a site and a storage; say how many cases it has.
+
+    Everything is checked against its hash before anything is written.
+
+    Raises:
+        DataError: no backup, an altered one, one of a newer program, or a site that is there.
+    """
+    listing = verify(source)
+    database = Database(settings.database_url)
+    try:
+        if migrations.current(database) is not None:
+            raise DataError("the database holds a site: restore into an empty one")
+        files = _Files(settings)
+        for name in listing["files"]:
+            files.write(name, (source / "files" / name).read_bytes())
+            advance(name)
+        migrations.upgrade(database, listing["tables_version"])
+        database.write(lambda session: _load(session, database, source, listing, advance))
+        migrations.upgrade(database)
+    finally:
+        database.dispose()
+    return int(listing["tables"]["cases"]["rows"])
+
+
+def verify(source: Path) -> dict[str, Any]:
+    """The listing of a backup all of whose files are there and unaltered; raises DataError."""
+    try:
+        listing: dict[str, Any] = json.loads((source / LISTING).read_text(encoding="utf-8"))
+        known = listing["schema_version"] == SCHEMA_VERSION
+        parts = {
+            f"tables/{name}.jsonl.gz": one["sha256"] for name, one in listing["tables"].items()
+        }
+        parts |= {f"files/{name}": sha256 for name, sha256 in listing["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"there is no whole backup in {source}: give another folder") from error
+    if not known:
+        raise DataError(f"the backup in {source} is of another program: restore it with that one")
+    for name, sha256 in parts.items():
+        path = source / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise DataError(f"{name} of the backup is missing or altered: give another backup")
+    return listing
+
+
+# ------------------------------------------------------------------ rows
+
+
+def _dump(
+    session: Session, database: Database, target: Path, listing: dict[str, Any], advance: Advance
+) -> list[str]:
+    """Write every table, and say which files the rows name."""
+    if not database.sqlite:
+        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    there = set(inspect(session.connection()).get_table_names())
+    for table in _tables(there):
+        path = target / "tables" / f"{table.name}.jsonl.gz"
+        rows = _write_rows(path, session.execute(select(table)).yield_per(_ROWS).mappings())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        listing["tables"][table.name] = {"rows": rows, "sha256": digest}
+        advance(table.name)
+    return _named(session)
+
+
+def _tables(there: set[str]) -> list[Table]:
+    """Those that refer to others come after them."""
+    return [table for table in Base.metadata.sorted_tables if table.name in there]
+
+
+def _write_rows(path: Path, rows: Any) -> int:  # noqa: ANN401  # a result of mappings
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with gzip.open(path, "wt", encoding="utf-8", compresslevel=4) as file:
+        for row in rows:
+            file.write(json.dumps({k: _plain(v) for k, v in row.items()}) + "\n")
+            count += 1
+    path.chmod(0o600)
+    return count
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # whatever a column holds
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    return {"$moment": value.isoformat()} if isinstance(value, datetime) else value
+
+
+def _rich(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict) and value.keys() == {"$bytes"}:
+        return base64.b64decode(value["$bytes"])
+    if isinstance(value, dict) and value.keys() == {"$moment"}:
+        return datetime.fromisoformat(value["$moment"])
+    return value
+
+
+def _named(session: Session) -> list[str]:
+    """The names of all files that rows refer to: stored bytes, and the versions of the model."""
+    found: set[str] = set()
+    for column in blob_columns():
+        found |= {digest for digest in session.scalars(select(column).distinct()) if digest}
+    for event in session.scalars(select(ModelEvent)):
+        found |= {f"{FOLDER}/{event.folder}/{name}" for name in event.files}
+    return sorted(found)
+
+
+def _load(
+    session: Session, database: Database, source: Path, listing: dict[str, Any], advance: Advance
+) -> None:
+    for table in _tables(set(listing["tables"])):
+        session.execute(table.delete())
+        for rows in _read_rows(source / "tables" / f"{table.name}.jsonl.gz"):
+            session.execute(insert(table), rows)
+        if not database.sqlite:
+            _continue_keys(session, table)
+        advance(table.name)
+
+
+def _read_rows(path: Path) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            batch.append({key: _rich(value) for key, value in json.loads(line).items()})
+            if len(batch) == _ROWS:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _continue_keys(session: Session, table: Table) -> None:
+    """Let the next row have the key after the last: keys that were given do not count on."""
+    key = table.autoincrement_column
+    if key is None:
+        return
+    sequence = session.scalar(select(func.pg_get_serial_sequence(table.name, key.name)))
+    highest = session.scalar(select(func.max(key)))
+    if sequence and highest is not None:
+        session.execute(select(func.setval(sequence, highest)))
+
+
+# ------------------------------------------------------------------ files
+
+
+class _Files:
+    """Stored bytes by digest, and files of the model's versions by path."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._blobs = Blobs(settings.storage, settings.s3_endpoint)
+        self._models = Store(settings.storage, settings.s3_endpoint)
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes; None where they were deleted meanwhile."""
+        if "/" in name:
+            return self._models.read(name)
+        return self._blobs.get(name) if self._blobs.has(name) else None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep the bytes under that name."""
+        if "/" in name:
+            self._models.write(name, data)
+        elif self._blobs.put(data) != name:
+            raise DataError(f"{name} of the backup is not what its name says: give another backup")
+
+
+def _copy_files(
+    settings: Settings, target: Path, names: list[str], listing: dict[str, Any], advance: Advance
+) -> None:
+    files = _Files(settings)
+    for name in names:
+        data = files.read(name)
+        if data is not None:
+            _write(target / "files" / name, data)
+            listing["files"][name] = hashlib.sha256(data).hexdigest()
+        advance(name)
+
+
+def _claim(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target} is not an empty folder: give another for the backup")
+    target.mkdir(parents=True, exist_ok=True)
+    target.chmod(0o700)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o600)

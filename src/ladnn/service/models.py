@@ -1,0 +1,103 @@
+"""The model's versions on a site: their events in the database, their files in the storage."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ladnn.errors import RegistryError
+from ladnn.registry import Event, Kind, Registry
+from ladnn.runtime import Bundle, load_bundle
+from ladnn.service import migrations
+from ladnn.service.database import Database
+from ladnn.service.settings import Settings
+from ladnn.service.tables import new_id, now
+from ladnn.service.tables_models import ModelEvent
+from ladnn.storage import Store, Taken
+
+FOLDER = "models"
+"""Below the storage of the site."""
+
+
+class DatabaseLedger:
+    """The events as rows; the primary key lets one of two writers win."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def events(self) -> list[Event]:
+        """All events by number."""
+        query = select(ModelEvent).order_by(ModelEvent.number)
+        return self._database.read(lambda s: [_event(row) for row in s.scalars(query)])
+
+    def append(self, event: Event) -> None:
+        """Insert the event; raises Taken when another has its number."""
+        token = new_id()
+
+        def insert(session: Session) -> None:
+            found = session.get(ModelEvent, event.number)
+            if found is None:
+                session.add(_row(event, token))
+            elif found.token != token:  # the same token: an earlier commit arrived after all
+                raise Taken
+
+        try:
+            self._database.write(insert)
+        except IntegrityError:
+            raise Taken from None
+
+
+def site_registry(
+    settings: Settings, database: Database, clock: Callable[[], datetime] = now
+) -> Registry:
+    """The registry of a site."""
+    store = Store(f"{settings.storage.rstrip('/')}/{FOLDER}", settings.s3_endpoint)
+    return Registry(store, DatabaseLedger(database), clock)
+
+
+def running_registry(settings: Settings) -> Registry:
+    """The registry of the site that the settings name, for the command line.
+
+    Raises RegistryError where no site has ever been.
+    """
+    database = Database(settings.database_url)
+    if migrations.current(database) is None:
+        raise RegistryError(
+            "the settings name no site (LADNN_DATABASE_URL): give --registry, or start it first"
+        )
+    migrations.upgrade(database)
+    return site_registry(settings, database)
+
+
+def open_bundle(settings: Settings, registry: Registry, label: str) -> Bundle:
+    """The bundle of a version; of the settings where the label is empty."""
+    return registry.open(label) if label else load_bundle(settings.bundle)
+
+
+def _event(row: ModelEvent) -> Event:
+    return Event(
+        number=row.number,
+        kind=Kind(row.kind),
+        label=row.label,
+        by=row.by,
+        at=row.at,
+        why=row.why,
+        files=row.files,
+        folder=row.folder,
+    )
+
+
+def _row(event: Event, token: str) -> ModelEvent:
+    return ModelEvent(
+        number=event.number,
+        token=token,
+        kind=event.kind,
+        label=event.label,
+        by=event.by,
+        at=event.at,
+        why=event.why,
+        files=dict(event.files),
+        folder=event.folder,
+    )

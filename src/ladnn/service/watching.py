@@ -1,0 +1,153 @@
+"""A version in use: what clinicians say of it, and whether its inputs and answers drift."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from scipy.stats import ks_2samp
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ladnn.findings import Decision
+from ladnn.service.tables import Case, CaseImage, Feedback
+
+REFERENCE_DAYS = 28
+WEEKS = 26
+FEWEST = 20
+"""Images of a week, and of the reference, from which on they are compared."""
+
+ALARM = 0.01
+"""From this p-value down a week is marked."""
+
+_MOST = 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What was said of a version's results, in counts of cases.
+
+    Attributes:
+        agree, disagree: of clinicians.
+        right, wrong: positive and negative decisions with a PCR result.
+        undecided: indeterminate and not assessable results with a PCR result.
+    """
+
+    agree: int = 0
+    disagree: int = 0
+    right: int = 0
+    wrong: int = 0
+    undecided: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Week:
+    """One week of a version, beside its reference period.
+
+    Attributes:
+        start: a Monday.
+        images: number.
+        probability, score: means in [0, 1].
+        refused: share of images that were not assessable.
+        p_probability, p_score: of the two-sample Kolmogorov-Smirnov test against the reference;
+            None in the reference, and where either has fewer than `FEWEST` images.
+        reference: whether the week belongs to the reference period.
+    """
+
+    start: date
+    images: int
+    probability: float
+    score: float
+    refused: float
+    p_probability: float | None
+    p_score: float | None
+    reference: bool
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the inputs or the answers are unlike those of the reference."""
+        found = (self.p_probability, self.p_score)
+        return any(p is not None and p <= ALARM for p in found)
+
+
+def agreement(session: Session, name: str, version: str) -> Agreement:
+    """What clinicians said of the results of a version that were not retracted."""
+    query = (
+        select(Feedback.agreement, Feedback.pcr, Case.decision, func.count())
+        .join(Case, Case.id == Feedback.case_id)
+        .where(Case.model_name == name, Case.model_version == version, Case.state == "active")
+        .group_by(Feedback.agreement, Feedback.pcr, Case.decision)
+    )
+    counts = {"agree": 0, "disagree": 0, "right": 0, "wrong": 0, "undecided": 0}
+    for said, pcr, decision, number in session.execute(query):
+        if said in ("agree", "disagree"):
+            counts[said] += number
+        if pcr is not None:
+            decided = decision in (Decision.POSITIVE, Decision.NEGATIVE)
+            outcome = "right" if decision == pcr else "wrong"
+            counts[outcome if decided else "undecided"] += number
+    return Agreement(**counts)
+
+
+def drift(session: Session, name: str, version: str) -> list[Week]:
+    """The weeks in which a version was used, the newest last, at most `WEEKS` after the reference.
+
+    The reference is the first `REFERENCE_DAYS` days of the version on this site.
+    """
+    query = (
+        select(Case.created_at, CaseImage.probability, CaseImage.score, CaseImage.decision)
+        .join(Case, Case.id == CaseImage.case_id)
+        .where(Case.model_name == name, Case.model_version == version)
+        .order_by(Case.created_at)
+        .limit(_MOST)
+    )
+    return weeks([row.tuple() for row in session.execute(query)])
+
+
+def weeks(rows: Sequence[tuple[datetime, float, float, str]]) -> list[Week]:
+    """Weeks of (moment, probability, score, decision) in the order of time."""
+    if not rows:
+        return []
+    first = _monday(rows[0][0])
+    end = first + timedelta(days=REFERENCE_DAYS)
+    by_week: dict[date, list[tuple[datetime, float, float, str]]] = {}
+    for row in rows:
+        by_week.setdefault(_monday(row[0]), []).append(row)
+    reference = [row for start, some in by_week.items() if start < end for row in some]
+    found = [_week(start, some, reference, start < end) for start, some in by_week.items()]
+    return [one for one in found if one.reference] + [one for one in found if not one.reference][
+        -WEEKS:
+    ]
+
+
+def _week(
+    start: date,
+    rows: Sequence[tuple[datetime, float, float, str]],
+    reference: Sequence[tuple[datetime, float, float, str]],
+    is_reference: bool,
+) -> Week:
+    def p_value(column: int) -> float | None:
+        if is_reference or min(len(rows), len(reference)) < FEWEST:
+            return None
+        mine, theirs = (_column(some, column) for some in (rows, reference))
+        return float(ks_2samp(mine, theirs).pvalue)
+
+    refused = sum(row[3] == Decision.NOT_ASSESSABLE for row in rows)
+    return Week(
+        start=start,
+        images=len(rows),
+        probability=float(np.mean(_column(rows, 1))),
+        score=float(np.mean(_column(rows, 2))),
+        refused=refused / len(rows),
+        p_probability=p_value(1),
+        p_score=p_value(2),
+        reference=is_reference,
+    )
+
+
+def _column(rows: Iterable[tuple[datetime, float, float, str]], number: int) -> list[float]:
+    return [float(row[number]) for row in rows]  # type: ignore[arg-type]  # 1 and 2 are numbers
+
+
+def _monday(moment: datetime) -> date:
+    return moment.date() - timedelta(days=moment.weekday())

@@ -1,0 +1,338 @@
+"""Versions on a site: one truth for all replicas, picked up while they answer; their pages."""
+
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from sites import MakeSite, Site
+
+from bundles import tiny_bundle
+from ladnn.registry import Registry
+from ladnn.runtime import Predictor, load_bundle
+from ladnn.service import about, models
+from ladnn.service.champion import Champion
+from ladnn.service.tables import Case, CaseImage, Feedback, new_id
+from ladnn.service.watching import agreement, weeks
+
+WHO = {"by": "ada", "why": "a test"}
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
+CASES = [(1, 0.9), (0, 0.2), (1, 0.7), (0, 0.6)]
+
+
+def evidence(shift: float = 0.0) -> bytes:
+    """What `locked_test.evidence` keeps, of four images."""
+    rows = [
+        {
+            "image": f"{row:064d}",
+            "source": "home",
+            "patient": row,
+            "label": label,
+            "probability": probability - shift,
+            "decision": "positive" if probability - shift > 0.5 else "negative",
+        }
+        for row, (label, probability) in enumerate(CASES)
+    ]
+    estimate = {"value": 0.875, "low": 0.75, "high": 0.95, "reason": None}
+    rates = dict.fromkeys(("sensitivity", "specificity", "accuracy"), estimate)
+    scores = {"auc": estimate, "at": {"balanced": rates}}
+    metrics = {"operating_point": "balanced", "all": {"covid": {"per_image": scores}}}
+    test = {"sha256": "a" * 64, "images": 4, "patients": 4, "sources": ["home"]}
+    return json.dumps(
+        {
+            "locked_test": test,
+            "data_version": "b" * 64,
+            "threshold": 0.5,
+            "metrics": metrics,
+            "cases": rows,
+        }
+    ).encode()
+
+
+def registry_of(site: Site) -> Registry:
+    return models.site_registry(site.services.settings, site.services.database)
+
+
+def fill(site: Site, folder: Path) -> Registry:
+    """Two versions, of which the first is the champion."""
+    registry = registry_of(site)
+    for version in ("1", "2"):
+        bundle = tiny_bundle(folder / version, bias=float(version), version=version)
+        registry.add(bundle, {"evaluation.json": evidence(0.1 * int(version))}, **WHO)
+    registry.promote("tiny-1", **WHO)
+    return registry
+
+
+# ------------------------------------------------------------------ store
+
+
+def test_what_one_replica_promotes_is_the_champion_of_the_other(site: Site, tmp_path: Path):
+    fill(site, tmp_path)
+    assert registry_of(site).champion() == "tiny-1"
+
+
+def test_of_promotions_at_the_same_time_each_is_one_event(site: Site, tmp_path: Path):
+    registry = fill(site, tmp_path)
+    labels = ["tiny-1", "tiny-2"] * 4
+    threads = [threading.Thread(target=attempt, args=(registry, label)) for label in labels]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events = registry.ledger.events()
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    line = [event.label for event in events if event.kind == "promote"]
+    assert all(one != two for one, two in pairwise(line))
+
+
+def attempt(registry: Registry, label: str) -> None:
+    from ladnn.errors import RegistryError
+
+    try:
+        registry.promote(label, **WHO)
+    except RegistryError:
+        return  # it is the champion already
+
+
+def test_a_number_that_is_taken_is_refused_and_an_own_one_is_not(site: Site, tmp_path: Path):
+    from ladnn.storage import Taken
+
+    registry = fill(site, tmp_path)
+    event = registry.ledger.events()[-1]
+    with pytest.raises(Taken):
+        registry.ledger.append(event)
+
+
+# ------------------------------------------------------------------ champion
+
+
+def test_a_promotion_is_picked_up_and_every_request_meanwhile_is_answered(
+    page: Site, tmp_path: Path
+):
+    registry = fill(page, tmp_path)
+    champion = Champion(
+        locate=lambda: registry.champion() or "",
+        build=lambda label: Predictor(registry.open(label), threads=1),
+        report=lambda name, error: pytest.fail(f"{name}: {error}"),
+        seconds=0.02,
+    )
+    registry.promote("tiny-2", **WHO)
+    seen = [champion().card.version]
+    deadline = time.monotonic() + 60
+    while seen[-1] != "2" and time.monotonic() < deadline:
+        seen.append(champion().card.version)
+        time.sleep(0.001)
+    champion.close()
+    assert seen[0] == "1"
+    assert seen[-1] == "2"
+
+
+def test_a_bundle_that_cannot_be_loaded_leaves_the_old_one_at_work(tmp_path: Path):
+    names, told = ["good"], threading.Event()
+    good = Predictor(load_bundle(tiny_bundle(tmp_path)), threads=1)
+
+    def build(name: str) -> Predictor:
+        if name != "good":
+            raise OSError(name)
+        return good
+
+    champion = Champion(lambda: names[-1], build, lambda *_: told.set(), seconds=0.01)
+    names.append("bad")
+    assert told.wait(60)
+    champion.close()
+    assert champion() is good
+
+
+def test_a_site_looks_for_a_new_champion_more_often_than_every_ten_seconds():
+    from ladnn.service.champion import CHECK_SECONDS
+
+    assert CHECK_SECONDS <= 5
+
+
+def test_a_site_answers_with_the_champion_and_without_one_with_the_settings_bundle(
+    page: Site, tmp_path: Path
+):
+    registry = fill(page, tmp_path)
+    settings = page.services.settings
+    assert models.open_bundle(settings, registry, "tiny-1").card.name == "tiny"
+    assert models.open_bundle(settings, registry, "").card.name == "default"
+
+
+# ------------------------------------------------------------------ watching
+
+
+def case(
+    moment: datetime, probability: float, decision: str = "positive", feedback: object = None
+) -> Case:
+    image = CaseImage(
+        position=0,
+        source_sha256="0" * 64,
+        blob="0" * 64,
+        format="PNG",
+        height=1,
+        width=1,
+        frame=0,
+        prediction={},
+        probability=probability,
+        decision=decision,
+        score=0.9,
+        box=[0, 0, 1, 1],
+        maps=b"",
+        maps_shape=[6, 1, 1],
+    )
+    return Case(
+        public_id=new_id(),
+        share_token=new_id(),
+        owner="visitor:x",
+        fingerprint=new_id(),
+        model_name="tiny",
+        model_version="1",
+        card={},
+        operating_point="balanced",
+        probability=probability,
+        decision=decision,
+        created_at=moment,
+        images=[image],
+        feedback=[feedback] if feedback else [],
+    )
+
+
+def test_agreement_counts_what_clinicians_and_pcr_say(site: Site):
+    said = [
+        ("positive", "agree", "positive"),
+        ("positive", "disagree", "negative"),
+        ("indeterminate", None, "positive"),
+        ("negative", "agree", None),
+    ]
+    rows = [
+        case(NOON, 0.5, decision, Feedback(author="account:1", agreement=agrees, pcr=pcr))
+        for decision, agrees, pcr in said
+    ]
+    site.services.database.write(lambda session: session.add_all(rows))
+    found = site.services.database.read(lambda session: agreement(session, "tiny", "1"))
+    counted = (found.agree, found.disagree, found.right, found.wrong, found.undecided)
+    assert counted == (2, 1, 1, 1, 1)
+
+
+def day(number: int, probability: float, decision: str = "negative"):
+    return (NOON + timedelta(days=number), probability, 0.9, decision)
+
+
+def test_a_week_unlike_the_first_four_is_marked_and_one_like_them_is_not():
+    usual = [day(n % 28, (n % 10) / 10) for n in range(100)]
+    alike = [day(29, (n % 10) / 10) for n in range(40)]
+    other = [day(36, 0.95) for _ in range(40)]
+    found = weeks(sorted(usual) + alike + other)
+    assert [week.reference for week in found] == [True] * 4 + [False, False]
+    assert [week.drifted for week in found[-2:]] == [False, True]
+
+
+def test_a_week_of_few_images_is_not_judged():
+    found = weeks(sorted(day(n % 28, 0.1) for n in range(100)) + [day(30, 0.9)] * 19)
+    assert found[-1].p_probability is None
+    assert not found[-1].drifted
+
+
+def test_a_week_tells_how_many_images_were_not_assessable():
+    found = weeks([day(0, 0.5, "not_assessable"), day(1, 0.5), day(2, 0.5), day(3, 0.5)])
+    assert found[0].refused == 0.25
+
+
+def test_nothing_tested_makes_no_weeks():
+    assert weeks([]) == []
+
+
+# ------------------------------------------------------------------ pages
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/tiny-1", "/about", "/about/api"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_page_is_answered_in_both_languages(page: Site, tmp_path: Path, path: str, language: str):
+    fill(page, tmp_path)
+    answer = page.client.get(path, headers={"accept-language": language})
+    assert answer.status_code == 200
+    assert f'<html lang="{language}"' in answer.text
+    assert "style=" not in answer.text
+
+
+def test_a_version_shows_its_results_its_curve_and_its_history(page: Site, tmp_path: Path):
+    fill(page, tmp_path)
+    shown = page.client.get("/models/tiny-1").text
+    assert "0.875" in shown
+    assert 'class="line n1" d="M0.0 100.0' in shown
+    assert "a test" in shown
+
+
+def test_who_promoted_is_not_shown_to_visitors(page: Site, tmp_path: Path):
+    fill(page, tmp_path)
+    assert "ada" not in page.client.get("/models/tiny-1").text
+
+
+def test_two_versions_are_compared(page: Site, tmp_path: Path):
+    fill(page, tmp_path)
+    shown = page.client.get("/models/compare?first=tiny-1&second=tiny-2").text
+    assert 'class="line n2"' in shown
+    assert "image by image" in shown
+
+
+@pytest.mark.parametrize("path", ["/models/none-1", "/models/compare?first=tiny-1&second=none"])
+def test_an_unknown_version_is_not_found(page: Site, tmp_path: Path, path: str):
+    fill(page, tmp_path)
+    assert page.client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/models/rollback", "/models/tiny-2/promote"])
+def test_a_visitor_may_neither_promote_nor_roll_back(page: Site, tmp_path: Path, path: str):
+    registry = fill(page, tmp_path)
+    assert page.client.post(path, data={"why": "mine"}).status_code in (401, 403)
+    assert registry.champion() == "tiny-1"
+
+
+def test_a_site_without_versions_says_so(page: Site):
+    assert "No version is registered yet" in page.client.get("/models").text
+
+
+def test_the_interface_lists_every_operation(page: Site):
+    shown = page.client.get("/about/api").text
+    paths = page.app.openapi()["paths"]
+    assert paths
+    assert all(path in shown for path in paths)
+
+
+def test_the_measured_results_are_those_of_the_documentation():
+    results = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+    text = results.read_text(encoding="utf-8")
+    for one in about.tested():
+        numbers = (one.auc, one.low, one.high)
+        auc, low, high = (f"{number:.3f}".lstrip("0") for number in numbers)
+        size = f"{one.images} ({one.patients})"
+        row = f"| `{one.bundle}` | {one.tested_on} | {size} | {auc} ({low}\u2013{high}) |"
+        assert row in text
+
+
+def test_a_rollback_by_an_administrator_is_done_and_noted(
+    page: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_site: MakeSite
+):
+    from sqlalchemy import select
+
+    from ladnn.service.accounts import principals
+    from ladnn.service.accounts.permissions import Role
+    from ladnn.service.tables import AuditEvent
+
+    registry = fill(page, tmp_path)
+    registry.promote("tiny-2", **WHO)
+    chief = principals.Principal(role=Role.ADMINISTRATOR, owner="account:1", account_id=1)
+    monkeypatch.setattr(principals, "identify", lambda _connection: chief)
+    answer = page.client.post("/models/rollback", data={"why": "worse"})
+    assert answer.status_code == 303
+    assert registry.champion() == "tiny-1"
+    assert registry.ledger.events()[-1].by == "account:1"
+    noted = page.services.database.read(
+        lambda s: [row.action for row in s.scalars(select(AuditEvent))]
+    )
+    assert noted == ["model.rollback"]
+    refused = page.client.post("/models/tiny-1/promote", data={"why": "again"})
+    assert refused.status_code == 422
