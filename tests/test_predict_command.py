@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 import ladnn
 from bundles import shut_guard, tiny_bundle
-from ladnn.commands.predict import app, find_items, parse_window, plain
+from ladnn.commands.answers import plain
+from ladnn.commands.predict import app, find_items, parse_window
 from ladnn.errors import BundleError
 from ladnn.findings import RESEARCH_NOTICE
 from synthetic import thorax

@@ -17,6 +17,7 @@ from ladnn.commands import (
     model,
     phantom,
     predict,
+    remote,
     reports,
     serve,
     train,
@@ -37,6 +38,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(figures.app, name="figures")
 app.add_typer(reports.app, name="reports")
 app.add_typer(model.app, name="model")
+app.add_typer(remote.app, name="remote")
 
 
 def _version(wanted: bool) -> None:

@@ -27,3 +27,7 @@ class ConfigError(LadnnError):
 
 class RegistryError(LadnnError):
     """A version that is not there, altered, or cannot take the step that was asked for."""
+
+
+class RemoteError(LadnnError):
+    """A site that cannot be reached, or that refuses what it was asked."""

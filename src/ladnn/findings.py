@@ -1,5 +1,6 @@
 """The vocabulary: lesions, labels, decisions, and the prediction that every interface returns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -114,3 +115,19 @@ class Prediction:
             "model": {"name": self.model_name, "version": self.model_version},
             "research_use_only": True,
         }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError where it is none."""
+        lesions, guard = said["lesions"], said["in_distribution"]
+        return cls(
+            sha256=said["sha256"],
+            probability=said["covid"]["probability"],
+            decision=Decision(said["covid"]["decision"]),
+            operating_point=said["covid"]["operating_point"],
+            lesions=None if lesions is None else tuple(lesions[lesion] for lesion in LESIONS),
+            score=guard["score"],
+            assessable=guard["ok"],
+            model_name=said["model"]["name"],
+            model_version=said["model"]["version"],
+        )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ladnn import overlay
-from ladnn.findings import LESIONS, OUTPUTS, Decision, Prediction
+from ladnn.findings import LESIONS, OUTPUTS, Prediction
 from ladnn.imaging import Window
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
@@ -89,19 +89,7 @@ def overlay_png(site: Services, case: Case, image: CaseImage) -> bytes:
 
 def prediction_of(image: CaseImage) -> Prediction:
     """The Prediction that was stored."""
-    said = image.prediction
-    lesions = said["lesions"]
-    return Prediction(
-        sha256=said["sha256"],
-        probability=said["covid"]["probability"],
-        decision=Decision(said["covid"]["decision"]),
-        operating_point=said["covid"]["operating_point"],
-        lesions=None if lesions is None else tuple(lesions[lesion] for lesion in LESIONS),
-        score=said["in_distribution"]["score"],
-        assessable=said["in_distribution"]["ok"],
-        model_name=said["model"]["name"],
-        model_version=said["model"]["version"],
-    )
+    return Prediction.from_json(image.prediction)
 
 
 def _png(picture: Image.Image) -> bytes:

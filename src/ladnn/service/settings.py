@@ -11,7 +11,7 @@ from ladnn.config import build
 from ladnn.errors import ConfigError
 
 PREFIX = "LADNN_"
-ELSEWHERE = ("LADNN_CONFIG", "LADNN_DATA", "LADNN_DEBUG", "LADNN_SOAK")
+ELSEWHERE = ("LADNN_CONFIG", "LADNN_DATA", "LADNN_DEBUG", "LADNN_KEY", "LADNN_SOAK")
 """Variables that are no settings: the settings' file, and what other parts of the project read."""
 
 

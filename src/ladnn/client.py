@@ -1,0 +1,179 @@
+"""Talks to a site from a program: images in, Predictions out, tried again where that may help."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from ladnn.errors import ImageError, RemoteError
+
+RETRIES = 4
+"""How often a request is made again; what is sent twice is answered once, by its content hash."""
+
+_PASSING = (429, 502, 503, 504)
+_LONGEST_PAUSE = 30.0  # seconds, whatever a server asks for
+_ABOUT_THE_FILE = (413, 422)
+
+
+class Client:
+    """One site; safe to use from several threads, closed by `close` or at the end of a `with`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        timeout: float = 60.0,
+        retries: int = RETRIES,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Open a site.
+
+        Args:
+            url: where it is, as https://ladnn.example.org.
+            key: an API key of an account; without one, results belong to whoever has their ids.
+            timeout: seconds that one answer may take to begin and to go on.
+            retries: how often a request is made again after the connection broke or the site asked
+                for patience (429, 502, 503, 504).
+            sleep: waits so many seconds.
+
+        Raises RemoteError for an address that is none.
+        """
+        if not url.startswith(("http://", "https://")):
+            raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._retries, self._sleep = retries, sleep
+        try:
+            self._http = httpx.Client(
+                base_url=url.rstrip("/"), headers=headers, timeout=timeout, trust_env=False
+            )
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise RemoteError(f"{url!r} is no address of a site: check it") from error
+        self.url = url.rstrip("/")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def predict(self, path: Path, *, frame: int | None = None) -> dict[str, Any]:
+        """Test one image file and keep the result on the site.
+
+        Args:
+            path: PNG, JPEG, TIFF, BMP, WebP or DICOM.
+            frame: of a file of several frames, counted from 0.
+
+        Returns:
+            the design's Prediction with `id` and `links`.
+
+        Raises:
+            ImageError: a file that cannot be read, here or on the site.
+            RemoteError: the site cannot be reached or refused.
+        """
+        return self.predict_bytes(_read(path), name=path.name, frame=frame)
+
+    def predict_bytes(self, data: bytes, *, name: str, frame: int | None = None) -> dict[str, Any]:
+        """Test one image; see `predict`."""
+        fields = {} if frame is None else {"frame": str(frame)}
+        files = {"file": (name, data)}
+        return self._json("POST", "/api/v1/predictions", data=fields, files=files)
+
+    def prediction(self, id: str) -> dict[str, Any]:  # noqa: A002  # the interface's own word
+        """The prediction of that id."""
+        return self._json("GET", f"/api/v1/predictions/{_part(id)}")
+
+    def heatmap(self, id: str, name: str) -> bytes:  # noqa: A002
+        """A map as PNG; `name` is `covid` or a lesion's short name."""
+        path = f"/api/v1/predictions/{_part(id)}/heatmaps/{_part(name)}.png"
+        return self._ask("GET", path).content
+
+    def delete(self, id: str) -> None:  # noqa: A002
+        """Delete a prediction and its image for good."""
+        self._ask("DELETE", f"/api/v1/predictions/{_part(id)}")
+
+    def _json(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401
+        answer = self._ask(method, path, **what)
+        try:
+            said = answer.json()
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise RemoteError(f"{self.url} does not answer like an LA-DNN site: check the address")
+        return said
+
+    def _ask(self, method: str, path: str, **what: Any) -> httpx.Response:  # noqa: ANN401
+        """One request, made again while that may help."""
+        for attempt in range(self._retries + 1):
+            last = attempt == self._retries
+            pause = min(_LONGEST_PAUSE, 0.25 * 2**attempt)
+            try:
+                answer = self._http.request(method, path, **what)
+            except httpx.TransportError as error:
+                if last:
+                    raise RemoteError(f"{self.url} cannot be reached ({_why(error)})") from error
+            else:
+                if answer.status_code not in _PASSING or last:
+                    return self._checked(answer)
+                pause = min(_LONGEST_PAUSE, _wished(answer.headers, pause))
+            self._sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        if answer.is_redirect:
+            raise RemoteError(
+                f"{self.url} sends on to {answer.headers.get('location', 'nowhere')}: "
+                "give that address"
+            )
+        detail = _detail(answer) or f"{answer.status_code} {answer.reason_phrase}"
+        if answer.status_code in _ABOUT_THE_FILE:
+            raise ImageError(detail)
+        raise RemoteError(f"{self.url} answers: {detail}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror}): give another file") from error
+
+
+def _part(text: str) -> str:
+    """A part of a path, whatever its text."""
+    return quote(text, safe="")
+
+
+def _wished(headers: Mapping[str, str], otherwise: float) -> float:
+    """Seconds that the site asks to wait."""
+    text = headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else otherwise
+
+
+def _why(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _detail(answer: httpx.Response) -> str:
+    """The sentence of problem+json; empty where the answer is something else."""
+    try:
+        said = answer.json()
+    except ValueError:
+        return ""
+    return str(said.get("detail", "")) if isinstance(said, dict) else ""

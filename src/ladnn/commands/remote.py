@@ -1,0 +1,88 @@
+"""`ladnn remote predict`: as `ladnn predict`, the work being done by a site."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ladnn.commands.answers import JsonPrinter, Line, TablePrinter, progress
+from ladnn.commands.extras import site_side
+from ladnn.commands.predict import Item, find_items
+from ladnn.errors import LadnnError, RemoteError
+from ladnn.findings import LESIONS, Prediction
+
+if TYPE_CHECKING:
+    from ladnn.client import Client
+
+app = typer.Typer(no_args_is_help=True, help="Use a site from the command line.")
+
+_AT_ONCE = 4  # requests under way at the same time
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def predict(
+    url: Annotated[str, typer.Argument(help="The site, as https://ladnn.example.org.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each line.")] = False,
+    frame: Annotated[int | None, typer.Option(min=0, help="Of a multi-frame file.")] = None,
+    key: Annotated[
+        str, typer.Option(envvar="LADNN_KEY", help="An API key; best given by the environment.")
+    ] = "",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each answer.")] = 60.0,
+) -> None:
+    """Send images to a site and print what it says of each; the site keeps them.
+
+    A file that fails is named with its reason, the others go on, and the exit code is then 1. What
+    was sent before is not tested again. `heatmap` is the address of the map of COVID-19.
+
+    Example: ladnn remote predict https://ladnn.example.org scan.png study/ --json
+    """
+    with site_side("using a site"):
+        from ladnn.client import Client
+    items = list(find_items(paths))
+    printer = JsonPrinter() if as_json else TablePrinter((True,) * len(LESIONS), paths)
+    failed = 0
+    with Client(url, key=key, timeout=timeout) as client, progress(len(items)) as advance:
+        for item, result in _answers(client, items, frame):
+            advance()
+            if isinstance(result, LadnnError):
+                failed += 1
+                printer.failure(item.path, result)
+            else:
+                printer.image(result)
+    printer.end(None)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _answers(
+    client: "Client", items: list[Item], frame: int | None
+) -> Iterator[tuple[Item, Line | LadnnError]]:
+    """Each item with its answer, in their order, a few requests at the same time."""
+
+    def ask(item: Item) -> tuple[Item, Line | LadnnError]:
+        try:
+            if item.error is not None:
+                raise item.error
+            return item, _line(client, item.path, client.predict(item.path, frame=frame))
+        except LadnnError as error:
+            return item, error
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(ask, items)
+
+
+def _line(client: "Client", path: Path, said: dict[str, object]) -> Line:
+    try:
+        prediction = Prediction.from_json(said)
+        heatmap = f"{client.url}{said['heatmap']}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise RemoteError(f"{client.url} answers in another form: check its version") from error
+    return Line(path=path, prediction=prediction, heatmap=heatmap, study="")

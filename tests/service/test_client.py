@@ -1,0 +1,154 @@
+"""The client and `ladnn remote predict`, against a site that is served by this very process."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from sites import free_port
+from typer.testing import CliRunner
+
+from ladnn.cli import app
+from ladnn.client import Client
+from ladnn.errors import ImageError, RemoteError
+
+
+@pytest.fixture
+def files(tmp_path: Path, scan: bytes) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "scan.png").write_bytes(scan)
+    return folder
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["remote", "predict", *map(str, arguments)])
+
+
+def test_a_file_sent_is_answered_with_what_the_site_keeps(address: str, files: Path):
+    with Client(address) as client:
+        said = client.predict(files / "scan.png")
+        assert client.prediction(said["id"]) == said
+
+
+def test_a_map_comes_as_png_and_a_deleted_prediction_is_gone(address: str, files: Path):
+    with Client(address) as client:
+        said = client.predict(files / "scan.png")
+        assert client.heatmap(said["id"], "GGO").startswith(b"\x89PNG")
+        client.delete(said["id"])
+        with pytest.raises(RemoteError, match="nothing here"):
+            client.prediction(said["id"])
+
+
+def test_a_file_that_is_no_image_is_an_image_error_with_the_sites_sentence(address: str):
+    with Client(address) as client, pytest.raises(ImageError, match=r"notes\.txt"):
+        client.predict_bytes(b"no image", name="notes.txt")
+
+
+def test_the_command_prints_the_lines_of_predict_and_exits_1_for_a_bad_file(
+    address: str, files: Path
+):
+    (files / "bad.png").write_bytes(b"no image")
+    result = run(address, files, "--json")
+    printed = [line for line in result.stdout.splitlines() if '"path"' in line]  # beside the log
+    bad, good = map(json.loads, printed)
+    assert result.exit_code == 1
+    assert bad["path"].endswith("bad.png")
+    assert "error" in bad
+    assert list(good) == [
+        "path",
+        "sha256",
+        "covid",
+        "lesions",
+        "in_distribution",
+        "heatmap",
+        "model",
+        "research_use_only",
+    ]
+    assert good["heatmap"].startswith(address)
+
+
+def test_the_table_ends_with_the_research_notice(address: str, files: Path):
+    result = run(address, files / "scan.png")
+    assert (result.exit_code, "research use only" in result.stdout) == (0, True)
+
+
+def test_a_site_that_is_not_there_is_told_of_every_file(files: Path):
+    with (
+        pytest.raises(RemoteError, match="cannot be reached"),
+        Client(f"http://127.0.0.1:{free_port()}", retries=1, sleep=lambda _: None) as client,
+    ):
+        client.predict(files / "scan.png")
+
+
+@pytest.mark.parametrize("url", ["ladnn.example.org", "ftp://x", "http://[::1"])
+def test_an_address_that_is_none_is_refused(url: str):
+    with pytest.raises(RemoteError, match="is no address of a site"):
+        Client(url)
+
+
+class _Moody(BaseHTTPRequestHandler):
+    """Answers with one status after the other."""
+
+    answers: list[tuple[int, dict[str, str], bytes]]
+
+    def do_GET(self) -> None:
+        status, headers, body = self.answers.pop(0)
+        self.send_response(status)
+        for name, value in ({"content-length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def moody() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Moody)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def ask(moody: ThreadingHTTPServer, *answers: tuple[int, dict[str, str], bytes]):
+    """What `prediction` returns, and the pauses before it."""
+    _Moody.answers = list(answers)
+    pauses: list[float] = []
+    url = f"http://127.0.0.1:{moody.server_address[1]}"
+    with Client(url, retries=2, sleep=pauses.append) as client:
+        return client.prediction("x"), pauses
+
+
+GOOD = (200, {}, b'{"id": "x"}')
+
+
+def test_a_site_that_asks_for_patience_is_asked_again_when_it_says(moody: ThreadingHTTPServer):
+    said, pauses = ask(moody, (503, {"retry-after": "7"}, b""), (429, {}, b""), GOOD)
+    assert (said, pauses) == ({"id": "x"}, [7.0, 0.5])
+
+
+def test_no_site_can_make_a_client_wait_for_long(moody: ThreadingHTTPServer):
+    _, pauses = ask(moody, (503, {"retry-after": "86400"}, b""), GOOD)
+    assert pauses == [30.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((200, {}, b"<html>"), "does not answer like an LA-DNN site"),
+        ((301, {"location": "https://x/"}, b""), "give that address"),
+        ((403, {}, b'{"detail": "You may not."}'), "You may not"),
+        ((500, {}, b"oops"), "500"),
+    ],
+)
+def test_what_is_no_answer_is_one_sentence(
+    moody: ThreadingHTTPServer, answer: tuple[int, dict[str, str], bytes], words: str
+):
+    with pytest.raises(RemoteError, match=words):
+        ask(moody, answer)
