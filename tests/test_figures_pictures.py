@@ -11,10 +11,13 @@ from bundles import tiny_bundle
 from ladnn.bundle import load_bundle
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import BundleError, ConfigError, DataError, ImageError
+from ladnn.evaluation import evaluate, prepare_folder, write_results
 from ladnn.figures import architecture, attention, captions, layers, paper, runs
 from ladnn.heatmaps import MAPS, Heatmaps, read_heatmaps
 from ladnn.phantom import thorax
 from ladnn.reports import label_report
+from ladnn.runtime import Predictor
+from ladnn.scoring import Settings
 from results import write_result
 
 SIZE = (80, 100)  # height and width of the drawn images
@@ -165,6 +168,28 @@ class TestHeatmapFile:
             read_heatmaps(pair[0].run.folder, ("another.png",))
 
 
+def test_evaluation_keeps_the_maps_of_every_image_and_removes_those_of_an_earlier_one(tmp_path):
+    records = []
+    for seed in range(3):
+        Image.fromarray(thorax(seed)).save(tmp_path / f"{seed}.png")
+        path = tmp_path / f"{seed}.png"
+        records.append(
+            Record(path=path, source="a", patient=f"p{seed}", covid=seed == 1, split="val")
+        )
+    predictor = Predictor(load_bundle(tiny_bundle(tmp_path)), engine="onnxruntime", threads=1)
+    manifest, results = Manifest(records=tuple(records)), tmp_path / "results"
+    prepare_folder(results)
+    found = evaluate(predictor, manifest, "val", settings=Settings(replicates=20), maps=True)
+    write_results(found, results, {})
+    cases = runs.read_run(results).cases
+    maps = read_heatmaps(results, cases.paths)
+    expected = np.where(maps.values[:, 0].any(axis=(1, 2)), cases.probabilities, 0)
+    assert_allclose(maps.values[:, 0].max(axis=(1, 2)), expected, atol=1e-3)
+    again = evaluate(predictor, manifest, "val", settings=Settings(replicates=20))
+    write_results(again, results, {})
+    assert not (results / MAPS).exists()
+
+
 CAPTION = "CT of COVID-19 shows ground-glass opacities (GGO) and no consolidation."
 
 
@@ -300,7 +325,8 @@ def test_the_stages_of_an_exported_network_are_read_from_its_graph(name, tmp_pat
 
     torch.manual_seed(0)
     net = LesionNet(name, "baseline", weights="random", input_size=64).eval()
-    bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), 64), path=tmp_path)
+    card = SimpleNamespace(members=[SimpleNamespace(backbone=name)])
+    bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), 64), path=tmp_path, card=card)
     found = layers.read_network(bundle)
     assert [(stage.name, stage.channels) for stage in found.stages] == EXPECTED[name]
     assert (found.outputs, found.hidden, found.map_size) == (1, (), (2, 2))

@@ -71,7 +71,8 @@ def read_network(bundle: Bundle) -> Network:
     """Read the architecture from the graph.
 
     Raises:
-        BundleError: for a graph that `ladnn export` did not write, whose layers have other names.
+        BundleError: for a graph that `ladnn export` did not write, whose layers have other names,
+            and for one of networks that differ.
     """
     model = openvino_silent().Core().read_model(bundle.model, b"")
     operations = model.get_ordered_ops()
@@ -88,11 +89,16 @@ def read_network(bundle: Bundle) -> Network:
             f"the layers of {bundle.path} have no names that tell stages: draw a bundle that "
             "ladnn export wrote"
         )
+    members = bundle.card.members
+    if len({member.backbone for member in members}) > 1:
+        raise BundleError(
+            f"{bundle.path} joins networks of different backbones: draw a bundle of one alone"
+        )
     hidden = _hidden(operations)
-    embedding = shapes["embedding"][1].get_length() // len(found)
+    embedding = shapes["embedding"][1].get_length() // len(members)
     last = hidden[0] if hidden else embedding
     return Network(
-        members=len(found),
+        members=len(members),
         stages=stages(found[0], None if hidden else last),
         hidden=hidden,
         embedding=embedding,
