@@ -391,3 +391,15 @@ class TestRefuses:
     def test_weights_of_two_axes_for_a_curve(self):
         with pytest.raises(DataError, match="one axis"):
             statistics.curve([0, 1], [0.5, 0.6], np.ones((2, 2)))
+
+
+class TestMean:
+    def test_is_that_of_the_scores_whatever_the_labels(self):
+        labels, scores = sample()
+        weights = np.random.default_rng(0).integers(0, 3, (4, scores.size))
+        expected = [np.average(scores, weights=row) for row in weights]
+        assert_allclose(statistics.mean(labels, scores), scores.mean(), atol=1e-12)
+        assert_allclose(statistics.mean(labels, scores, weights), expected, atol=1e-12)
+
+    def test_of_nothing_is_not_defined(self):
+        assert np.isnan(statistics.mean([], []))
