@@ -169,7 +169,8 @@ def terms(card: Card, point: str, *, study: bool) -> dict[str, object]:
 
 
 def _make_image(position: int, one: _Read) -> CaseImage:
-    image, (prediction, maps, field) = one.decoded.image, one.assessment
+    image, said = one.decoded.image, one.assessment
+    prediction, maps = said.prediction, said.maps
     return CaseImage(
         position=position,
         source_sha256=one.upload.sha256,
@@ -183,7 +184,7 @@ def _make_image(position: int, one: _Read) -> CaseImage:
         probability=prediction.probability,
         decision=str(prediction.decision),
         score=prediction.score,
-        box=list(field.box),
+        box=list(said.field.box),
         maps=maps.astype(np.float16).tobytes(),
         maps_shape=list(maps.shape),
     )
