@@ -161,8 +161,8 @@ def lungs_answer(
             f"{BORDER:.0%} on each side. The model is scored on that; and a probe (logistic "
             "regression on the frozen features, standardised, 64 principal axes) is trained on the "
             "training images altered in the same way and scored on the images examined. Both AUCs "
-            "should fall to .5; what is left is the chest wall, the outline of what was hidden, and "
-            f"opacities that the mask misses. {count(missing, 'image')} of {len(subjects)} without "
+            "should fall to .5; what is left is the chest wall, the outline of what was hidden, "
+            f"and opacities that the mask misses. {count(missing, 'image')} of {len(subjects)} without "
             "a lung mask are left out."
         ),
         findings=_lung_findings(rows),
