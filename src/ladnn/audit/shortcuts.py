@@ -162,8 +162,8 @@ def lungs_answer(
             "regression on the frozen features, standardised, 64 principal axes) is trained on the "
             "training images altered in the same way and scored on the images examined. Both AUCs "
             "should fall to .5; what is left is the chest wall, the outline of what was hidden, "
-            f"and opacities that the mask misses. {count(missing, 'image')} of {len(subjects)} without "
-            "a lung mask are left out."
+            f"and opacities that the mask misses. {count(missing, 'image')} of {len(subjects)} "
+            "without a lung mask are left out."
         ),
         findings=_lung_findings(rows),
         tables=(Table(title="AUC by what is shown", heads=heads, rows=tuple(rows)),),
