@@ -20,6 +20,7 @@ from ladnn.commands import (
     remote,
     reports,
     serve,
+    site,
     train,
 )
 from ladnn.errors import LadnnError
@@ -39,6 +40,7 @@ app.add_typer(figures.app, name="figures")
 app.add_typer(reports.app, name="reports")
 app.add_typer(model.app, name="model")
 app.add_typer(remote.app, name="remote")
+app.add_typer(site.app, name="site")
 
 
 def _version(wanted: bool) -> None:

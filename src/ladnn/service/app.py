@@ -1,5 +1,6 @@
 """The composition root of the site: settings in, application out; all objects are made here."""
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,23 +17,31 @@ from starlette.types import Scope
 from ladnn import __version__
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import Predictor
-from ladnn.service import csrf, models
+from ladnn.service import csrf, models, retention
+from ladnn.service.accounts.oidc import Provider
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
 from ladnn.service.database import Database
 from ladnn.service.decoding import DecodingPool
+from ladnn.service.duties import Caretaker
 from ladnn.service.edge import Edge
 from ladnn.service.i18n import read_catalogues
+from ladnn.service.limits import Limits
 from ladnn.service.logs import configure_logs, log
 from ladnn.service.metrics import Metrics
 from ladnn.service.problems import add_handlers
 from ladnn.service.routes import (
     about,
+    account,
+    admin,
     api_predictions,
     operation,
+    oversight,
     preferences,
+    provider,
     results,
+    sign_in,
     single,
 )
 from ladnn.service.routes import models as model_pages
@@ -47,6 +56,11 @@ ROUTERS = (
     api_predictions.router,
     model_pages.router,
     about.router,
+    sign_in.router,
+    provider.router,
+    account.router,
+    admin.router,
+    oversight.router,
 )
 
 
@@ -94,7 +108,7 @@ def make_services(
 ) -> Services:
     """The objects that requests share."""
     database = Database(settings.database_url)
-    secret = _secret(database)
+    secret = _secret(settings, database)
     return Services(
         settings=settings,
         database=database,
@@ -103,6 +117,8 @@ def make_services(
         predictor=predictor or _champion(settings, database),
         catalogues=read_catalogues(),
         metrics=Metrics(),
+        limits=Limits(settings),
+        provider=Provider(settings) if settings.oidc_issuer else None,
         clock=now,
         secret=secret,
     )
@@ -119,8 +135,10 @@ def _champion(settings: Settings, database: Database) -> Champion:
     )
 
 
-def _secret(database: Database) -> bytes:
-    """What signs cookies: the first replica to start makes it."""
+def _secret(settings: Settings, database: Database) -> bytes:
+    """What signs and seals: of the settings, or made by the first replica to start."""
+    if settings.secret:
+        return hashlib.sha256(settings.secret.encode()).digest()
     made = os.urandom(32)
 
     def find(session: Session) -> bytes:
@@ -135,7 +153,10 @@ def _secret(database: Database) -> bytes:
 
 @asynccontextmanager
 async def _lifespan(site: Services, _app: FastAPI) -> AsyncIterator[None]:
+    caretaker = Caretaker(partial(retention.purge_when_due, site))
+    caretaker.start()
     yield
+    caretaker.stop()
     site.decoder.close()
     if isinstance(site.predictor, Champion):
         site.predictor.close()

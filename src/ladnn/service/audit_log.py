@@ -1,11 +1,34 @@
-"""The audit log: who did what to what, and when."""
+"""The audit log: who did what to what, and when; what matters most is chained by hashes.
 
+Views and tests are plain lines: there are many, and they go when their time is over. Everything
+else (changes, deletions, downloads, sign-ins) gets a number and a hash that covers the line before
+it, so that a line that was changed, removed or moved shows. A chain cannot show by itself that all
+of it was written anew: `verify` gives its head, to be noted where whoever runs the database cannot
+write.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
-from ladnn.service.tables import AuditEvent
+from ladnn.service.tables import AuditEvent, now
+from ladnn.service.tables_accounts import AuditChain
+
+ZEROS = "0" * 64
+VISITS = ("view", "test")
+"""Last words of the actions that are not chained."""
+TESTS = ("prediction.create",)
+"""Actions that are not chained although their last word is another."""
+SYSTEM = Principal(role=Role.ADMINISTRATOR, owner="system")
+"""The site itself, and whoever works at its command line."""
 
 
 def record(
@@ -15,13 +38,177 @@ def record(
     object: str,  # noqa: A002  # the log's own word
     detail: dict[str, Any],
 ) -> None:
-    """Write one line in the transaction of what it tells of."""
-    session.add(
-        AuditEvent(
-            actor=principal.owner,
-            role=str(principal.role),
-            action=action,
-            object=object,
-            detail=detail,
+    """Write one line in the transaction of what it tells of, as the last thing in it.
+
+    Chained lines are written one after the other on all replicas: the chain stays locked until the
+    transaction ends. Neither names nor addresses nor what an image shows belong in `detail`.
+    """
+    event = AuditEvent(
+        at=now(),
+        actor=principal.owner,
+        role=str(principal.role),
+        action=action,
+        object=object,
+        detail=detail,
+    )
+    if is_chained(action):
+        _append(session, event)
+    session.add(event)
+    session.flush()
+
+
+def is_chained(action: str) -> bool:
+    """Whether lines of that action are part of the chain."""
+    return action not in TESTS and action.rsplit(".", 1)[-1] not in VISITS
+
+
+def _append(session: Session, event: AuditEvent) -> None:
+    chain = _chain(session, lock=True)
+    event.sequence = chain.head + 1
+    event.previous = chain.head_hash
+    event.hash = event_hash(event)
+    chain.head, chain.head_hash = event.sequence, event.hash
+
+
+def _chain(session: Session, *, lock: bool = False) -> AuditChain:
+    query = select(AuditChain).execution_options(populate_existing=True)
+    return session.scalars(query.with_for_update() if lock else query).one()
+
+
+def event_hash(event: AuditEvent) -> str:
+    """sha256 over the hash before and everything that the line says, in one written form."""
+    said = {
+        "sequence": event.sequence,
+        "previous": event.previous,
+        "at": event.at.isoformat(timespec="microseconds"),
+        "actor": event.actor,
+        "role": event.role,
+        "action": event.action,
+        "object": event.object,
+        "detail": event.detail,
+    }
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What verifying found.
+
+    Attributes:
+        lines: how many hold.
+        head: `NUMBER:HASH` of the newest line that holds, to be noted elsewhere.
+        fault: the key of the sentence about the first line that does not hold; None when all do.
+        line: the number that the sentence names.
+    """
+
+    lines: int
+    head: str
+    fault: str | None = None
+    line: int = 0
+
+
+def verify(session: Session, noted: str | None = None) -> Verdict:
+    """Walk the chain from end to end.
+
+    Args:
+        session: of a transaction that sees one moment.
+        noted: a head that was noted earlier, `NUMBER:HASH`: the chain still has to hold it.
+    """
+    chain = _chain(session)
+    number, digest = chain.start, chain.start_hash
+    seen = noted is None or noted == f"{number}:{digest}"
+    for event in _lines(session):
+        fault = _fault(event, number, digest)
+        if fault:
+            return _verdict(chain, number, digest, fault, number + 1)
+        number, digest = number + 1, str(event.hash)
+        seen = seen or noted == f"{number}:{digest}"
+    if (chain.head, chain.head_hash) != (number, digest):
+        return _verdict(chain, number, digest, "audit.fault_end", chain.head)
+    if not seen:
+        return _verdict(chain, number, digest, "audit.fault_noted")
+    return _verdict(chain, number, digest)
+
+
+def _verdict(
+    chain: AuditChain, number: int, digest: str, fault: str | None = None, line: int = 0
+) -> Verdict:
+    head = f"{number}:{digest}"
+    return Verdict(lines=number - chain.start, head=head, fault=fault, line=line)
+
+
+def _lines(session: Session) -> Iterator[AuditEvent]:
+    query = select(AuditEvent).where(AuditEvent.sequence.is_not(None))
+    yield from session.scalars(
+        query.order_by(AuditEvent.sequence).execution_options(yield_per=1000)
+    )
+
+
+def _fault(event: AuditEvent, number: int, digest: str) -> str | None:
+    if event.sequence != number + 1:
+        return "audit.fault_missing"
+    if event.previous != digest or event.hash != event_hash(event):
+        return "audit.fault_changed"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which lines to show: each field narrows unless it is empty.
+
+    Attributes:
+        actor, object: exactly.
+        action: how it begins, such as `account.`.
+        since, until: from the first, before the second.
+    """
+
+    actor: str = ""
+    action: str = ""
+    object: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def browse(
+    session: Session, wanted: Filter, *, before: int | None = None, limit: int = 100
+) -> list[AuditEvent]:
+    """The newest lines first; `before` is the key of the last one of the page before."""
+    query = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
+    if wanted.actor:
+        query = query.where(AuditEvent.actor == wanted.actor)
+    if wanted.object:
+        query = query.where(AuditEvent.object == wanted.object)
+    if wanted.action:
+        query = query.where(AuditEvent.action.startswith(wanted.action, autoescape=True))
+    if wanted.since:
+        query = query.where(AuditEvent.at >= wanted.since)
+    if wanted.until:
+        query = query.where(AuditEvent.at < wanted.until)
+    if before is not None:
+        query = query.where(AuditEvent.id < before)
+    return list(session.scalars(query))
+
+
+def forget_visits(session: Session, before: datetime) -> int:
+    """Delete the plain lines older than that; says how many. The chain is not touched."""
+    old = delete(AuditEvent).where(AuditEvent.sequence.is_(None), AuditEvent.at < before)
+    return int(session.execute(old).rowcount)  # type: ignore[attr-defined]  # a delete has one
+
+
+def forget_chained(session: Session, before: datetime) -> int:
+    """Delete the oldest chained lines, and note where the chain now starts; says how many."""
+    chain = _chain(session, lock=True)
+    last = session.scalar(
+        select(func.min(AuditEvent.sequence)).where(
+            AuditEvent.sequence.is_not(None), AuditEvent.at >= before
         )
     )
+    last = chain.head if last is None else last - 1
+    if last <= chain.start:
+        return 0
+    event = session.scalars(select(AuditEvent).where(AuditEvent.sequence == last)).one()
+    count = last - chain.start
+    chain.start, chain.start_hash = last, str(event.hash)
+    session.execute(delete(AuditEvent).where(AuditEvent.sequence <= last))
+    return count

@@ -9,9 +9,11 @@ from starlette.requests import HTTPConnection
 
 from ladnn.imaging import CtImage, Window
 from ladnn.runtime import Predictor
+from ladnn.service.accounts.oidc import Provider
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.i18n import Catalogues
+from ladnn.service.limits import Limits
 from ladnn.service.metrics import Metrics
 from ladnn.service.settings import Settings
 
@@ -55,6 +57,8 @@ class Services:
 
     Attributes:
         predictor: gives the champion of this moment; cheap to call.
+        limits: on how much one account or address may ask for.
+        provider: of OpenID; None when the settings name none.
         secret: signs cookies and tokens; the same on every replica.
         clock: the present, in UTC.
     """
@@ -66,6 +70,8 @@ class Services:
     predictor: Callable[[], Predictor]
     catalogues: Catalogues
     metrics: Metrics
+    limits: Limits
+    provider: Provider | None
     clock: Callable[[], datetime]
     secret: bytes = field(repr=False)
 

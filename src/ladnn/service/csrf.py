@@ -1,11 +1,12 @@
-"""Tokens in forms and a check of the origin, so that no other site can act for a visitor."""
+"""Tokens in forms and a check of the origin, so that no other site can act for somebody."""
 
 import hmac
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from ladnn.service.accounts.principals import identify, signature
+from ladnn.service.accounts.principals import Principal, identify, signature, welcome
 from ladnn.service.context import services
 from ladnn.service.edge import is_api
 from ladnn.service.errors import NotAllowed
@@ -13,34 +14,45 @@ from ladnn.service.errors import NotAllowed
 FIELD = "csrf"
 HEADER = "x-csrf-token"
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_OWN_SITE = ("same-origin", "none")
 
 
 def token(request: Request) -> str:
-    """The token of whoever asks, for the forms of the page."""
-    return signature(f"csrf {identify(request).owner}", services(request).secret)
+    """The token of whoever asks, for the forms of the page; another one for every session."""
+    return _token(request, welcome(request))
+
+
+def _token(request: Request, principal: Principal) -> str:
+    text = f"csrf {principal.owner} {principal.session_id or ''}"
+    return signature(text, services(request).secret)
 
 
 async def verify(request: Request) -> None:
     """Refuse a change that another site may have caused; a dependency of the whole application.
 
-    Raises NotAllowed when the origin is another, and when the browser sent the identity by itself
-    and neither the form nor the header has the token.
+    Raises NotAllowed when the origin is another, and when neither the form nor the header has the
+    token of whoever the browser says is there. A program without cookies needs none.
     """
     if request.method in _SAFE:
         return
-    origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+    if not _is_own_origin(request):
         raise NotAllowed("error.origin")
-    if not identify(request).ambient or (is_api(request) and not _from_browser(request)):
+    principal = await run_in_threadpool(identify, request)
+    if is_api(request) and not principal.ambient:
         return
     given = request.headers.get(HEADER)
     if given is None:
         form = await request.form()
         given = str(form.get(FIELD, ""))
-    if not hmac.compare_digest(given.encode(), token(request).encode()):
+    wanted = _token(request, principal)
+    if not principal.owner or not hmac.compare_digest(given.encode(), wanted.encode()):
         raise NotAllowed("error.csrf")
 
 
-def _from_browser(request: Request) -> bool:
-    """Whether a browser sends this: every one names the origin of a change, or the kind of site."""
-    return "origin" in request.headers or "sec-fetch-site" in request.headers
+def _is_own_origin(request: Request) -> bool:
+    """Whether what the browser says of where the request comes from, if it does, is this site."""
+    if request.headers.get("sec-fetch-site", "none") not in _OWN_SITE:
+        return False
+    origin = request.headers.get("origin")
+    public = urlsplit(services(request).settings.public_url).netloc
+    return origin is None or urlsplit(origin).netloc in {request.headers.get("host"), public} - {""}

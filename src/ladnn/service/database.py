@@ -111,6 +111,7 @@ def _make_sqlite(url: str, path: str) -> Engine:
         raise ConfigError("database_url names no file: write it like sqlite:///site.db")
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch(mode=0o600, exist_ok=True)  # for its owner alone: secrets are in it
     except OSError as error:
         raise ConfigError(
             f"the folder of the database {path} cannot be made ({error.strerror}): give another"

@@ -48,6 +48,21 @@ class NotFound(ServiceError):
     key = "error.not_found"
 
 
+class TooMany(ServiceError):
+    """Too many requests or guesses from one account or address.
+
+    Attributes:
+        headers: Retry-After, in seconds.
+    """
+
+    status = 429
+    key = "error.too_many"
+
+    def __init__(self, *, seconds: int) -> None:
+        super().__init__(seconds=seconds)
+        self.headers = {"retry-after": str(seconds)}
+
+
 class TooLarge(ServiceError):
     """The request is larger than the settings allow."""
 
@@ -74,3 +89,24 @@ class StorageAway(ServiceError):
 
     status = 503
     key = "error.away"
+
+
+class ProviderAway(ServiceError):
+    """The provider does not answer, or not as OpenID Connect has it."""
+
+    status = 502
+    key = "oidc.error.away"
+
+
+class NotSignedIn(ServiceError):
+    """The provider's answer is refused: another state, a wrong signature, an old token."""
+
+    status = 403
+    key = "oidc.error.refused"
+
+
+class SealBroken(ServiceError):
+    """What was sealed was sealed with another secret, or changed since."""
+
+    status = 500
+    key = "error.sealed"

@@ -24,11 +24,17 @@ NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("/", "nav.test", Permission.TEST),
     ("/models", "nav.models", Permission.READ_PUBLIC),
     ("/about", "nav.about", Permission.READ_PUBLIC),
+    ("/admin", "nav.admin", Permission.MANAGE_ACCOUNTS),
 )
 """Address, key of its name, and the permission that whoever sees it has."""
 
 
-def render(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401
+def render(
+    request: Request,
+    template: str,
+    status_code: int = 200,
+    **values: Any,  # noqa: ANN401  # whatever the template shows
+) -> HTMLResponse:
     """Render a template with `values` and with what `base.html` needs."""
     principal = identify(request)
     language = language_of(request, services(request).settings.language)
@@ -48,7 +54,7 @@ def render(request: Request, name: str, status_code: int = 200, **values: Any) -
         ],
         "here": request.url.path,
     }
-    return HTMLResponse(_templates().get_template(name).render(common | values), status_code)
+    return HTMLResponse(_templates().get_template(template).render(common | values), status_code)
 
 
 def is_here(request: Request, path: str) -> bool:

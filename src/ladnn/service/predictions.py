@@ -268,6 +268,13 @@ def recent(session: Session, principal: Principal, count: int) -> list[Case]:
     return list(session.scalars(newest.options(selectinload(Case.images))))
 
 
+def owned(session: Session, principal: Principal, count: int, offset: int) -> list[Case]:
+    """A page of the principal's cases, newest first, without their images."""
+    query = select(Case).where(Case.owner == principal.owner)
+    newest = query.order_by(Case.created_at.desc(), Case.id.desc())
+    return list(session.scalars(newest.limit(count).offset(offset)))
+
+
 def retract(site: Services, principal: Principal, token: str) -> None:
     """Take the case back: its link shows it to nobody else, and it no longer counts."""
 

@@ -11,7 +11,7 @@ import uvicorn
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import load_bundle
 from ladnn.service import migrations
-from ladnn.service.accounts.tokens import first_administrator
+from ladnn.service.accounts.people import link_for_first
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import now
@@ -51,7 +51,7 @@ def prepare(settings: Settings) -> str | None:
     database = Database(settings.database_url)
     try:
         migrations.upgrade(database)
-        return database.write(lambda session: first_administrator(session, now()))
+        return database.write(lambda session: link_for_first(session, database, now()))
     finally:
         database.dispose()
 

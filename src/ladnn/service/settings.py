@@ -3,9 +3,10 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from ladnn.config import build
 from ladnn.errors import ConfigError
@@ -36,6 +37,24 @@ class Settings:
         upload_mib: the most that one request may bring, in MiB.
         slices: the most slices that one study may have.
         language: "en" or "zh", where a browser asks for neither.
+        secret: signs cookies and encrypts second factors, 32 characters or more, the same on every
+            replica; empty: made at the first start and kept in the database.
+        session_idle_minutes: after which a session without requests is over.
+        session_hours: after which any session is over.
+        requests_per_minute: of one account, or of one address without an account, in each
+            process; 0 for no limit, here and in the next two.
+        tests_per_minute: of one account.
+        visitor_tests_per_minute: of one address without an account.
+        visitor_case_days: after which the results of visitors are deleted; 0 for never, here and
+            in the next three.
+        account_case_days: after which the results of accounts are deleted.
+        visit_log_days: after which the audit log forgets who viewed and tested what.
+        change_log_days: after which it forgets changes, downloads and sign-ins.
+        oidc_issuer: the address of an OpenID provider; empty for none.
+        oidc_client_id, oidc_client_secret: what it knows this site by.
+        oidc_name: what the button to it says.
+        oidc_role_claim: the claim of its tokens that says what somebody may do.
+        oidc_roles: such as "radiology=clinician": a value of that claim and the role it gives.
         log_format: "json" for machines, "text" for people.
         log_level: "debug", "info", "warning" or "error".
         shutdown_seconds: how long requests under way may go on when the site is stopped.
@@ -57,6 +76,22 @@ class Settings:
     upload_mib: int = 256
     slices: int = 1000
     language: str = "en"
+    secret: str = field(default="", repr=False)
+    session_idle_minutes: int = 60
+    session_hours: int = 12
+    requests_per_minute: int = 6000
+    tests_per_minute: int = 3000
+    visitor_tests_per_minute: int = 600
+    visitor_case_days: int = 30
+    account_case_days: int = 365
+    visit_log_days: int = 365
+    change_log_days: int = 2190
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_name: str = "OpenID"
+    oidc_role_claim: str = "roles"
+    oidc_roles: tuple[str, ...] = ()
     log_format: str = "json"
     log_level: str = "info"
     shutdown_seconds: int = 30
@@ -73,11 +108,20 @@ class Settings:
             raise ConfigError(
                 f"public_url is {self.public_url!r}: begin it with https:// or http://"
             )
+        if self.secret and len(self.secret) < 32:
+            raise ConfigError("secret is too short: give 32 random characters or more, or none")
+        _check_provider(self)
 
     @property
     def secure(self) -> bool:
         """Whether people reach the site by HTTPS."""
         return self.public_url.startswith("https://")
+
+    @property
+    def oidc_mapping(self) -> dict[str, str]:
+        """`oidc_roles` by the value of the claim."""
+        parts = (item.rpartition("=") for item in self.oidc_roles)
+        return {value: role for value, _, role in parts}
 
 
 _BOUNDS = (
@@ -86,6 +130,15 @@ _BOUNDS = (
     ("threads", 0, 1024),
     ("upload_mib", 1, 4096),
     ("slices", 1, 10_000),
+    ("session_idle_minutes", 1, 1440),
+    ("session_hours", 1, 720),
+    ("requests_per_minute", 0, 1_000_000),
+    ("tests_per_minute", 0, 1_000_000),
+    ("visitor_tests_per_minute", 0, 1_000_000),
+    ("visitor_case_days", 0, 36_500),
+    ("account_case_days", 0, 36_500),
+    ("visit_log_days", 0, 36_500),
+    ("change_log_days", 0, 36_500),
     ("shutdown_seconds", 0, 3600),
 )
 _CHOICES = {
@@ -94,6 +147,26 @@ _CHOICES = {
     "log_level": ("debug", "info", "warning", "error"),
     "engine": ("openvino", "onnxruntime"),
 }
+
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _check_provider(settings: Settings) -> None:
+    """Refuse an OpenID provider that is half described, or that anyone could speak for."""
+    if not settings.oidc_issuer:
+        return
+    issuer = urlsplit(settings.oidc_issuer)
+    near = issuer.scheme == "http" and issuer.hostname in _LOOPBACK
+    if not (near or (issuer.scheme == "https" and issuer.hostname)):
+        raise ConfigError(f"oidc_issuer is {settings.oidc_issuer!r}: begin it with https://")
+    if not settings.oidc_client_id or not settings.oidc_client_secret:
+        raise ConfigError("oidc_issuer is set: give oidc_client_id and oidc_client_secret too")
+    for item in settings.oidc_roles:
+        if item.rpartition("=")[2] not in ("clinician", "curator", "administrator"):
+            raise ConfigError(f"oidc_roles has {item!r}: write it like radiology=clinician")
+    if not settings.oidc_roles:
+        raise ConfigError("oidc_issuer is set and oidc_roles is empty: nobody could sign in")
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

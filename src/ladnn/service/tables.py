@@ -76,13 +76,19 @@ class Account(Base):
 
 
 class SignIn(Base):
-    """A session: the browser holds the token, the database its hash."""
+    """A session: the browser holds the token, the database its hash.
+
+    Attributes:
+        agent: what the browser said it is, so that its person knows it again.
+    """
 
     __tablename__ = "sessions"
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(32), unique=True, default=new_id)
     token_hash: Mapped[str] = mapped_column(String(DIGEST), unique=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    agent: Mapped[str] = mapped_column(String(200), default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     seen_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -101,6 +107,7 @@ class ApiKey(Base):
     name: Mapped[str] = mapped_column(String(100))
     scopes: Mapped[list[Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     account: Mapped[Account] = relationship()
@@ -222,7 +229,7 @@ class AuditEvent(Base):
         actor: the owner string of who did it.
         action: such as prediction.create.
         object: the public id of what it was done to.
-        previous, hash: the chain over changes, downloads and logins; None outside it.
+        sequence, previous, hash: the chain over changes, downloads and sign-ins; None outside it.
     """
 
     __tablename__ = "audit_events"
@@ -234,5 +241,6 @@ class AuditEvent(Base):
     action: Mapped[str] = mapped_column(String(60))
     object: Mapped[str] = mapped_column(Text)
     detail: Mapped[dict[str, Any]]
+    sequence: Mapped[int | None] = mapped_column(unique=True)
     previous: Mapped[str | None] = mapped_column(String(DIGEST))
     hash: Mapped[str | None] = mapped_column(String(DIGEST))

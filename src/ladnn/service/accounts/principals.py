@@ -1,15 +1,20 @@
-"""Who is behind a request: an account, a visitor with a signed cookie, or nobody known."""
+"""Who is behind a request: an account by session or key, a visitor by cookie, or nobody known."""
 
 import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection, Request
 
+from ladnn.service.accounts import api_keys, sessions
 from ladnn.service.accounts.permissions import PERMISSIONS, Permission, Role
 from ladnn.service.context import Services, services
 from ladnn.service.errors import NotAllowed, SignInNeeded
+from ladnn.service.settings import Settings
+from ladnn.service.tables import Account
 
 VISITOR_COOKIE = "ladnn_visitor"
 VISITOR_DAYS = 365
@@ -27,6 +32,7 @@ class Principal:
         name: shown in the page's head; empty for a visitor.
         scopes: of an API key; None means everything that the role may do.
         ambient: whether the browser sends the identity by itself, so that forms need a token.
+        session_id: the internal key of the session; None without one.
     """
 
     role: Role = Role.VISITOR
@@ -35,6 +41,7 @@ class Principal:
     name: str = ""
     scopes: frozenset[Permission] | None = None
     ambient: bool = False
+    session_id: int | None = None
 
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes both allow it."""
@@ -49,18 +56,24 @@ class requires:  # noqa: N801  # reads as a word where a route is declared
         self.permission = permission
 
     def __call__(self, request: Request) -> Principal:
-        """The principal, or SignInNeeded or NotAllowed."""
+        """The principal, or SignInNeeded, NotAllowed or TooMany."""
         principal = identify(request)
+        who = principal.owner if principal.account_id is not None else ""
+        services(request).limits.take(who, self.permission, request)
         if principal.may(self.permission):
             return principal
         raise SignInNeeded if principal.account_id is None else NotAllowed
 
 
 def identify(connection: HTTPConnection) -> Principal:
-    """Who is behind this request, found out once for each."""
+    """Who is behind this request, found out once for each.
+
+    Raises SignInNeeded for a key that does not work: a program is not to go on as a visitor.
+    """
     state = connection.state
     if not hasattr(state, "principal"):
-        state.principal = _visitor(connection, services(connection))
+        state.principal = Principal()  # for the page that tells of the error, if there is one
+        state.principal = _find(connection, services(connection))
     found: Principal = state.principal
     return found
 
@@ -74,6 +87,67 @@ def welcome(request: Request) -> Principal:
     request.state.new_visitor = sign(visitor, services(request).secret)
     request.state.principal = replace(principal, owner=f"visitor:{visitor}", ambient=True)
     return identify(request)
+
+
+def _find(connection: HTTPConnection, site: Services) -> Principal:
+    scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return _by_key(site, key.strip())
+    token = connection.cookies.get(session_cookie(site.settings), "")
+    return (_by_session(site, token) if token else None) or _visitor(connection, site)
+
+
+def _by_key(site: Services, text: str) -> Principal:
+    present = site.clock()
+    key = site.database.read(lambda session: api_keys.find(session, text, present))
+    if key is None:
+        raise SignInNeeded("error.key")
+    if key.used_at is None or present - key.used_at > sessions.TOUCH:
+        site.database.write(lambda session: api_keys.touch(session, key.id, present))
+    scopes = frozenset(Permission(scope) for scope in key.scopes)
+    return replace(of_account(key.account), scopes=scopes)
+
+
+def _by_session(site: Services, token: str) -> Principal | None:
+    present, lifetimes = site.clock(), lifetimes_of(site.settings)
+
+    def look(session: Session):  # type: ignore[no-untyped-def]  # noqa: ANN202  # a SignIn
+        return sessions.find(session, token, present, lifetimes)
+
+    found = site.database.read(look)
+    if found is None:
+        return None
+    if sessions.is_stale(found, present):
+        site.database.write(lambda session: sessions.touch(session, found.id, present))
+    return replace(of_account(found.account), ambient=True, session_id=found.id)
+
+
+def of_account(account: Account) -> Principal:
+    """The account as the one who acts."""
+    return Principal(
+        role=Role(account.role),
+        owner=owner_of(account),
+        account_id=account.id,
+        name=account.name,
+    )
+
+
+def owner_of(account: Account) -> str:
+    """Under which name things are the account's."""
+    return f"account:{account.public_id}"
+
+
+def session_cookie(settings: Settings) -> str:
+    """The cookie's name; with HTTPS one that only this very host may have set."""
+    return "__Host-ladnn_session" if settings.secure else "ladnn_session"
+
+
+def lifetimes_of(settings: Settings) -> sessions.Lifetimes:
+    """How long sessions live, by the settings."""
+    return sessions.Lifetimes(
+        idle=timedelta(minutes=settings.session_idle_minutes),
+        whole=timedelta(hours=settings.session_hours),
+    )
 
 
 def _visitor(connection: HTTPConnection, site: Services) -> Principal:
@@ -91,7 +165,8 @@ def sign(value: str, secret: bytes) -> str:
 def unsign(signed: str, secret: bytes) -> str | None:
     """The value that was signed; None when the signature is another."""
     value, _, given = signed.rpartition(".")
-    return value if value and hmac.compare_digest(given, signature(value, secret)) else None
+    right = hmac.compare_digest(given.encode(), signature(value, secret).encode())
+    return value if value and right else None
 
 
 def signature(value: str, secret: bytes) -> str:

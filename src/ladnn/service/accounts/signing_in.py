@@ -1,0 +1,183 @@
+"""The way in: what the browser keeps between password and code, and the session at its end."""
+
+import base64
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ladnn.service import audit_log
+from ladnn.service.accounts import guessing, people, second_factor, sessions
+from ladnn.service.accounts.principals import (
+    lifetimes_of,
+    of_account,
+    session_cookie,
+    sign,
+    unsign,
+)
+from ladnn.service.accounts.sealing import derive
+from ladnn.service.context import Services, services
+from ladnn.service.errors import NotFound, SignInNeeded
+from ladnn.service.limits import address_of
+from ladnn.service.tables import Account
+
+PENDING_COOKIE = "ladnn_pending"
+PENDING_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """Somebody whose password was right, and whose code is still to come.
+
+    Attributes:
+        account: its public id.
+        since: seconds of the epoch.
+        proof: of the password at that time, so that a change of it ends this too.
+        back: the page to go to in the end.
+    """
+
+    account: str
+    since: int
+    proof: str
+    back: str
+
+
+def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
+    """A cookie that scripts cannot read and other sites cannot send with a form."""
+    secure = services(request).settings.secure
+    answer.set_cookie(
+        name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax"
+    )
+
+
+def drop_cookie(request: Request, answer: Response, name: str) -> None:
+    """Delete a cookie; with the same marks as it was set with, or the browser keeps it."""
+    secure = services(request).settings.secure
+    answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def sealed_cookie(site: Services, purpose: str, record: object) -> str:
+    """A record as a signed cookie; `opened_cookie` is the inverse."""
+    text = json.dumps(asdict(record))  # type: ignore[call-overload]  # one of our dataclasses
+    return sign(base64.urlsafe_b64encode(text.encode()).decode(), derive(site.secret, purpose))
+
+
+def opened_cookie(site: Services, purpose: str, cookie: str) -> dict[str, object] | None:
+    """The fields of a record that `sealed_cookie` signed for that purpose; None for any other."""
+    text = unsign(cookie, derive(site.secret, purpose))
+    if text is None:
+        return None
+    fields: dict[str, object] = json.loads(base64.urlsafe_b64decode(text))
+    return fields
+
+
+def safe_path(path: str) -> str:
+    """A path on this site to go back to; the first page for anything else."""
+    inside = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if inside and path.isprintable() and len(path) <= 500 else "/"
+
+
+def proceed(request: Request, account: Account, back: str, *, strong: bool = False) -> Response:
+    """After the password: the code if the account has or needs one, otherwise in.
+
+    Args:
+        request: of the browser.
+        account: whose password, link or provider was right.
+        back: the page to go to in the end.
+        strong: whether a provider has already asked for a second factor.
+    """
+    site = services(request)
+    state = site.database.read(lambda session: second_factor.state(session, account))
+    if strong or not (state.required or state.ready):
+        answer: Response = RedirectResponse(safe_path(back), status_code=303)
+        enter(request, answer, account)
+        return answer
+    pending = Pending(
+        account=account.public_id,
+        since=int(site.clock().timestamp()),
+        proof=_proof(account),
+        back=safe_path(back),
+    )
+    way = "/sign-in/code" if state.ready else "/sign-in/second-factor"
+    answer = RedirectResponse(way, status_code=303)
+    value = sealed_cookie(site, PENDING_COOKIE, pending)
+    set_cookie(request, answer, PENDING_COOKIE, value, PENDING_SECONDS)
+    return answer
+
+
+def waiting(request: Request) -> tuple[Account, str]:
+    """The account whose code is still to come, and the page to go to; SignInNeeded without one."""
+    site = services(request)
+    fields = opened_cookie(site, PENDING_COOKIE, request.cookies.get(PENDING_COOKIE, ""))
+    if fields is None:
+        raise SignInNeeded("error.again")
+    pending = Pending(**fields)  # type: ignore[arg-type]  # signed by this site
+    account = site.database.read(lambda session: _account(session, pending.account))
+    fresh = site.clock().timestamp() - pending.since <= PENDING_SECONDS
+    if account is None or not fresh or pending.proof != _proof(account):
+        raise SignInNeeded("error.again")
+    return account, pending.back
+
+
+def count_guess(request: Request, email: str) -> None:
+    """Count an attempt before it is made; TooMany while this account or address has to wait."""
+    site, address = services(request), address_of(request)
+
+    def count(session: Session) -> None:
+        guessing.attempt(session, site.database, site.clock(), email=email, address=address)
+
+    site.database.write(count)
+
+
+def forgive(request: Request, email: str) -> None:
+    """Take back what `count_guess` counted: it was right."""
+    address = address_of(request)
+    services(request).database.write(
+        lambda session: guessing.forget(session, email=email, address=address)
+    )
+
+
+def enter(request: Request, answer: Response, account: Account) -> None:
+    """Begin a session and hand its token to the browser."""
+    site, present = services(request), services(request).clock()
+    lifetimes = lifetimes_of(site.settings)
+    agent, address = request.headers.get("user-agent", ""), address_of(request)
+
+    def write(session: Session) -> str:
+        token = sessions.begin(session, account, agent, present, lifetimes)
+        guessing.forget(session, email=account.email, address=address)
+        audit_log.record(session, of_account(account), "session.begin", account.public_id, {})
+        return token
+
+    token = site.database.write(write)
+    set_cookie(
+        request,
+        answer,
+        session_cookie(site.settings),
+        token,
+        int(lifetimes.whole.total_seconds()),
+    )
+    drop_cookie(request, answer, PENDING_COOKIE)
+
+
+def refuse(request: Request, account: Account | None) -> None:
+    """Note in the audit log that somebody did not get in: never the address that was typed."""
+    site = services(request)
+    who = audit_log.SYSTEM if account is None else of_account(account)
+    known = "" if account is None else account.public_id
+    site.database.write(lambda session: audit_log.record(session, who, "session.refuse", known, {}))
+
+
+def _account(session: Session, public_id: str) -> Account | None:
+    try:
+        account = people.by_public_id(session, public_id)
+    except NotFound:
+        return None
+    return account if account.status == "active" else None
+
+
+def _proof(account: Account) -> str:
+    return hashlib.sha256((account.password_hash or "").encode()).hexdigest()[:16]

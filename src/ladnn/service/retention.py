@@ -1,0 +1,178 @@
+"""How long what is kept: for each kind of data its setting, and how the old is deleted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from ladnn.service import audit_log, blobs, duties
+from ladnn.service.accounts import guessing, sessions
+from ladnn.service.accounts.principals import lifetimes_of
+from ladnn.service.context import Services
+from ladnn.service.predictions import BEARER
+from ladnn.service.tables import AuditEvent, Case, OneTimeToken
+from ladnn.service.tables_accounts import Duty, Guess
+
+DUTY = "retention"
+EVERY = timedelta(hours=1)
+_AT_ONCE = 200  # cases deleted in one transaction: nobody waits long behind it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of data.
+
+    Attributes:
+        name: of the kind, and of its sentence in the catalogues.
+        setting: how many days it is kept; 0 is for ever.
+        stock: counts what there is and finds the oldest.
+        purge: deletes what is older than a moment, and says how much that was.
+    """
+
+    name: str
+    setting: str
+    stock: Callable[[Session], tuple[int, datetime | None]]
+    purge: Callable[[Services, datetime], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """What there is of one kind now; `days` 0 is for ever."""
+
+    name: str
+    days: int
+    count: int
+    oldest: datetime | None
+
+
+def purge(site: Services) -> dict[str, int]:
+    """Delete everything whose time is over; how much of each kind that was."""
+    present = site.clock()
+    gone = {}
+    for kind in KINDS:
+        days = getattr(site.settings, kind.setting)
+        if days:
+            before = present - timedelta(days=days)
+            gone[kind.name] = kind.purge(site, before)
+            _note(site, kind.name, gone[kind.name], before)
+    site.database.write(lambda session: _tidy(session, site, present))
+    return gone
+
+
+def purge_when_due(site: Services) -> dict[str, int] | None:
+    """`purge`, if no replica has done it in the last hour; None if one has."""
+    present = site.clock()
+    mine = site.database.write(
+        lambda session: duties.claim(session, site.database, DUTY, present, EVERY)
+    )
+    if not mine:
+        return None
+    gone = purge(site)
+    site.database.write(lambda session: duties.finish(session, DUTY, site.clock()))
+    return gone
+
+
+def overview(session: Session, site: Services) -> tuple[list[Stock], datetime | None]:
+    """What there is of each kind, and when the old was deleted last."""
+    stocks = []
+    for kind in KINDS:
+        count, oldest = kind.stock(session)
+        days = getattr(site.settings, kind.setting)
+        stocks.append(Stock(name=kind.name, days=days, count=count, oldest=oldest))
+    duty = session.get(Duty, DUTY)
+    return stocks, duty.done_at if duty else None
+
+
+def delete_cases_of(site: Services, owner: str) -> int:
+    """Delete all results of one owner; how many there were."""
+    return _delete_cases(site, Case.owner == owner)
+
+
+def _note(site: Services, kind: str, count: int, before: datetime) -> None:
+    detail = {"count": count, "before": before.isoformat(timespec="seconds")}
+    if count:
+        site.database.write(
+            lambda session: audit_log.record(
+                session, audit_log.SYSTEM, "retention.purge", kind, detail
+            )
+        )
+
+
+def _tidy(session: Session, site: Services, present: datetime) -> None:
+    """Delete sessions and links that are over, and guesses that are forgotten."""
+    sessions.forget(session, present, lifetimes_of(site.settings))
+    session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at <= present))
+    session.execute(delete(Guess).where(Guess.last_at < present - guessing.FORGOTTEN_AFTER))
+
+
+_OF_VISITORS = or_(Case.owner.startswith("visitor:"), Case.owner == BEARER)
+_OF_ACCOUNTS = Case.owner.startswith("account:")
+
+
+def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
+    total = 0
+    while True:
+
+        def write(session: Session) -> tuple[int, list[str]]:
+            cases = list(session.scalars(select(Case).where(which).limit(_AT_ONCE)))
+            digests = [image.blob for case in cases for image in case.images]
+            for case in cases:
+                session.delete(case)
+            return len(cases), digests
+
+        count, digests = site.database.write(write)
+        blobs.release(site.database, site.blobs, digests)
+        total += count
+        if count < _AT_ONCE:
+            return total
+
+
+def _cases(which: ColumnElement[bool]) -> Callable[[Services, datetime], int]:
+    return lambda site, before: _delete_cases(site, which & (Case.created_at < before))
+
+
+def _count_cases(which: ColumnElement[bool]) -> Callable[[Session], tuple[int, datetime | None]]:
+    query = select(func.count(), func.min(Case.created_at)).where(which)
+    return lambda session: session.execute(query).one()._tuple()
+
+
+def _count_lines(chained: bool) -> Callable[[Session], tuple[int, datetime | None]]:
+    numbered = AuditEvent.sequence.is_not(None) if chained else AuditEvent.sequence.is_(None)
+    query = select(func.count(), func.min(AuditEvent.at)).where(numbered)
+    return lambda session: session.execute(query).one()._tuple()
+
+
+KINDS = (
+    Kind(
+        name="visitor_cases",
+        setting="visitor_case_days",
+        stock=_count_cases(_OF_VISITORS),
+        purge=_cases(_OF_VISITORS),
+    ),
+    Kind(
+        name="account_cases",
+        setting="account_case_days",
+        stock=_count_cases(_OF_ACCOUNTS),
+        purge=_cases(_OF_ACCOUNTS),
+    ),
+    Kind(
+        name="visits",
+        setting="visit_log_days",
+        stock=_count_lines(chained=False),
+        purge=lambda site, before: site.database.write(
+            lambda session: audit_log.forget_visits(session, before)
+        ),
+    ),
+    Kind(
+        name="changes",
+        setting="change_log_days",
+        stock=_count_lines(chained=True),
+        purge=lambda site, before: site.database.write(
+            lambda session: audit_log.forget_chained(session, before)
+        ),
+    ),
+)
+"""Every kind of data that has an end; whoever adds a kind adds its row and its setting."""

@@ -1,0 +1,298 @@
+"""The page of one's own account: password, second factor, sessions, keys, results, its end."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Query, Request
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse, Response
+
+from ladnn.service import audit_log, predictions, retention
+from ladnn.service.accounts import (
+    api_keys,
+    passwords,
+    people,
+    providers,
+    second_factor,
+    sessions,
+    totp,
+)
+from ladnn.service.accounts.permissions import Permission, Role
+from ladnn.service.accounts.principals import Principal, requires, session_cookie
+from ladnn.service.accounts.signing_in import count_guess, drop_cookie, forgive
+from ladnn.service.context import services
+from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.pages import render, say
+from ladnn.service.routes.sign_in import chosen
+from ladnn.service.tables import Account
+
+router = APIRouter(prefix="/account", include_in_schema=False)
+
+Self = Annotated[Principal, Depends(requires(Permission.MANAGE_SELF))]
+Text = Annotated[str, Form(max_length=500)]
+CASES = 50  # on one page
+
+
+@router.get("")
+def page(
+    request: Request, principal: Self, offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0
+) -> Response:
+    """Show everything about the account."""
+    return _page(request, principal, offset=offset)
+
+
+@router.post("/password")
+def change_password(
+    request: Request, principal: Self, old: Text = "", password: Text = "", again: Text = ""
+) -> Response:
+    """Choose a new password; every other session ends."""
+    account = _account(request, principal)
+    try:
+        _prove(request, account, old)
+        made = chosen(password, again, account.email, account.name)
+    except BadRequest as error:
+        return _page(request, principal, error=error)
+
+    def work(session: Session, mine: Account) -> None:
+        mine.password_hash = made
+        sessions.end_all(session, mine.id, but=principal.session_id)
+
+    return _change(request, principal, "account.password", work)
+
+
+@router.post("/sessions/{session_id}/end")
+def end_session(request: Request, principal: Self, session_id: str) -> Response:
+    """End one session."""
+
+    def work(session: Session, mine: Account) -> None:
+        if not sessions.end(session, mine.id, session_id):
+            raise NotFound
+
+    return _change(request, principal, "session.end", work, object=session_id)
+
+
+@router.post("/sessions/end")
+def end_sessions(request: Request, principal: Self) -> Response:
+    """End every session, this one too."""
+    _change(
+        request,
+        principal,
+        "session.end_all",
+        lambda session, mine: sessions.end_all(session, mine.id),
+    )
+    answer = RedirectResponse("/sign-in", status_code=303)
+    drop_cookie(request, answer, session_cookie(services(request).settings))
+    return answer
+
+
+@router.post("/keys")
+def make_key(
+    request: Request,
+    principal: Self,
+    name: Text = "",
+    scope: Annotated[list[str], Form(max_length=20)] = [],  # noqa: B006  # never changed
+    days: Annotated[int, Form()] = 0,
+) -> Response:
+    """Make a key and show it, this once."""
+    site = services(request)
+
+    def write(session: Session) -> str:
+        account = session.get_one(Account, principal.account_id)
+        key, text = api_keys.make(session, account, name, scope, days, site.clock())
+        detail = {"scopes": key.scopes, "days": days}
+        audit_log.record(session, principal, "api_key.create", key.public_id, detail)
+        return text
+
+    try:
+        text = site.database.write(write)
+    except BadRequest as error:
+        return _page(request, principal, error=error)
+    return render(request, "shown_once.html", kind="key", text=text, back="/account#keys")
+
+
+@router.post("/keys/{key_id}/revoke")
+def revoke_key(request: Request, principal: Self, key_id: str) -> Response:
+    """Revoke a key."""
+    present = services(request).clock()
+
+    def work(session: Session, mine: Account) -> None:
+        if not api_keys.revoke(session, key_id, present, mine.id):
+            raise NotFound
+
+    return _change(request, principal, "api_key.revoke", work, object=key_id)
+
+
+@router.get("/second-factor")
+def second_factor_page(request: Request, principal: Self) -> Response:
+    """Show what the authenticator has to read, or what can be done with the one there is."""
+    return _second_factor(request, principal)
+
+
+@router.post("/second-factor")
+def confirm_second_factor(request: Request, principal: Self, code: Text = "") -> Response:
+    """Check the first code and show the recovery codes, this once."""
+    return _codes(request, principal, code, second_factor.confirm, "second_factor.confirm")
+
+
+@router.post("/second-factor/codes")
+def renew_codes(request: Request, principal: Self, code: Text = "") -> Response:
+    """Make new recovery codes, given a code, and show them, this once."""
+    return _codes(request, principal, code, second_factor.renew, "second_factor.renew")
+
+
+@router.post("/second-factor/remove")
+def remove_second_factor(request: Request, principal: Self, code: Text = "") -> Response:
+    """Do without a second factor, given a code, where the role does not need one."""
+
+    def remove(session: Session, account: Account, *rest: Any) -> list[str] | None:  # noqa: ANN401
+        if account.role in second_factor.REQUIRED or not second_factor.check(
+            session, account, *rest
+        ):
+            return None
+        second_factor.reset(session, account)
+        return []
+
+    return _codes(request, principal, code, remove, "second_factor.remove")
+
+
+@router.post("/delete")
+def delete(request: Request, principal: Self, proof: Text = "") -> Response:
+    """Delete the account and all its results, given the password, or the address without one."""
+    site, account = services(request), _account(request, principal)
+    try:
+        _prove(request, account, proof)
+        site.database.write(lambda session: _remove(session, request, principal))
+    except BadRequest as error:
+        return _page(request, principal, error=error)
+    retention.delete_cases_of(site, principal.owner)
+    answer = RedirectResponse("/", status_code=303)
+    drop_cookie(request, answer, session_cookie(site.settings))
+    return answer
+
+
+def _remove(session: Session, request: Request, principal: Principal) -> None:
+    account = session.get_one(Account, principal.account_id)
+    public_id = account.public_id
+    people.remove(session, services(request).database, account)
+    audit_log.record(session, principal, "account.delete", public_id, {})
+
+
+def _account(request: Request, principal: Principal) -> Account:
+    return services(request).database.read(
+        lambda session: session.get_one(Account, principal.account_id)
+    )
+
+
+def _prove(request: Request, account: Account, given: str) -> None:
+    """Make sure that it is the person who sits there; BadRequest when it may be another.
+
+    An account without a password types its address.
+    """
+    count_guess(request, account.email)
+    if account.password_hash is None:
+        right = given.strip().lower() == account.email
+    else:
+        right = passwords.check_password(account.password_hash, given)
+    if not right:
+        raise BadRequest("account.error.proof")
+    forgive(request, account.email)
+
+
+def _change(
+    request: Request,
+    principal: Principal,
+    action: str,
+    work: Callable[[Session, Account], object],
+    object: str = "",  # noqa: A002  # the log's own word
+) -> Response:
+    """Change something of one's own account, note it, and go back to the page."""
+
+    def write(session: Session) -> None:
+        account = session.get_one(Account, principal.account_id)
+        work(session, account)
+        audit_log.record(session, principal, action, object or account.public_id, {})
+
+    try:
+        services(request).database.write(write)
+    except BadRequest as error:
+        return _page(request, principal, error=error)
+    return RedirectResponse("/account", status_code=303)
+
+
+def _codes(
+    request: Request,
+    principal: Principal,
+    code: str,
+    work: Callable[..., list[str] | None],
+    action: str,
+) -> Response:
+    """Do something to the second factor that needs a code, and show the codes that come of it."""
+    site = services(request)
+    count_guess(request, _account(request, principal).email)
+
+    def write(session: Session) -> list[str] | None:
+        account = session.get_one(Account, principal.account_id)
+        codes = work(session, account, code, site.secret, site.clock())
+        if codes is not None:
+            audit_log.record(session, principal, action, account.public_id, {})
+        return codes
+
+    codes = site.database.write(write)
+    if codes is None:
+        return _second_factor(request, principal, error=say(request, "code.wrong"))
+    forgive(request, _account(request, principal).email)
+    if not codes:
+        return RedirectResponse("/account", status_code=303)
+    return render(request, "recovery.html", codes=codes, back="/account")
+
+
+def _second_factor(request: Request, principal: Principal, error: str = "") -> Response:
+    site, account = services(request), _account(request, principal)
+    state = site.database.read(lambda session: second_factor.state(session, account))
+    status = 422 if error else 200
+    if state.ready:
+        return render(request, "second_factor_ready.html", status, error=error, state=state)
+    shared = site.database.write(
+        lambda session: second_factor.prepare(session, account, site.secret)
+    )
+    return render(
+        request,
+        "second_factor.html",
+        status,
+        error=error,
+        address="/account/second-factor",
+        shared=shared,
+        qr=totp.qr_code(totp.enrolment_link(shared, account.email)),
+    )
+
+
+def _page(
+    request: Request, principal: Principal, *, error: BadRequest | None = None, offset: int = 0
+) -> Response:
+    site = services(request)
+
+    def read(session: Session) -> dict[str, Any]:
+        account = session.get_one(Account, principal.account_id)
+        return {
+            "account": account,
+            "factor": second_factor.state(session, account),
+            "sessions": sessions.of_account(session, account.id),
+            "keys": api_keys.of_account(session, account.id),
+            "identities": providers.of_account(session, account.id),
+            "cases": predictions.owned(session, principal, CASES, offset),
+        }
+
+    return render(
+        request,
+        "account.html",
+        422 if error else 200,
+        error=say(request, error.key, **error.values) if error else "",
+        works=lambda key: api_keys.works(key, site.clock()),
+        scopes=api_keys.scopes_for(Role(principal.role)),
+        days=api_keys.DAYS,
+        provider=site.settings.oidc_name if site.provider else "",
+        shortest=passwords.SHORTEST,
+        offset=offset,
+        page_size=CASES,
+        **site.database.read(read),
+    )

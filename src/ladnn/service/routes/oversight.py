@@ -1,0 +1,157 @@
+"""The pages of administrators: the audit log, and what is kept how long."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from ladnn.service import audit_log, retention
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import Services, services
+from ladnn.service.pages import render
+from ladnn.service.tables import AuditEvent
+
+router = APIRouter(prefix="/admin", include_in_schema=False)
+
+Reader = Annotated[Principal, Depends(requires(Permission.READ_AUDIT))]
+Administrator = Annotated[Principal, Depends(requires(Permission.MANAGE_ACCOUNTS))]
+Text = Annotated[str, Query(max_length=200)]
+LINES = 100  # on one page
+COLUMNS = ("sequence", "at", "actor", "role", "action", "object", "detail", "previous", "hash")
+
+
+def wanted(
+    actor: Text = "",
+    action: Text = "",
+    object: Text = "",  # noqa: A002  # the log's own word
+    since: Text = "",
+    until: Text = "",
+) -> audit_log.Filter:
+    """The filter of the page's form; a day that is none does not narrow."""
+    last = _day(until)
+    return audit_log.Filter(
+        actor=actor.strip(),
+        action=action.strip(),
+        object=object.strip(),
+        since=_day(since),
+        until=last + timedelta(days=1) if last else None,
+    )
+
+
+Wanted = Annotated[audit_log.Filter, Depends(wanted)]
+
+
+@router.get("/audit")
+def log(
+    request: Request,
+    _: Reader,
+    chosen: Wanted,
+    before: Annotated[int | None, Query(ge=1, le=2**31)] = None,
+) -> Response:
+    """Show the newest lines that fit the filter."""
+    return _page(request, chosen, before)
+
+
+@router.get("/audit.csv")
+def table(request: Request, principal: Reader, chosen: Wanted) -> Response:
+    """All lines that fit, the newest first."""
+    site = services(request)
+    site.database.write(
+        lambda session: audit_log.record(session, principal, "audit.download", "", {})
+    )
+    return StreamingResponse(
+        iterate_in_threadpool(_rows(site, chosen)),
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": 'attachment; filename="audit.csv"'},
+    )
+
+
+@router.post("/audit/verify")
+def verify(request: Request, _: Reader) -> Response:
+    """Walk the chain and say whether it holds."""
+    verdict = services(request).database.read(audit_log.verify)
+    return _page(request, audit_log.Filter(), None, verdict)
+
+
+@router.get("/retention")
+def kept(request: Request, _: Administrator) -> Response:
+    """Show what is kept how long."""
+    site = services(request)
+    stocks, done = site.database.read(lambda session: retention.overview(session, site))
+    return render(request, "admin_retention.html", stocks=stocks, done=done)
+
+
+@router.post("/retention/purge")
+def purge(request: Request, _: Administrator) -> Response:
+    """Delete now what is due."""
+    retention.purge(services(request))
+    return RedirectResponse("/admin/retention", status_code=303)
+
+
+def _page(
+    request: Request,
+    chosen: audit_log.Filter,
+    before: int | None,
+    verdict: audit_log.Verdict | None = None,
+) -> Response:
+    events = services(request).database.read(
+        lambda session: audit_log.browse(session, chosen, before=before, limit=LINES + 1)
+    )
+    return render(
+        request,
+        "admin_audit.html",
+        events=events[:LINES],
+        more=events[LINES - 1].id if len(events) > LINES else None,
+        chosen=chosen,
+        until=chosen.until - timedelta(days=1) if chosen.until else None,
+        query=_query(request),
+        verdict=verdict,
+    )
+
+
+def _query(request: Request) -> str:
+    """The filter as it stands in the address, without the page."""
+    return str(request.url.remove_query_params("before").query)
+
+
+def _rows(site: Services, chosen: audit_log.Filter) -> Iterator[str]:
+    yield _line(COLUMNS)
+    before: int | None = None
+    while True:
+
+        def read(at: int | None) -> list[AuditEvent]:
+            return site.database.read(
+                lambda session: audit_log.browse(session, chosen, before=at, limit=1000)
+            )
+
+        events = read(before)
+        for event in events:
+            yield _line(_cell(getattr(event, name)) for name in COLUMNS)
+        if not events:
+            return
+        before = events[-1].id
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401  # of a column
+    """A value in a table; what a spreadsheet would take for a formula begins with a quote."""
+    text = value.isoformat() if isinstance(value, datetime) else str("" if value is None else value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _line(cells: Any) -> str:  # noqa: ANN401  # any row
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
