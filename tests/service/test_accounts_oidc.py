@@ -1,0 +1,203 @@
+"""Signing in at a real OpenID provider that runs on loopback."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from openid import CLIENT, SECRET, OpenId
+from personas import browser_of, make_account
+from sites import MakeSite, Site, served
+from starlette.testclient import TestClient
+
+from ladnn.errors import ConfigError
+from ladnn.service.accounts.permissions import Role
+from ladnn.service.settings import Settings
+from ladnn.service.tables import Account
+from ladnn.service.tables_accounts import Identity
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[OpenId]:
+    provider = OpenId()
+    with served(provider.app()) as address:
+        provider.issuer = address
+        yield provider
+
+
+@pytest.fixture
+def provider(running: OpenId) -> OpenId:
+    running.claims = {
+        "sub": "s-1",
+        "email": "Lee@hospital.org",
+        "name": "Lee",
+        "roles": ["radiology", "staff"],
+    }
+    running.wrong, running.forge = {}, False
+    return running
+
+
+def settings_of(provider: OpenId) -> dict[str, object]:
+    return {
+        "oidc_issuer": provider.issuer,
+        "oidc_client_id": CLIENT,
+        "oidc_client_secret": SECRET,
+        "oidc_roles": ("radiology=clinician", "research=curator", "it=administrator"),
+    }
+
+
+@pytest.fixture
+def site(database_url: str, make_site: MakeSite, provider: OpenId) -> Site:
+    return make_site(database_url, **settings_of(provider))
+
+
+def travel(browser: TestClient, start: str = "/sign-in/provider") -> str:
+    """To the provider and to the address it sends back to, which is not opened yet."""
+    away = browser.get(start)
+    assert away.status_code == 303, away.text
+    answer = httpx2.get(away.headers["location"])
+    back = urlsplit(answer.headers["location"])
+    return f"{back.path}?{back.query}"
+
+
+def is_in(browser: TestClient) -> bool:
+    return browser.get("/account").status_code == 200
+
+
+def test_a_person_with_a_role_gets_an_account_and_is_in_and_finds_it_again(site: Site):
+    for browser in (site.browser(), site.browser()):
+        answer = browser.get(travel(browser, "/sign-in/provider?back=/account"))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+        assert is_in(browser)
+    (account,) = site.services.database.read(lambda s: s.query(Account).all())
+    assert (account.email, account.role) == ("lee@hospital.org", "clinician")
+
+
+def test_a_person_without_a_role_gets_no_account(site: Site, provider: OpenId):
+    provider.claims["roles"] = ["kitchen"]
+    assert site.client.get(travel(site.client)).status_code == 403
+    assert site.services.database.read(lambda s: s.query(Account).count()) == 0
+
+
+def test_the_role_follows_the_claim_and_the_highest_counts(site: Site, provider: OpenId):
+    site.client.get(travel(site.client))
+    provider.claims |= {"roles": ["radiology", "research"], "amr": ["pwd", "mfa"]}
+    again = site.browser()
+    again.get(travel(again))
+    assert is_in(again)
+    (role,) = site.services.database.read(lambda s: [one.role for one in s.query(Account)])
+    assert role == "curator"
+
+
+def test_a_curator_without_a_second_factor_at_the_provider_needs_one_here(
+    site: Site, provider: OpenId
+):
+    provider.claims["roles"] = "research"
+    answer = site.client.get(travel(site.client))
+    assert answer.headers["location"] == "/sign-in/second-factor"
+    assert not is_in(site.client)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aud": "another"},
+        {"iss": "https://evil.example"},
+        {"nonce": "another"},
+        {"nonce": None},
+        {"exp": 1_000_000_000},
+        {"sub": None},
+    ],
+    ids=lambda wrong: "-".join(map(str, next(iter(wrong.items())))),
+)
+def test_a_token_that_does_not_hold_is_refused(
+    page_site: Site, provider: OpenId, wrong: dict[str, object]
+):
+    provider.wrong = wrong
+    assert page_site.client.get(travel(page_site.client)).status_code == 403
+    assert not is_in(page_site.client)
+
+
+@pytest.fixture
+def page_site(page: Site, make_site: MakeSite, provider: OpenId) -> Site:
+    return make_site(page.services.settings.database_url, **settings_of(provider))
+
+
+def test_a_token_signed_by_another_key_is_refused(page_site: Site, provider: OpenId):
+    provider.forge = True
+    assert page_site.client.get(travel(page_site.client)).status_code == 403
+
+
+def test_an_answer_is_refused_in_a_browser_that_was_not_sent(page_site: Site):
+    back = travel(page_site.client)
+    assert page_site.browser().get(back).status_code == 403
+
+
+def test_an_answer_with_another_state_is_refused(page_site: Site):
+    back = travel(page_site.client)
+    assert page_site.client.get(f"{back}x").status_code == 403
+
+
+def test_an_answer_is_taken_once(page_site: Site):
+    back = travel(page_site.client)
+    assert page_site.client.get(back).status_code == 303
+    assert page_site.client.get(back).status_code == 403
+
+
+def test_an_account_with_the_same_address_is_not_taken_over(page_site: Site):
+    make_account(page_site, Role.ADMINISTRATOR, "lee@hospital.org")
+    answer = page_site.client.get(travel(page_site.client))
+    assert answer.status_code == 403
+    assert "link it" in answer.text
+    assert not is_in(page_site.client)
+
+
+def test_a_linked_account_is_signed_in_to_and_belongs_to_one(site: Site):
+    mine = make_account(site, Role.CLINICIAN, "lee@hospital.org")
+    other = make_account(site, Role.CLINICIAN, "other@hospital.org")
+    here, there = browser_of(site, mine), browser_of(site, other)
+    assert here.get(travel(here, "/account/provider")).headers["location"] == "/account"
+    assert there.get(travel(there, "/account/provider")).status_code == 403
+    browser = site.browser()
+    browser.get(travel(browser))
+    assert is_in(browser)
+    owners = site.services.database.read(lambda s: [i.account_id for i in s.query(Identity)])
+    assert owners == [mine.id]
+
+
+def test_a_link_begun_by_one_account_is_not_finished_by_another(page_site: Site):
+    mine = browser_of(page_site, make_account(page_site, Role.CLINICIAN))
+    back = travel(mine, "/account/provider")
+    other = browser_of(page_site, make_account(page_site, Role.CLINICIAN, "o@h.org"))
+    mine.cookies.set("ladnn_session", other.cookies["ladnn_session"])
+    assert mine.get(back).status_code == 403
+
+
+def test_a_provider_that_is_away_is_a_502_and_not_a_500(page: Site, make_site: MakeSite):
+    settings = settings_of(OpenId(issuer="http://127.0.0.1:9"))
+    site = make_site(page.services.settings.database_url, **settings)
+    assert site.client.get("/sign-in/provider").status_code == 502
+
+
+def test_without_a_provider_there_is_no_way_to_one(page: Site):
+    assert page.client.get("/sign-in/provider").status_code == 404
+    assert "/sign-in/provider" not in page.client.get("/sign-in").text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"oidc_issuer": "http://login.example.org"},
+        {"oidc_issuer": "http://127.0.0.1.example.org"},
+        {"oidc_client_secret": ""},
+        {"oidc_roles": ()},
+        {"oidc_roles": ("radiology",)},
+        {"oidc_roles": ("radiology=visitor",)},
+    ],
+    ids=str,
+)
+def test_a_provider_that_is_half_described_or_in_the_clear_is_refused(change: dict[str, object]):
+    given = settings_of(OpenId(issuer="https://login.example.org"))
+    Settings(**given)
+    with pytest.raises(ConfigError):
+        Settings(**(given | change))

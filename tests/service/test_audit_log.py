@@ -1,0 +1,191 @@
+"""The audit log: what is chained, what verifying finds, what retention leaves verifiable."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import delete, text, update
+from sqlalchemy.orm import Session
+
+from ladnn.service import audit_log
+from ladnn.service.accounts.permissions import Role
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.database import Database
+from ladnn.service.tables import AuditEvent
+
+ANNA = Principal(role=Role.CURATOR, owner="account:anna", account_id=1)
+LATER = datetime.now(UTC) + timedelta(days=1)
+
+
+def record(database: Database, *actions: str) -> None:
+    for action in actions:
+        detail = {"n": 1.5, "word": "Füße", "none": None, "list": [1, "x"]}
+        database.write(
+            lambda session, action=action, detail=detail: audit_log.record(
+                session, ANNA, action, "object", detail
+            )
+        )
+
+
+def verify(database: Database, noted: str | None = None) -> audit_log.Verdict:
+    return database.read(lambda session: audit_log.verify(session, noted))
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    record(database, "session.begin", "prediction.create", "account.role", "prediction.view")
+    record(database, "prediction.delete", "prediction.download", "session.end")
+    return database
+
+
+def test_changes_downloads_and_sign_ins_are_chained_views_and_tests_are_not(filled: Database):
+    events = filled.read(lambda session: audit_log.browse(session, audit_log.Filter()))
+    chained = {event.action for event in events if event.sequence is not None}
+    assert chained == {
+        "session.begin",
+        "account.role",
+        "prediction.delete",
+        "prediction.download",
+        "session.end",
+    }
+    assert len(events) == 7
+
+
+def test_an_untouched_log_holds_and_says_its_head(filled: Database):
+    verdict = verify(filled)
+    assert (verdict.lines, verdict.fault) == (5, None)
+    assert verdict.head.startswith("5:")
+
+
+def test_an_empty_log_holds(database: Database):
+    assert verify(database) == audit_log.Verdict(lines=0, head=f"0:{audit_log.ZEROS}")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("actor", "account:eve"),
+        ("role", "visitor"),
+        ("action", "account.rule"),
+        ("object", "other"),
+        ("detail", {}),
+        ("at", datetime(2020, 1, 1, tzinfo=UTC)),
+        ("hash", "f" * 64),
+        ("previous", "f" * 64),
+    ],
+)
+def test_a_line_that_was_changed_is_found(filled: Database, column: str, value: object):
+    change = update(AuditEvent).where(AuditEvent.sequence == 2).values({column: value})
+    filled.write(lambda session: session.execute(change))
+    assert (verify(filled).fault, verify(filled).line) == ("audit.fault_changed", 2)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_line_that_was_removed_is_found(filled: Database, number: int):
+    filled.write(
+        lambda session: session.execute(delete(AuditEvent).where(AuditEvent.sequence == number))
+    )
+    assert (verify(filled).fault, verify(filled).line) == ("audit.fault_missing", number)
+
+
+def test_the_newest_line_removed_is_found(filled: Database):
+    filled.write(
+        lambda session: session.execute(delete(AuditEvent).where(AuditEvent.sequence == 5))
+    )
+    assert (verify(filled).fault, verify(filled).line) == ("audit.fault_end", 5)
+
+
+def test_two_lines_that_changed_places_are_found(filled: Database):
+    def swap(session: Session) -> None:
+        for old, new in ((2, 99), (3, 2), (99, 3)):
+            session.execute(
+                update(AuditEvent).where(AuditEvent.sequence == old).values(sequence=new)
+            )
+
+    filled.write(swap)
+    assert (verify(filled).fault, verify(filled).line) == ("audit.fault_changed", 2)
+
+
+def test_a_log_written_anew_does_not_hold_the_head_that_was_noted(filled: Database):
+    noted = verify(filled).head
+
+    def rewrite(session: Session) -> None:
+        session.execute(delete(AuditEvent))
+        session.execute(
+            text("UPDATE audit_chain SET head = 0, head_hash = :zeros"), {"zeros": audit_log.ZEROS}
+        )
+
+    record(filled, "account.role")
+    assert verify(filled, noted).fault is None
+    filled.write(rewrite)
+    record(filled, *["account.role"] * 6)
+    assert verify(filled).fault is None
+    assert verify(filled, noted).fault == "audit.fault_noted"
+
+
+def test_many_writers_at_the_same_time_make_one_chain(database: Database):
+    threads = [
+        threading.Thread(target=record, args=(database, *["account.role", "prediction.view"] * 5))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    verdict = verify(database)
+    assert (verdict.lines, verdict.fault) == (30, None)
+
+
+def test_a_change_that_is_rolled_back_leaves_no_line_and_no_gap(database: Database):
+    def fail(session: Session) -> None:
+        audit_log.record(session, ANNA, "account.role", "x", {})
+        raise KeyError
+
+    record(database, "account.role")
+    with pytest.raises(KeyError):
+        database.write(fail)
+    record(database, "account.role")
+    assert (verify(database).lines, verify(database).fault) == (2, None)
+
+
+def test_visits_that_are_forgotten_leave_the_chain_as_it_was(filled: Database):
+    before = verify(filled)
+    gone = filled.write(lambda session: audit_log.forget_visits(session, LATER))
+    assert gone == 2
+    assert verify(filled) == before
+
+
+def test_a_chain_whose_oldest_lines_are_forgotten_still_holds(filled: Database):
+    def age(session: Session) -> None:
+        # Lines are dated by their writing: the first three become old by moving the cut instead.
+        events = audit_log.browse(session, audit_log.Filter())
+        cut = next(event.at for event in events if event.sequence == 4)
+        assert audit_log.forget_chained(session, cut) == 3
+
+    head = verify(filled).head
+    filled.write(age)
+    verdict = verify(filled, head)
+    assert (verdict.lines, verdict.head, verdict.fault) == (2, head, None)
+    record(filled, "account.role")
+    assert verify(filled).lines == 3
+
+
+def test_a_chain_forgotten_as_a_whole_goes_on_from_its_head(filled: Database):
+    assert filled.write(lambda session: audit_log.forget_chained(session, LATER)) == 5
+    record(filled, "account.role")
+    assert (verify(filled).lines, verify(filled).fault) == (1, None)
+    assert verify(filled).head.startswith("6:")
+
+
+def test_the_log_is_browsed_by_who_what_when_and_page(filled: Database):
+    def actions(**wanted: object) -> list[str]:
+        chosen = audit_log.Filter(**wanted)
+        return [e.action for e in filled.read(lambda s: audit_log.browse(s, chosen))]
+
+    assert actions(actor="account:eve") == []
+    assert actions(action="session.") == ["session.end", "session.begin"]
+    assert actions(action="%") == []
+    assert actions(since=LATER) == []
+    newest = filled.read(lambda s: audit_log.browse(s, audit_log.Filter(), limit=3))
+    rest = filled.read(lambda s: audit_log.browse(s, audit_log.Filter(), before=newest[-1].id))
+    assert len(rest) == 4

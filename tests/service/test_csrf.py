@@ -1,0 +1,119 @@
+"""No other site acts for somebody: tokens, origins, cookies, headers."""
+
+import pytest
+from personas import PASSWORD, as_role, browser_of, key_of, make_account, post, token_on
+from sites import MakeSite, Site
+
+from ladnn.service.accounts.permissions import Role
+
+PREFERENCE = {"theme": "dark", "back": "/"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://testserver.evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+    ids=lambda headers: " ".join(headers.values()),
+)
+def test_a_form_sent_from_another_origin_is_refused_even_with_its_token(
+    page: Site, headers: dict[str, str]
+):
+    fields = PREFERENCE | {"csrf": token_on(page.client)}
+    assert page.client.post("/preferences", data=fields, headers=headers).status_code == 403
+
+
+def test_a_form_sent_from_this_site_is_taken(page: Site):
+    fields = PREFERENCE | {"csrf": token_on(page.client)}
+    headers = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
+    assert page.client.post("/preferences", data=fields, headers=headers).status_code == 303
+
+
+def test_a_form_needs_the_token_of_this_very_session(page: Site):
+    account = make_account(page, Role.CLINICIAN)
+    one, two = browser_of(page, account), browser_of(page, account)
+    stolen = token_on(two)
+    for token in ("", "0" * 64, stolen, token_on(page.browser())):
+        answer = one.post("/account/sessions/end", data={"csrf": token})
+        assert answer.status_code == 403
+    assert post(one, "/account/sessions/end", "/account").status_code == 303
+
+
+def test_nobody_is_signed_in_by_a_form_that_was_not_shown_to_them(page: Site):
+    make_account(page, Role.CLINICIAN, "a@h.org", PASSWORD)
+    fields = {"email": "a@h.org", "password": PASSWORD}
+    assert page.browser().post("/sign-in", data=fields).status_code == 403
+
+
+def test_a_program_with_a_key_or_without_cookies_needs_no_token(page: Site, scan: bytes):
+    header = key_of(page, make_account(page, Role.CLINICIAN), "test")
+    for headers in (header, {}):
+        files = {"file": ("scan.png", scan, "image/png")}
+        answer = page.browser().post("/api/v1/predictions", files=files, headers=headers)
+        assert answer.status_code == 201
+
+
+def test_a_browser_with_a_session_needs_a_token_for_the_interface_too(page: Site, scan: bytes):
+    browser = as_role(page, Role.CLINICIAN)
+    files = {"file": ("scan.png", scan, "image/png")}
+    assert browser.post("/api/v1/predictions", files=files).status_code == 403
+
+
+def test_a_key_that_does_not_work_is_told_so_and_is_not_a_visitor(page: Site, scan: bytes):
+    files = {"file": ("scan.png", scan, "image/png")}
+    header = {"authorization": "Bearer ladnn_nothing"}
+    answer = page.client.post("/api/v1/predictions", files=files, headers=header)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert page.client.get("/", headers=header).status_code == 401
+
+
+def test_cookies_are_kept_from_scripts_other_sites_and_the_clear(page: Site, make_site: MakeSite):
+    url = page.services.settings.database_url
+    site = make_site(url, public_url="https://ladnn.example.org")
+    make_account(site, Role.CLINICIAN, "a@h.org", PASSWORD)
+    site.client.base_url = "https://ladnn.example.org"
+    answer = post(site.client, "/sign-in", email="a@h.org", password=PASSWORD)
+    (cookie,) = [
+        one for one in answer.headers.get_list("set-cookie") if one.startswith("__Host-ladnn")
+    ]
+    for mark in ("HttpOnly", "Secure", "SameSite=lax", "Path=/", "Max-Age=43200"):
+        assert mark in cookie
+    assert "Domain" not in cookie
+    assert "max-age=" in answer.headers["strict-transport-security"]
+
+
+@pytest.mark.parametrize("path", ["/", "/sign-in", "/nothing", "/api/v1/predictions/x"])
+def test_every_answer_carries_the_headers_that_keep_a_browser_to_this_site(page: Site, path: str):
+    headers = page.client.get(path).headers
+    policy = headers["content-security-policy"]
+    for rule in ("default-src 'self'", "frame-ancestors 'none'", "form-action 'self'"):
+        assert rule in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["cache-control"] == "no-store"
+
+
+def test_a_limit_on_requests_is_a_429_with_the_time_to_wait(page: Site, make_site: MakeSite):
+    site = make_site(page.services.settings.database_url, requests_per_minute=3)
+    statuses = [site.client.get("/sign-in").status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    answer = site.client.get("/api/v1/predictions/x")
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    mine = as_role(site, Role.CLINICIAN)
+    assert mine.get("/account").status_code == 200
+    assert site.client.get("/healthz").status_code == 200
+
+
+def test_tests_of_visitors_have_a_limit_of_their_own(page: Site, make_site: MakeSite, scan: bytes):
+    site = make_site(page.services.settings.database_url, visitor_tests_per_minute=1)
+    files = {"file": ("scan.png", scan, "image/png")}
+    statuses = [site.client.post("/api/v1/predictions", files=files).status_code for _ in range(2)]
+    assert statuses == [201, 429]
+    assert site.client.get("/sign-in").status_code == 200
