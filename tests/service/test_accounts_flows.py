@@ -346,6 +346,25 @@ def test_a_reset_second_factor_is_set_up_anew(page: Site):
     assert sign_in(page.client, account.email).headers["location"] == "/sign-in/second-factor"
 
 
+def test_a_secret_that_was_shown_before_is_not_the_one_that_is_set_up_later(page: Site):
+    browser = browser_of(page, make_account(page, Role.CLINICIAN))
+    path = "/account/second-factor"
+    seen, shown = (secret_on(browser.get(path).text) for _ in range(2))
+    assert seen != shown
+    again = post(browser, path, "/account", code="000000")
+    assert secret_on(again.text) == shown
+    assert post(browser, path, "/account", code=code_of(shared=shown, site=page)).status_code == 200
+    assert shown not in browser.get(path).text.replace(" ", "")
+
+
+def test_an_account_of_a_provider_gets_no_password_by_typing_its_address(page: Site):
+    account = make_account(page, Role.CLINICIAN)
+    browser = browser_of(page, account)
+    new = {"old": account.email, "password": "green boat field", "again": "green boat field"}
+    assert post(browser, "/account/password", "/account", **new).status_code == 422
+    assert sign_in(page.client, account.email, "green boat field").status_code == 401
+
+
 def test_a_clinician_may_set_up_and_remove_a_second_factor_and_a_curator_may_not_remove_it(
     page: Site,
 ):

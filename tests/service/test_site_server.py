@@ -87,7 +87,7 @@ def test_it_prints_its_address_and_a_link_for_the_first_administrator_and_ends_o
     printed = process.communicate(timeout=60)[1]
     assert answers in ([201], [])
     assert f"LA-DNN is at {address}" in printed
-    assert re.search(rf"{address}/setup/[\w-]{{32}}\n", printed)
+    assert re.search(rf"{address}/setup/[\w-]{{43}}\n", printed)
     assert "Traceback" not in printed
 
 

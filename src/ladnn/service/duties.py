@@ -51,9 +51,9 @@ class Caretaker:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after what is under way."""
+        """End, after what is under way, if that takes no more than a few seconds."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

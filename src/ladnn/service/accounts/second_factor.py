@@ -10,6 +10,7 @@ from ladnn.service.accounts import totp
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.sealing import seal, unseal
 from ladnn.service.accounts.tokens import hash_of
+from ladnn.service.errors import NotAllowed
 from ladnn.service.tables import Account
 from ladnn.service.tables_accounts import Authenticator, RecoveryCode
 
@@ -42,21 +43,31 @@ def state(session: Session, account: Account) -> State:
     )
 
 
-def prepare(session: Session, account: Account, secret: bytes) -> str:
-    """The shared secret to show; the same again until it is confirmed.
+def prepare(session: Session, account: Account, secret: bytes, *, fresh: bool) -> str:
+    """The shared secret to show.
 
-    None is shown for one that is confirmed: `reset` comes before a new one.
+    Args:
+        session: of the transaction.
+        account: whose second factor it is; one that is confirmed is reset first.
+        secret: of the site.
+        fresh: whether to make a new one, so that nobody who saw an earlier page knows it; after a
+            mistyped code the one that was scanned stays.
+
+    Raises NotAllowed when it is confirmed already: then it is not shown again.
     """
     kept = _of(session, account)
+    if kept is not None and kept.confirmed_at is not None:
+        raise NotAllowed
+    if kept is not None and not fresh:
+        return unseal(kept.sealed, secret, _purpose(account))
+    shared = totp.new_secret()
+    sealed = seal(shared, secret, _purpose(account))
     if kept is None:
-        shared = totp.new_secret()
-        sealed = seal(shared, secret, _purpose(account))
         session.add(Authenticator(account_id=account.id, sealed=sealed, last_step=0))
-        session.flush()
-        return shared
-    if kept.confirmed_at is not None:
-        raise ValueError("the second factor is confirmed: reset it first")
-    return unseal(kept.sealed, secret, _purpose(account))
+    else:
+        kept.sealed = sealed
+    session.flush()
+    return shared
 
 
 def confirm(

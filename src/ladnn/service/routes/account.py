@@ -48,6 +48,10 @@ def change_password(
     """Choose a new password; every other session ends."""
     account = _account(request, principal)
     try:
+        if (
+            account.password_hash is None
+        ):  # its role follows the provider; a password would end that
+            raise BadRequest("account.error.no_password")
         _prove(request, account, old)
         made = chosen(password, again, account.email, account.name)
     except BadRequest as error:
@@ -253,7 +257,7 @@ def _second_factor(request: Request, principal: Principal, error: str = "") -> R
     if state.ready:
         return render(request, "second_factor_ready.html", status, error=error, state=state)
     shared = site.database.write(
-        lambda session: second_factor.prepare(session, account, site.secret)
+        lambda session: second_factor.prepare(session, account, site.secret, fresh=not error)
     )
     return render(
         request,

@@ -50,11 +50,14 @@ Wanted = Annotated[audit_log.Filter, Depends(wanted)]
 @router.get("/audit")
 def log(
     request: Request,
-    _: Reader,
+    principal: Reader,
     chosen: Wanted,
-    before: Annotated[int | None, Query(ge=1, le=2**31)] = None,
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Response:
     """Show the newest lines that fit the filter."""
+    services(request).database.write(
+        lambda session: audit_log.record(session, principal, "audit.view", "", {})
+    )
     return _page(request, chosen, before)
 
 
@@ -88,9 +91,13 @@ def kept(request: Request, _: Administrator) -> Response:
 
 
 @router.post("/retention/purge")
-def purge(request: Request, _: Administrator) -> Response:
+def purge(request: Request, principal: Administrator) -> Response:
     """Delete now what is due."""
-    retention.purge(services(request))
+    site = services(request)
+    site.database.write(
+        lambda session: audit_log.record(session, principal, "retention.ask", "", {})
+    )
+    retention.purge(site)
     return RedirectResponse("/admin/retention", status_code=303)
 
 

@@ -193,7 +193,7 @@ def _page(request: Request, back: str, error: str = "", email: str = "") -> Resp
 def _enrolment(request: Request, account: Account, error: str = "") -> Response:
     site = services(request)
     shared = site.database.write(
-        lambda session: second_factor.prepare(session, account, site.secret)
+        lambda session: second_factor.prepare(session, account, site.secret, fresh=not error)
     )
     return render(
         request,
