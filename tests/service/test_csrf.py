@@ -60,7 +60,8 @@ def test_a_program_with_a_key_or_without_cookies_needs_no_token(page: Site, scan
 def test_a_browser_with_a_session_needs_a_token_for_the_interface_too(page: Site, scan: bytes):
     browser = as_role(page, Role.CLINICIAN)
     files = {"file": ("scan.png", scan, "image/png")}
-    assert browser.post("/api/v1/predictions", files=files).status_code == 403
+    here = {"origin": "http://testserver"}
+    assert browser.post("/api/v1/predictions", files=files, headers=here).status_code == 403
 
 
 def test_a_key_that_does_not_work_is_told_so_and_is_not_a_visitor(page: Site, scan: bytes):

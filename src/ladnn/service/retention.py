@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -136,13 +136,20 @@ def _cases(which: ColumnElement[bool]) -> Callable[[Services, datetime], int]:
 
 def _count_cases(which: ColumnElement[bool]) -> Callable[[Session], tuple[int, datetime | None]]:
     query = select(func.count(), func.min(Case.created_at)).where(which)
-    return lambda session: session.execute(query).one()._tuple()
+    return lambda session: _pair(session, query)
+
+
+def _pair(
+    session: Session, query: Select[tuple[int, datetime | None]]
+) -> tuple[int, datetime | None]:
+    count, oldest = session.execute(query).one()
+    return count, oldest
 
 
 def _count_lines(chained: bool) -> Callable[[Session], tuple[int, datetime | None]]:
     numbered = AuditEvent.sequence.is_not(None) if chained else AuditEvent.sequence.is_(None)
     query = select(func.count(), func.min(AuditEvent.at)).where(numbered)
-    return lambda session: session.execute(query).one()._tuple()
+    return lambda session: _pair(session, query)
 
 
 KINDS = (
