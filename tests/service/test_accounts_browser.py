@@ -1,4 +1,4 @@
-"""A fresh site in a real browser: from the printed link to an administrator who invites somebody."""
+"""A fresh site in a real browser: from the printed link to somebody whom its owner invites."""
 
 import re
 
