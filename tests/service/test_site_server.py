@@ -15,7 +15,7 @@ import pytest
 from sites import free_port
 
 from bundles import tiny_bundle
-from ladnn.service.champion import CHECK_SECONDS, Champion
+from ladnn.service.champion import Champion
 
 WITHOUT_TORCH = """
 import sys
@@ -119,7 +119,7 @@ class Bundles:
     """What stands for bundles in the tests of the champion: names, built one by one."""
 
     def __init__(self) -> None:
-        self.name, self.time, self.reports = "first", 0.0, list[str]()
+        self.name, self.reports = "first", list[str]()
 
     def build(self, name: str) -> str:
         if name == "broken":
@@ -130,31 +130,32 @@ class Bundles:
         self.reports.append(name)
 
     def champion(self) -> Champion:
-        return Champion(lambda: self.name, self.build, self.report, lambda: self.time)  # type: ignore[arg-type, return-value]
+        return Champion(lambda: self.name, self.build, self.report, seconds=0.01)  # type: ignore[arg-type, return-value]
 
-    def settle(self, champion: Champion) -> object:
-        """Let the check that is due be done, and ask again."""
-        self.time += CHECK_SECONDS
-        champion()
-        for thread in threading.enumerate():
-            if thread.name == "champion":
-                thread.join()
-        return champion()
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Whether it becomes true within a minute."""
+    deadline = time.monotonic() + 60
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true()
 
 
 def test_a_new_champion_is_taken_up_once_it_is_built():
     bundles = Bundles()
     champion = bundles.champion()
-    bundles.name = "second"
     assert champion() == "predictor of first"
-    assert bundles.settle(champion) == "predictor of second"
+    bundles.name = "second"
+    assert eventually(lambda: champion() == "predictor of second")
+    champion.close()
 
 
 def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_at_work():
     bundles = Bundles()
     champion = bundles.champion()
     bundles.name = "broken"
-    assert bundles.settle(champion) == "predictor of first"
-    assert bundles.reports == ["broken"]
+    assert eventually(lambda: "broken" in bundles.reports)
+    assert champion() == "predictor of first"
     bundles.name = "third"
-    assert bundles.settle(champion) == "predictor of third"
+    assert eventually(lambda: champion() == "predictor of third")
+    champion.close()
