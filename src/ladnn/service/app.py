@@ -35,12 +35,15 @@ from ladnn.service.routes import (
     about,
     account,
     admin,
+    api_contributions,
     api_predictions,
+    contribute,
     operation,
     oversight,
     preferences,
     provider,
     results,
+    review,
     sign_in,
     single,
 )
@@ -61,6 +64,9 @@ ROUTERS = (
     account.router,
     admin.router,
     oversight.router,
+    contribute.router,
+    review.router,
+    api_contributions.router,
 )
 
 

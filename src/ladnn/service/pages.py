@@ -22,6 +22,8 @@ THEME_COOKIE = "ladnn_theme"
 FOLDER = Path(__file__).parent
 NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("/", "nav.test", Permission.TEST),
+    ("/contribute", "nav.contribute", Permission.CONTRIBUTE),
+    ("/review", "nav.review", Permission.REVIEW),
     ("/models", "nav.models", Permission.READ_PUBLIC),
     ("/about", "nav.about", Permission.READ_PUBLIC),
     ("/admin", "nav.admin", Permission.MANAGE_ACCOUNTS),

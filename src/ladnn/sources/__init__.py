@@ -8,13 +8,14 @@ each.
 from pathlib import Path
 
 from ladnn.errors import DataError
-from ladnn.sources import covid_ct, covid_ct_new, folders
+from ladnn.sources import contributed, covid_ct, covid_ct_new, folders
 from ladnn.sources.corrections import LABEL_SETS
 from ladnn.sources.entry import Collection, Entry
 
 __all__ = ["LABEL_SETS", "Collection", "Entry", "read_collection"]
 
 READERS = (
+    (contributed.matches, contributed.read),
     (covid_ct.matches, covid_ct.read),
     (covid_ct_new.matches, covid_ct_new.read),
     (folders.matches, folders.read),

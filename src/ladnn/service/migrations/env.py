@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from ladnn.service import tables_contributions  # noqa: F401  # adds its tables to Base
 from ladnn.service.tables import Base
 
 context.configure(

@@ -171,6 +171,38 @@ const setWindow = (bar, scan) => {
   }));
 };
 
+// Contribute: while a report is written, the server proposes lesions; what a person chose stays.
+const suggest = (form) => {
+  const text = form.querySelector("[data-report-text]");
+  const place = form.querySelector("[data-proposal]");
+  const choices = all("[data-lesion]", form);
+  choices.forEach((choice) => choice.addEventListener("change", () => { choice.dataset.chosen = "1"; }));
+  let waiting = 0;
+  let latest = 0;
+  const ask = async () => {
+    const number = ++latest;
+    const body = new FormData();
+    body.set("csrf", form.querySelector('[name="csrf"]').value);
+    body.set("report", text.value);
+    body.set("part", "1");
+    const answer = await fetch("/contribute/report", { method: "POST", body });
+    if (!answer.ok || number !== latest) return;
+    place.innerHTML = await answer.text();
+    all("[data-proposed]", place).forEach((one) => {
+      const choice = choices[one.dataset.proposed];
+      if (!choice.dataset.chosen) choice.value = one.dataset.value;
+    });
+  };
+  text.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(ask, 350);
+  });
+  form.querySelector("[data-report-button]").addEventListener("click", (event) => {
+    event.preventDefault();
+    ask();
+  });
+};
+
 const copy = (button) => button.addEventListener("click", async () => {
   const link = document.querySelector("[data-link]");
   link.select();
@@ -185,4 +217,5 @@ document.addEventListener("DOMContentLoaded", () => {
   all("[data-drop]").forEach(receive);
   all("[data-viewer]").forEach(view);
   all("[data-copy]").forEach(copy);
+  all("[data-report]").forEach(suggest);
 });

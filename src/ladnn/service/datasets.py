@@ -1,0 +1,143 @@
+"""Versions of the collection: what was accepted, frozen under a hash, written as a folder.
+
+The folder is one that `ladnn data import` reads (`ladnn.sources.contributed`), with the licence of
+every image. Reports are not in it: they may say more than a pseudonym should.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from ladnn.errors import DataError
+from ladnn.findings import LESIONS
+from ladnn.service import audit_log
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.blobs import Blobs
+from ladnn.service.context import Services
+from ladnn.service.contributions import ACCEPTED
+from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.tables_contributions import Contribution, DatasetItem, DatasetVersion
+from ladnn.sources.archives import write_atomically
+from ladnn.sources.contributed import COLUMNS, DESCRIPTION, IMAGES, TABLE, table_text
+
+_SUFFIX = {"DICOM": ".dcm", "PNG": ".png"}
+
+
+def freeze(site: Services, principal: Principal) -> DatasetVersion:
+    """Make a version of all that is accepted now; the same content is the version there is.
+
+    Raises BadRequest when nothing is accepted.
+    """
+
+    def write(session: Session) -> DatasetVersion:
+        site.database.lock(session, "datasets")
+        query = select(Contribution).where(Contribution.state == ACCEPTED)
+        rows = sorted((_item(one) for one in session.scalars(query)), key=lambda one: one.file)
+        if not rows:
+            raise BadRequest("datasets.error_empty")
+        digest = hashlib.sha256(table_text([one.row for one in rows]).encode()).hexdigest()
+        known = session.scalar(_whole().where(DatasetVersion.hash == digest))
+        if known is not None:
+            return known
+        last = session.scalar(select(DatasetVersion.number).order_by(DatasetVersion.number.desc()))
+        made = DatasetVersion(
+            number=(last or 0) + 1, hash=digest, created_by=principal.owner, items=rows
+        )
+        made.created_at = site.clock()
+        session.add(made)
+        detail = {"hash": digest, "images": len(rows)}
+        audit_log.record(session, principal, "dataset.freeze", str(made.number), detail)
+        return made
+
+    return site.database.write(write)
+
+
+def _item(one: Contribution) -> DatasetItem:
+    file = f"{one.public_id}{_SUFFIX[one.format]}"
+    lesions = zip(LESIONS, one.lesions, strict=True)
+    row: dict[str, Any] = {
+        "file": file,
+        "sha256": one.blob,
+        "pixel_hash": one.pixel_hash,
+        "source": one.source,
+        "patient": one.patient,
+        "covid": str(int(one.covid)),
+        **{str(lesion): "" if value is None else str(int(value)) for lesion, value in lesions},
+        "licence": one.licence,
+    }
+    assert tuple(row) == COLUMNS  # the writer and the reader share them
+    return DatasetItem(file=file, blob=one.blob, row=row)
+
+
+def _whole():  # type: ignore[no-untyped-def]  # noqa: ANN202  # a Select of SQLAlchemy
+    return select(DatasetVersion).options(selectinload(DatasetVersion.items))
+
+
+def versions(session: Session) -> list[DatasetVersion]:
+    """All versions, newest first."""
+    return list(session.scalars(_whole().order_by(DatasetVersion.number.desc())))
+
+
+def read_version(session: Session, number: int | None) -> DatasetVersion:
+    """The version of that number, the newest when None; NotFound where there is none."""
+    query = _whole().order_by(DatasetVersion.number.desc())
+    found = session.scalar(
+        query if number is None else query.where(DatasetVersion.number == number)
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+def files(kept: Blobs, version: DatasetVersion) -> Iterator[tuple[str, bytes]]:
+    """The files of a version: their paths in its folder, and what is in them."""
+    rows = [item.row for item in version.items]
+    yield DESCRIPTION, json.dumps(describe(version), indent=2).encode() + b"\n"
+    yield TABLE, table_text(rows).encode()
+    for item in version.items:
+        yield f"{IMAGES}/{item.file}", kept.get(item.blob)
+
+
+def describe(version: DatasetVersion) -> dict[str, Any]:
+    """What a version says of itself: its number, its hash, its images and their licences."""
+    licences: dict[str, int] = {}
+    for item in version.items:
+        licences[item.row["licence"]] = licences.get(item.row["licence"], 0) + 1
+    return {
+        "format": "ladnn-contributed-1",
+        "version": version.number,
+        "hash": version.hash,
+        "created": version.created_at.isoformat(timespec="seconds"),
+        "images": len(version.items),
+        "positive": sum(item.row["covid"] == "1" for item in version.items),
+        "patients": len({(item.row["source"], item.row["patient"]) for item in version.items}),
+        "licences": dict(sorted(licences.items())),
+        "note": "Contributed and reviewed. For research use only. Never part of a locked test.",
+    }
+
+
+def write_folder(kept: Blobs, version: DatasetVersion, folder: Path) -> None:
+    """Write a version as a folder; raises DataError where the folder is there already."""
+    if folder.exists():
+        raise DataError(f"{folder} is there already: give a folder that is not")
+    try:
+        for name, data in files(kept, version):
+            write_atomically(folder / name, data)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}): give another") from error
+
+
+def write_zip(kept: Blobs, version: DatasetVersion, target: io.BufferedIOBase) -> None:
+    """Write a version as a zip archive; the same version gives the same bytes."""
+    folder = f"ladnn-contributed-{version.number}"
+    with zipfile.ZipFile(target, "w") as pack:
+        for name, data in files(kept, version):
+            info = zipfile.ZipInfo(f"{folder}/{name}", (2020, 1, 1, 0, 0, 0))
+            pack.writestr(info, data)

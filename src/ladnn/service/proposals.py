@@ -1,0 +1,48 @@
+"""What the words of a report propose: lesions, and the text cut into pieces to be highlighted."""
+
+from dataclasses import dataclass
+
+from ladnn.findings import LESIONS, Lesion, LesionLabels
+from ladnn.reports import Course, label_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A stretch of a report; `lesion` is what its words name, `denied` whether they deny it."""
+
+    text: str
+    lesion: Lesion | None = None
+    denied: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    """What a report says.
+
+    Attributes:
+        labels: proposed; unknown where there is no English word to read.
+        pieces: the whole text, in order.
+    """
+
+    labels: LesionLabels
+    pieces: tuple[Piece, ...]
+
+
+def propose(text: str) -> Proposed:
+    """Read a report."""
+    report = label_report(text)
+    labels = report.labels if report.readable else LesionLabels()
+    spans = sorted(
+        (mention.span.start, mention.span.end, lesion, mention.course is Course.NEGATED)
+        for lesion in LESIONS
+        for mention in report[lesion].mentions
+    )
+    pieces, place = [], 0
+    for start, end, lesion, denied in spans:
+        if start < place:  # inside words that are highlighted already
+            continue
+        pieces += [Piece(text=text[place:start])] if start > place else []
+        pieces.append(Piece(text=text[start:end], lesion=lesion, denied=denied))
+        place = end
+    pieces += [Piece(text=text[place:])] if place < len(text) else []
+    return Proposed(labels=labels, pieces=tuple(pieces))

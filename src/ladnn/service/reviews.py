@@ -1,0 +1,124 @@
+"""Reviews: a curator accepts, corrects or rejects; where one disagrees, a second one decides."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload
+
+from ladnn.findings import LesionLabels
+from ladnn.service import audit_log
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import Services
+from ladnn.service.contributions import ACCEPTED, DISPUTED, REJECTED, WAITING, find
+from ladnn.service.errors import BadRequest, NotAllowed
+from ladnn.service.tables_contributions import Contribution, Review
+
+ACCEPT, CORRECT, REJECT = "accept", "correct", "reject"
+VERDICTS = (ACCEPT, CORRECT, REJECT)
+MAX_REASON = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a reviewer says.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        covid, lesions: the labels that are right; read for `CORRECT` alone.
+        reason: why; needed for all but `ACCEPT`.
+    """
+
+    verdict: str
+    covid: bool = False
+    lesions: LesionLabels = field(default_factory=LesionLabels)
+    reason: str = ""
+
+    def check(self) -> None:
+        """Raise BadRequest where the verdict is none or a reason is missing."""
+        if self.verdict not in VERDICTS:
+            raise BadRequest("review.error_verdict")
+        if self.verdict != ACCEPT and not self.reason:
+            raise BadRequest("review.error_reason")
+        if len(self.reason) > MAX_REASON or "\0" in self.reason:
+            raise BadRequest("review.error_reason")
+
+
+def queue(
+    session: Session, principal: Principal, count: int, before: int = 0
+) -> list[Contribution]:
+    """What this reviewer may judge: the disputed first, then the oldest."""
+    read = select(Review.contribution_id).where(Review.reviewer == principal.owner)
+    query = (
+        select(Contribution)
+        .where(Contribution.state.in_((WAITING, DISPUTED)))
+        .where(Contribution.owner != principal.owner, Contribution.id.not_in(read))
+        .order_by(Contribution.state, Contribution.id)
+        .options(selectinload(Contribution.reviews))
+    )
+    return list(session.scalars(query.offset(before).limit(count)))
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many contributions there are in each state."""
+    query = select(Contribution.state, func.count()).group_by(Contribution.state)
+    found = {row[0]: int(row[1]) for row in session.execute(query)}
+    return {state: found.get(state, 0) for state in (WAITING, DISPUTED, ACCEPTED, REJECTED)}
+
+
+def judge(site: Services, principal: Principal, public_id: str, judgement: Judgement) -> str:
+    """Keep a judgement and return the state that it leads to.
+
+    The first reader's acceptance settles it. A correction or a rejection disagrees with the
+    contributor, so a second reader, who sees both, decides.
+
+    Raises:
+        NotFound: no such contribution.
+        NotAllowed: an own one, or one that this reviewer has judged before.
+        BadRequest: one that is settled, or a judgement that does not hold.
+    """
+    judgement.check()
+
+    def write(session: Session) -> str:
+        site.database.lock(session, f"review {public_id}"[:16])
+        found = find(session, principal, public_id)
+        _check(found, principal)
+        first = found.state == WAITING
+        _keep(found, principal, judgement)
+        if first and judgement.verdict != ACCEPT:
+            found.state = DISPUTED
+        else:
+            _settle(found, judgement)
+        detail = {"verdict": judgement.verdict, "state": found.state}
+        audit_log.record(session, principal, "contribution.review", public_id, detail)
+        return found.state
+
+    return site.database.write(write)
+
+
+def _check(found: Contribution, principal: Principal) -> None:
+    if found.state not in (WAITING, DISPUTED):
+        raise BadRequest("review.error_settled")
+    if found.owner == principal.owner:
+        raise NotAllowed("review.error_own")
+    if any(review.reviewer == principal.owner for review in found.reviews):
+        raise NotAllowed("review.error_twice")
+
+
+def _keep(found: Contribution, principal: Principal, judgement: Judgement) -> None:
+    corrected = judgement.verdict == CORRECT
+    found.reviews.append(
+        Review(
+            reviewer=principal.owner,
+            verdict=judgement.verdict,
+            covid=judgement.covid if corrected else found.covid,
+            lesions=list(judgement.lesions.values) if corrected else found.lesions,
+            reason=judgement.reason,
+        )
+    )
+
+
+def _settle(found: Contribution, judgement: Judgement) -> None:
+    """Let the last judgement stand; one that corrects changes the labels."""
+    found.state = REJECTED if judgement.verdict == REJECT else ACCEPTED
+    if judgement.verdict == CORRECT:
+        found.covid, found.lesions = judgement.covid, list(judgement.lesions.values)

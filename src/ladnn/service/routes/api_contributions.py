@@ -1,0 +1,211 @@
+"""The interface for programs: contributions, reviews and versions of the dataset."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from ladnn.findings import LESIONS, LesionLabels
+from ladnn.service import contributions, datasets, reviews
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.contributions import MAX_REPORT, Proposal
+from ladnn.service.errors import BadRequest
+from ladnn.service.predictions import Upload
+from ladnn.service.proposals import propose
+from ladnn.service.routes.api_predictions import router as predictions_router
+from ladnn.service.routes.review import Number, archive
+from ladnn.service.tables_contributions import Contribution
+
+router = APIRouter(prefix="/api/v1", tags=["collection"], responses=predictions_router.responses)
+
+Contributor = Annotated[Principal, Depends(requires(Permission.CONTRIBUTE))]
+Reviewer = Annotated[Principal, Depends(requires(Permission.REVIEW))]
+Publisher = Annotated[Principal, Depends(requires(Permission.EXPORT_DATASET))]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+
+
+class LabelsOut(BaseModel):
+    """Five lesions; null is unknown, which is not absent."""
+
+    GGO: bool | None = None
+    Csld: bool | None = None
+    CrPa: bool | None = None
+    AirBr: bool | None = None
+    InSepThi: bool | None = None
+
+    def labels(self) -> LesionLabels:
+        """The same in the order of LESIONS."""
+        return LesionLabels(values=tuple(getattr(self, str(name)) for name in LESIONS))
+
+
+class ContributionOut(BaseModel):
+    """One image that was given, and what became of it."""
+
+    id: str
+    state: Literal["waiting", "disputed", "accepted", "rejected"]
+    covid: bool
+    lesions: LabelsOut
+    patient: str
+    source: str
+    licence: str
+    burned_in: bool
+    near: list[str]
+    created: str
+
+
+class ReportIn(BaseModel):
+    """A radiology report."""
+
+    text: str = Field(max_length=MAX_REPORT)
+
+
+class JudgementIn(BaseModel):
+    """What a reviewer says; `covid` and `lesions` are read for `correct` alone."""
+
+    verdict: Literal["accept", "correct", "reject"]
+    covid: bool = False
+    lesions: LabelsOut = LabelsOut()
+    reason: str = Field("", max_length=reviews.MAX_REASON)
+
+
+def _json(one: Contribution) -> dict[str, Any]:
+    return {
+        "id": one.public_id,
+        "state": one.state,
+        "covid": one.covid,
+        "lesions": dict(zip(map(str, LESIONS), one.lesions, strict=True)),
+        "patient": one.patient,
+        "source": one.source,
+        "licence": one.licence,
+        "burned_in": one.burned_in,
+        "near": one.near,
+        "created": one.created_at.isoformat(timespec="seconds"),
+    }
+
+
+@router.post("/reports", summary="Label a report")
+def label(_: Contributor, report: ReportIn) -> dict[str, Any]:
+    """Propose lesions, with the words that each rests on; nothing is kept."""
+    proposed = propose(report.text)
+    words = [
+        {"lesion": str(piece.lesion), "words": piece.text, "denied": piece.denied}
+        for piece in proposed.pieces
+        if piece.lesion
+    ]
+    labels = dict(zip(map(str, LESIONS), proposed.labels.values, strict=True))
+    return {"lesions": labels, "words": words}
+
+
+@router.post(
+    "/contributions", status_code=201, response_model=ContributionOut, summary="Give an image"
+)
+def create(
+    request: Request,
+    principal: Contributor,
+    file: Annotated[UploadFile, File()],
+    covid: Annotated[bool, Form()],
+    patient: Annotated[str, Form()],
+    source: Annotated[str, Form()],
+    licence: Annotated[str, Form()],
+    consent: Annotated[bool, Form()],
+    present: Annotated[list[str] | None, Form(description="Lesions that are there")] = None,
+    absent: Annotated[list[str] | None, Form(description="Lesions that are not")] = None,
+    report: Annotated[str, Form()] = "",
+) -> dict[str, Any]:
+    """Keep an image with its labels for review; lesions that are not named are unknown."""
+    if not file.filename:
+        raise BadRequest("error.no_file")
+    proposal = Proposal(
+        covid=covid,
+        lesions=_labels(present or [], absent or []),
+        patient=patient.strip(),
+        source=source.strip(),
+        licence=licence,
+        consent=consent,
+        report=report,
+    )
+    upload = Upload(name=file.filename, data=file.file.read())
+    return _json(contributions.contribute(services(request), principal, upload, proposal))
+
+
+def _labels(present: list[str], absent: list[str]) -> LesionLabels:
+    named = [*present, *absent]
+    if set(named) - set(map(str, LESIONS)) or len(set(named)) != len(named):
+        raise BadRequest("error.fields")
+    return LesionLabels(
+        values=tuple(True if x in present else False if x in absent else None for x in LESIONS)
+    )
+
+
+@router.get("/contributions", response_model=list[ContributionOut], summary="List your own")
+def mine(
+    request: Request, principal: Contributor, limit: Limit = 20, offset: Offset = 0
+) -> list[dict[str, Any]]:
+    """What you gave, newest first."""
+    database = services(request).database
+    found = database.read(lambda s: contributions.own(s, principal, limit, offset))
+    return [_json(one) for one in found]
+
+
+@router.get("/contributions/{id}", response_model=ContributionOut, summary="Read one")
+def read(request: Request, principal: Contributor, id: str) -> dict[str, Any]:  # noqa: A002
+    """One contribution, for its owner and for reviewers."""
+    database = services(request).database
+    return _json(database.read(lambda session: contributions.find(session, principal, id)))
+
+
+@router.delete("/contributions/{id}", status_code=204, summary="Take one back")
+def delete(request: Request, principal: Contributor, id: str) -> Response:  # noqa: A002
+    """Withdraw a contribution; versions that have it keep it."""
+    contributions.withdraw(services(request), principal, id)
+    return Response(status_code=204)
+
+
+@router.get("/reviews", response_model=list[ContributionOut], summary="Read the queue")
+def queue(
+    request: Request, principal: Reviewer, limit: Limit = 20, offset: Offset = 0
+) -> list[dict[str, Any]]:
+    """What waits for you, the disputed first."""
+    database = services(request).database
+    found = database.read(lambda session: reviews.queue(session, principal, limit, offset))
+    return [_json(one) for one in found]
+
+
+@router.post("/reviews/{id}", summary="Judge a contribution")
+def judge(
+    request: Request,
+    principal: Reviewer,
+    id: str,  # noqa: A002
+    said: JudgementIn,
+) -> dict[str, str]:
+    """Accept, correct or reject; answers the state that this leads to."""
+    judgement = reviews.Judgement(
+        verdict=said.verdict,
+        covid=said.covid,
+        lesions=said.lesions.labels(),
+        reason=said.reason.strip(),
+    )
+    return {"state": reviews.judge(services(request), principal, id, judgement)}
+
+
+@router.get("/datasets", summary="List the versions")
+def versions(request: Request, _: Publisher) -> list[dict[str, Any]]:
+    """Every version, newest first, with its hash and its licences."""
+    made = services(request).database.read(datasets.versions)
+    return [datasets.describe(version) for version in made]
+
+
+@router.post("/datasets", status_code=201, summary="Make a version")
+def freeze(request: Request, principal: Publisher) -> dict[str, Any]:
+    """Freeze what is accepted now; the same content is the version there is."""
+    return datasets.describe(datasets.freeze(services(request), principal))
+
+
+@router.get("/datasets/{number}.zip", response_class=Response, summary="Download a version")
+def download(request: Request, principal: Publisher, number: Number) -> Response:
+    """A version as a zip of the folder that `ladnn data import` reads."""
+    return archive(request, principal, number)

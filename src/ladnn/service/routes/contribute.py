@@ -1,0 +1,171 @@
+"""Contribute: the form, its proposals from a report, and what became of what one gave."""
+
+import io
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from PIL import Image
+from starlette.responses import RedirectResponse, Response
+
+from ladnn.errors import ImageError
+from ladnn.findings import LESIONS, LesionLabels
+from ladnn.service import contributions
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
+from ladnn.service.errors import BadRequest
+from ladnn.service.pages import render, say
+from ladnn.service.predictions import Upload
+from ladnn.service.proposals import propose
+
+router = APIRouter(include_in_schema=False)
+
+Contributor = Annotated[Principal, Depends(requires(Permission.CONTRIBUTE))]
+OWN = 20
+FLAGS = {"1": True, "0": False, "": None}
+
+
+class Fields:
+    """The fields of the form, as they were sent."""
+
+    def __init__(
+        self,
+        covid: Annotated[str, Form()] = "",
+        lesions: Annotated[list[str] | None, Form()] = None,
+        patient: Annotated[str, Form()] = "",
+        source: Annotated[str, Form()] = "",
+        licence: Annotated[str, Form()] = "",
+        consent: Annotated[str, Form()] = "",
+        report: Annotated[str, Form()] = "",
+    ) -> None:
+        self.covid = covid
+        self.lesions = lesions or [""] * len(LESIONS)
+        self.patient, self.source = patient.strip(), source.strip()
+        self.licence, self.consent = licence, consent
+        self.report = report.replace("\r\n", "\n").strip()
+
+    def proposal(self) -> Proposal:
+        """What they say; raises BadRequest for what no form sends."""
+        if self.covid not in ("1", "0"):
+            raise BadRequest("contribute.error_covid")
+        return Proposal(
+            covid=self.covid == "1",
+            lesions=read_lesions(self.lesions),
+            patient=self.patient,
+            source=self.source,
+            licence=self.licence,
+            consent=self.consent == "1",
+            report=self.report,
+        )
+
+
+def read_lesions(values: list[str]) -> LesionLabels:
+    """Five of "1", "0" and "" as labels; raises BadRequest for anything else."""
+    if len(values) != len(LESIONS) or any(value not in FLAGS for value in values):
+        raise BadRequest("error.fields")
+    return LesionLabels(values=tuple(FLAGS[value] for value in values))
+
+
+@router.get("/contribute")
+def page(request: Request, principal: Contributor) -> Response:
+    """Show the form and what one gave before."""
+    return _page(request, principal, Fields())
+
+
+@router.post("/contribute/report")
+def report(
+    request: Request,
+    principal: Contributor,
+    fields: Annotated[Fields, Depends()],
+    part: Annotated[str, Form()] = "",
+) -> Response:
+    """Propose lesions from the report: the whole form again, or the part that a script asks for."""
+    fields.report = fields.report[:MAX_REPORT]
+    proposed = propose(fields.report)
+    if part:
+        return render(request, "proposal.html", proposed=proposed, lesions=LESIONS)
+    flags = {True: "1", False: "0", None: ""}
+    fields.lesions = [flags[value] for value in proposed.labels.values]
+    return _page(request, principal, fields, proposed=proposed)
+
+
+@router.post("/contribute")
+def send(
+    request: Request,
+    principal: Contributor,
+    fields: Annotated[Fields, Depends()],
+    file: Annotated[UploadFile | None, File()] = None,
+) -> Response:
+    """Keep the image and go to its page; what does not do is told beside the form."""
+    try:
+        proposal = fields.proposal()
+        if file is None or not file.filename:
+            raise BadRequest("error.no_file")
+        upload = Upload(name=file.filename, data=file.file.read())
+        made = contributions.contribute(services(request), principal, upload, proposal)
+    except ImageError as error:
+        return _page(request, principal, fields, error=str(error))
+    except BadRequest as error:
+        return _page(request, principal, fields, error=say(request, error.key, **error.values))
+    return RedirectResponse(f"/contributions/{made.public_id}", status_code=303)
+
+
+def _page(
+    request: Request,
+    principal: Principal,
+    fields: Fields,
+    *,
+    error: str = "",
+    proposed: object = None,
+) -> Response:
+    site = services(request)
+    mine = site.database.read(lambda session: contributions.own(session, principal, OWN))
+    return render(
+        request,
+        "contribute.html",
+        status_code=422 if error else 200,
+        fields=fields,
+        error=error,
+        proposed=proposed,
+        mine=mine,
+        lesions=LESIONS,
+        licences=LICENCES,
+        limit=site.settings.upload_mib,
+    )
+
+
+@router.get("/contributions/{id}")
+def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa: A002
+    """Show one contribution and what became of it."""
+    site = services(request)
+    found = site.database.read(lambda session: contributions.find(session, principal, id))
+    return render(
+        request,
+        "contribution.html",
+        one=found,
+        lesions=list(zip(LESIONS, found.lesions, strict=True)),
+        mine=found.owner == principal.owner,
+    )
+
+
+@router.get("/contributions/{id}/image.png")
+def image(request: Request, principal: Contributor, id: str, small: bool = False) -> Response:  # noqa: A002
+    """Give the image, drawn from what is kept."""
+    site = services(request)
+    found = site.database.read(lambda session: contributions.find(session, principal, id))
+    pixels = site.decoder.decode(site.blobs.get(found.blob)).image.pixels
+    picture = Image.fromarray(pixels)
+    if small:
+        picture.thumbnail((128, 128))
+    target = io.BytesIO()
+    picture.save(target, "PNG", compress_level=1)
+    headers = {"cache-control": "private, max-age=3600"}
+    return Response(target.getvalue(), media_type="image/png", headers=headers)
+
+
+@router.post("/contributions/{id}/withdraw")
+def withdraw(request: Request, principal: Contributor, id: str) -> Response:  # noqa: A002
+    """Take a contribution back."""
+    contributions.withdraw(services(request), principal, id)
+    return RedirectResponse("/contribute", status_code=303)

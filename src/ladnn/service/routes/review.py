@@ -1,0 +1,144 @@
+"""Review: the queue, one case beside its proposal, and the versions of the dataset."""
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Annotated
+
+from fastapi import APIRouter, Depends, Form, Path, Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from ladnn.findings import LESIONS
+from ladnn.service import audit_log, contributions, datasets, reviews
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.errors import BadRequest, NotAllowed
+from ladnn.service.pages import render, say
+from ladnn.service.proposals import propose
+from ladnn.service.routes.contribute import read_lesions
+from ladnn.service.tables_contributions import DatasetVersion
+
+router = APIRouter(prefix="/review", include_in_schema=False)
+
+Reviewer = Annotated[Principal, Depends(requires(Permission.REVIEW))]
+Publisher = Annotated[Principal, Depends(requires(Permission.EXPORT_DATASET))]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+SHOWN = 100
+
+
+@router.get("")
+def queue(request: Request, principal: Reviewer) -> Response:
+    """Show what waits for this reviewer."""
+    database = services(request).database
+    waiting = database.read(lambda session: reviews.queue(session, principal, SHOWN))
+    counts = database.read(reviews.counts)
+    return render(request, "review.html", waiting=waiting, counts=counts)
+
+
+@router.get("/datasets")
+def versions(request: Request, _: Publisher) -> Response:
+    """Show the versions of the dataset."""
+    return _versions(request)
+
+
+@router.post("/datasets")
+def freeze(request: Request, principal: Publisher) -> Response:
+    """Make a version of what is accepted now."""
+    try:
+        datasets.freeze(services(request), principal)
+    except BadRequest as error:
+        return _versions(request, say(request, error.key))
+    return RedirectResponse("/review/datasets", status_code=303)
+
+
+def _versions(request: Request, error: str = "") -> Response:
+    made = services(request).database.read(datasets.versions)
+    rows = [(version, datasets.describe(version)) for version in made]
+    status = 422 if error else 200
+    return render(request, "datasets.html", status_code=status, rows=rows, error=error)
+
+
+@router.get("/datasets/{number}.zip")
+def download(request: Request, principal: Publisher, number: Number) -> Response:
+    """Give a version as a zip archive."""
+    return archive(request, principal, number)
+
+
+def archive(request: Request, principal: Principal, number: int) -> Response:
+    """A version as a zip archive, written to a file on the way so that memory stays flat."""
+    site = services(request)
+
+    def read(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        found = datasets.read_version(session, number)
+        audit_log.record(session, principal, "dataset.download", str(number), {})
+        return found
+
+    found: DatasetVersion = site.database.write(read)
+    target = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the last piece is sent
+    datasets.write_zip(site.blobs, found, target)
+    size = target.tell()
+    target.seek(0)
+    headers = {
+        "content-length": str(size),
+        "content-disposition": f'attachment; filename="ladnn-contributed-{number}.zip"',
+    }
+    return StreamingResponse(_pieces(target), media_type="application/zip", headers=headers)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1 << 20):
+            yield piece
+
+
+@router.get("/{id}")
+def one(request: Request, principal: Reviewer, id: str) -> Response:  # noqa: A002
+    """Show an image beside what is proposed for it."""
+    return _case(request, principal, id)
+
+
+@router.post("/{id}")
+def judge(
+    request: Request,
+    principal: Reviewer,
+    id: str,  # noqa: A002
+    verdict: Annotated[str, Form()] = "",
+    covid: Annotated[str, Form()] = "",
+    lesions: Annotated[list[str] | None, Form()] = None,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Keep a judgement and go on to the next case."""
+    try:
+        judgement = reviews.Judgement(
+            verdict=verdict,
+            covid=covid == "1",
+            lesions=read_lesions(lesions or [""] * len(LESIONS)),
+            reason=reason.strip(),
+        )
+        reviews.judge(services(request), principal, id, judgement)
+    except (BadRequest, NotAllowed) as error:
+        return _case(request, principal, id, say(request, error.key), error.status)
+    waiting = services(request).database.read(lambda s: reviews.queue(s, principal, 1))
+    following = f"/{waiting[0].public_id}" if waiting else ""
+    return RedirectResponse(f"/review{following}", status_code=303)
+
+
+def _case(
+    request: Request, principal: Principal, public_id: str, error: str = "", status: int = 200
+) -> Response:
+    database = services(request).database
+    found = database.read(lambda session: contributions.find(session, principal, public_id))
+    last = found.reviews[-1] if found.reviews else None
+    return render(
+        request,
+        "review_case.html",
+        status_code=status,
+        one=found,
+        error=error,
+        proposed=propose(found.report) if found.report else None,
+        lesions=list(zip(LESIONS, found.lesions, strict=True)),
+        said=list(zip(LESIONS, last.lesions, strict=True)) if last else [],
+        last=last,
+        LESION_ORDER=LESIONS,
+        flags=[{True: "1", False: "0", None: ""}[value] for value in found.lesions],
+    )

@@ -1,0 +1,293 @@
+"""Contribute, review, publish: what is given is judged by others before it teaches anything."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+from sites import Site, served
+from starlette.testclient import TestClient
+
+from ladnn.errors import DataError
+from ladnn.findings import LESIONS, Lesion
+from ladnn.imaging import decode
+from ladnn.intake import take_in
+from ladnn.phantom import thorax
+from ladnn.service import contributions, datasets
+from ladnn.service.accounts import principals
+from ladnn.service.accounts.permissions import Role
+from ladnn.service.accounts.principals import Principal
+from ladnn.similarity import pixel_hash
+from synthetic import dicom_bytes, encode, hounsfield
+
+REPORT = "Bilateral ground-glass opacities with consolidation. No crazy-paving pattern."
+CLINICIAN, CURATOR, SECOND = "clinician:1", "curator:2", "curator:3"
+FIELDS = {
+    "covid": "1",
+    "patient": "P-01",
+    "source": "Ward 3",
+    "licence": "CC-BY-4.0",
+    "consent": "1",
+    "report": REPORT,
+}
+
+
+@pytest.fixture(autouse=True)
+def _people(monkeypatch: pytest.MonkeyPatch):
+    """Whoever sends the header `x-test-person` is that person; how one signs in is not tested."""
+    visitor = principals._visitor
+
+    def person(connection, site):
+        role, _, number = connection.headers.get("x-test-person", "").partition(":")
+        if not role:
+            return visitor(connection, site)
+        return Principal(role=Role(role), owner=f"account:{number}", account_id=int(number))
+
+    monkeypatch.setattr(principals, "_visitor", person)
+
+
+def person(site: Site, who: str) -> TestClient:
+    browser = site.browser()
+    browser.headers["x-test-person"] = who
+    return browser
+
+
+def image(seed: int = 1) -> bytes:
+    return encode(thorax(seed, size=(120, 150)), "PNG")
+
+
+def give(site: Site, data: bytes | None = None, who: str = CLINICIAN, **fields: object):
+    file = {"file": ("P-01.png", data or image())}
+    return person(site, who).post("/api/v1/contributions", data=FIELDS | fields, files=file)
+
+
+def judge(site: Site, case: str, who: str = CURATOR, verdict: str = "accept", **more: object):
+    said = {"verdict": verdict, "reason": "as I see it"} | more
+    return person(site, who).post(f"/api/v1/reviews/{case}", json=said)
+
+
+def test_what_is_given_waits_for_review_and_is_read_by_its_owner_and_curators_alone(site: Site):
+    given = give(site, present=["GGO"], absent=["CrPa"])
+    assert given.status_code == 201, given.text
+    body = given.json()
+    assert (body["state"], body["lesions"]["GGO"], body["lesions"]["CrPa"]) == (
+        "waiting",
+        True,
+        False,
+    )
+    assert body["lesions"]["Csld"] is None
+    link = f"/api/v1/contributions/{body['id']}"
+    assert person(site, CLINICIAN).get(link).json() == body
+    assert person(site, CURATOR).get(link).status_code == 200
+    assert person(site, "clinician:9").get(link).status_code == 404
+    assert site.browser().get(link).status_code == 401
+
+
+def test_the_same_pixels_are_not_kept_twice_whatever_the_file(site: Site):
+    assert give(site).status_code == 201
+    pixels = decode(image()).pixels
+    again = give(site, encode(pixels, "TIFF"), who="clinician:9")
+    assert again.status_code == 422
+    assert "before" in again.json()["detail"]
+
+
+def test_a_near_duplicate_is_found_at_once(site: Site):
+    first = give(site).json()
+    brighter = np.clip(decode(image()).pixels * 0.9 + 10, 0, 255).astype(np.uint8)
+    second = give(site, encode(brighter, "PNG"), patient="P-02").json()
+    noise = np.random.default_rng(0).integers(0, 255, (9, 12), np.uint8).repeat(12, 0).repeat(12, 1)
+    other = give(site, encode(noise, "PNG"), patient="P-03").json()
+    assert second["near"] == [first["id"]]
+    assert other["near"] == []
+
+
+def test_sketches_find_what_fingerprints_call_near(site: Site):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        one, two = rng.standard_normal((2, 5120)).astype(np.float32)
+        one /= np.linalg.norm(one)
+        two -= one * (two @ one)
+        mixed = 0.79 * one + (1 - 0.79**2) ** 0.5 * two / np.linalg.norm(two)
+        a, b = (np.frombuffer(contributions.sketch(x), np.int8).astype(float) for x in (one, mixed))
+        assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) >= 0.79 - contributions._LEEWAY
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"consent": "0"},
+        {"licence": "mine"},
+        {"patient": ""},
+        {"source": "x" * 101},
+        {"source": "a\0b"},
+        {"report": "x" * 20_001},
+        {"present": ["Pneumothorax"]},
+        {"covid": "perhaps"},
+    ],
+)
+def test_a_field_that_does_not_do_is_refused_and_nothing_is_kept(page: Site, wrong: dict):
+    assert give(page, **wrong).status_code == 422
+    assert page.services.blobs.names() == []
+
+
+def test_a_picture_is_kept_as_its_pixels_and_a_dicom_file_without_identity(page: Site):
+    commented = encode(thorax(1, size=(120, 150)), "JPEG", comment=b"CANARY")
+    assert b"CANARY" in commented
+    give(page, commented)
+    give(page, dicom_bytes(hounsfield(7, size=(120, 150)), PatientName="CANARY^A"))
+    kept = [page.services.blobs.get(name) for name in page.services.blobs.names()]
+    assert len(kept) == 2
+    assert not [data for data in kept if b"CANARY" in data]
+
+
+def test_the_first_reader_s_acceptance_settles_it(site: Site):
+    case = give(site).json()["id"]
+    assert judge(site, case).json() == {"state": "accepted"}
+    assert judge(site, case, SECOND).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("second", "state"), [("accept", "accepted"), ("reject", "rejected"), ("correct", "accepted")]
+)
+def test_where_the_first_reader_disagrees_the_second_decides(site: Site, second: str, state: str):
+    case = give(site).json()["id"]
+    assert judge(site, case, verdict="reject").json() == {"state": "disputed"}
+    assert [one["id"] for one in person(site, CURATOR).get("/api/v1/reviews").json()] == []
+    assert [one["id"] for one in person(site, SECOND).get("/api/v1/reviews").json()] == [case]
+    lesions = {"Csld": True}
+    assert judge(site, case, SECOND, second, covid=False, lesions=lesions).json() == {
+        "state": state
+    }
+    found = person(site, SECOND).get(f"/api/v1/contributions/{case}").json()
+    assert found["covid"] is (second != "correct")
+    assert found["lesions"]["Csld"] is (True if second == "correct" else None)
+
+
+def test_nobody_judges_their_own_or_twice_and_no_reason_is_no_rejection(site: Site):
+    own = give(site, who=CURATOR).json()["id"]
+    assert judge(site, own).status_code == 403
+    assert judge(site, own, SECOND, "reject", reason="").status_code == 422
+    assert judge(site, own, SECOND, "reject").status_code == 200
+    assert judge(site, own, SECOND).status_code == 403
+    assert judge(site, own, CLINICIAN).status_code == 403
+
+
+def publish(site: Site) -> dict:
+    for seed, patient in ((1, "P-01"), (2, "P-02"), (3, "P-03")):
+        case = give(site, image(seed), patient=patient, present=["GGO"]).json()["id"]
+        judge(site, case, verdict="reject" if seed == 3 else "accept")
+    scan = dicom_bytes(hounsfield(5, size=(120, 150)))
+    judge(site, give(site, scan, covid="0", patient="P-04", licence="CC0-1.0").json()["id"])
+    made: dict = person(site, CURATOR).post("/api/v1/datasets").json()
+    return made
+
+
+def test_a_version_holds_what_was_accepted_and_comes_back_by_data_import(
+    site: Site, tmp_path: Path
+):
+    made = publish(site)
+    assert (made["version"], made["images"]) == (1, 3)
+    assert made["licences"] == {"CC-BY-4.0": 2, "CC0-1.0": 1}
+    answer = person(site, CURATOR).get("/api/v1/datasets/1.zip")
+    zipfile.ZipFile(io.BytesIO(answer.content)).extractall(tmp_path)
+    folder = tmp_path / "ladnn-contributed-1"
+    manifest = take_in([folder], labels="paper", extract_to=tmp_path / "x").manifest
+    assert len(manifest) == 3
+    assert {record.split for record in manifest} == {"train"}
+    by_patient = {record.patient: record for record in manifest}
+    first = by_patient["contributed Ward 3/P-01"]
+    assert first.pixel_hash == pixel_hash(decode(image()).pixels)
+    assert (first.covid, first.lesions[Lesion.GGO], first.lesions[Lesion.CRPA]) == (
+        True,
+        True,
+        None,
+    )
+    assert by_patient["contributed Ward 3/P-04"].covid is False
+
+
+def test_the_same_content_is_the_same_version_and_other_content_another(site: Site):
+    made = publish(site)
+    again = person(site, CURATOR).post("/api/v1/datasets").json()
+    assert again == made
+    judge(site, give(site, image(6), patient="P-06").json()["id"])
+    later = person(site, CURATOR).post("/api/v1/datasets").json()
+    assert (later["version"], later["images"]) == (2, 4)
+
+
+def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site):
+    made = publish(site)
+    mine = person(site, CLINICIAN)
+    for one in mine.get("/api/v1/contributions").json():
+        assert mine.delete(f"/api/v1/contributions/{one['id']}").status_code == 204
+    assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
+    assert len(site.services.blobs.names()) == made["images"]
+    assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
+
+
+def test_an_image_that_was_altered_is_not_imported(page: Site, tmp_path: Path):
+    publish(page)
+    version = page.services.database.read(lambda session: datasets.read_version(session, None))
+    folder = tmp_path / "set"
+    datasets.write_folder(page.services.blobs, version, folder)
+    next(folder.glob("images/*.png")).write_bytes(image(9))
+    with pytest.raises(DataError, match="is not the image that was reviewed"):
+        take_in([folder], labels="paper", extract_to=tmp_path / "x")
+
+
+def test_a_report_proposes_lesions_with_their_words(page: Site):
+    answer = person(page, CLINICIAN).post("/api/v1/reports", json={"text": REPORT}).json()
+    assert answer["lesions"] == {
+        "GGO": True, "Csld": True, "CrPa": False, "AirBr": False, "InSepThi": False
+    }  # fmt: skip
+    assert {one["lesion"] for one in answer["words"] if one["denied"]} == {"CrPa"}
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_case_is_contributed_and_accepted_by_page(
+    page: Site, chromium: Browser, tmp_path: Path, scripts: bool
+):
+    file = tmp_path / "slice.png"
+    file.write_bytes(image())
+    with served(page.app) as address:
+
+        def tab_of(who: str):
+            context = chromium.new_context(
+                base_url=address,
+                java_script_enabled=scripts,
+                extra_http_headers={"x-test-person": who},
+            )
+            context.set_default_timeout(20_000)
+            return context.new_page()
+
+        tab = tab_of(CLINICIAN)
+        tab.goto("/contribute")
+        tab.get_by_label("Report").fill(REPORT)
+        tab.get_by_role("button", name="Propose lesions").click()
+        expect(tab.locator("mark").first).to_contain_text("round-glass")
+        expect(tab.get_by_label("Crazy-paving")).to_have_value("0")
+        expect(tab.get_by_label("Ground-glass")).to_have_value("1")
+        tab.get_by_label("positive").check()
+        tab.get_by_label("Patient pseudonym").fill("P-01")
+        tab.get_by_label("Source").fill("Ward 3")
+        tab.get_by_label("Image:").set_input_files(file)
+        tab.get_by_label("The patient or an ethics").check()
+        tab.get_by_role("button", name="Contribute", exact=True).click()
+        tab.wait_for_url(re.compile("/contributions/"))
+        expect(tab.get_by_role("main")).to_contain_text("Waiting")
+        curator = tab_of(CURATOR)
+        curator.goto("/review")
+        curator.get_by_role("link", name="Open this case").click()
+        curator.get_by_role("button", name="Accept as proposed").click()
+        expect(curator.get_by_role("main")).to_contain_text("Nothing waits for you")
+        curator.goto("/review/datasets")
+        curator.get_by_role("button", name="Make a version").click()
+        expect(curator.get_by_role("link", name="ZIP")).to_be_visible()
+
+
+def test_lesions_of_the_table_stand_in_the_order_of_lesions():
+    from ladnn.sources.contributed import COLUMNS
+
+    assert COLUMNS[6:11] == tuple(map(str, LESIONS))
