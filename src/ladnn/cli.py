@@ -10,6 +10,7 @@ from ladnn import __version__
 from ladnn.commands import (
     audit,
     benchmark,
+    collection,
     data,
     evaluate,
     export,
@@ -41,6 +42,7 @@ app.add_typer(reports.app, name="reports")
 app.add_typer(model.app, name="model")
 app.add_typer(remote.app, name="remote")
 app.add_typer(site.app, name="site")
+app.add_typer(collection.app, name="collection")
 
 
 def _version(wanted: bool) -> None:
