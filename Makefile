@@ -21,7 +21,7 @@ unexport IMAGES
 quote = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run services setup test check tests docs reference audit bench soak lock clean
+.PHONY: help run services setup test check tests docs reference audit bench soak wheelhouse sbom lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,8 @@ help:
 	@echo "make services    install what the tests of the site need, on Debian"
 	@echo "make reference   write docs/reference/commands.md from the program's own help"
 	@echo "make audit       examine the bundles that ship on MANIFEST=file, and write docs/audit.md"
+	@echo "make wheelhouse  all that the site needs, to be installed without a network"
+	@echo "make sbom        what is in it, as CycloneDX"
 	@echo "make lock        resolve the dependencies again"
 	@echo "make clean       remove .venv and everything that was built"
 
@@ -116,6 +118,20 @@ reference: .venv/all
 
 bench: .venv/bench
 	$(BIN)/python -m bench
+
+# For a machine like this one: wheels of its platform and its Python, each proved by its hash.
+wheelhouse: .venv/using
+	@rm -rf dist/wheelhouse
+	@$(PIP) wheel --no-deps --require-hashes --requirement requirements/base.txt \
+		--wheel-dir dist/wheelhouse
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist/wheelhouse .
+	@echo "dist/wheelhouse: pip install --no-index --find-links dist/wheelhouse 'ladnn[serve]'"
+
+sbom: .venv/all
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--spec-version 1.6 --output-file dist/sbom.json requirements/base.txt
+	@echo "dist/sbom.json"
 
 # Newer versions come in by `make lock UPGRADE=--upgrade`.
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \

@@ -27,7 +27,7 @@ class Store:
             raise ConfigError(f"{url} is no store of versions: give a folder or s3://bucket/prefix")
         options = {} if self._local else {"client_kwargs": {"endpoint_url": endpoint or None}}
         try:
-            import fsspec  # type: ignore[import-untyped]  # ships no types
+            import fsspec
 
             self._files = fsspec.filesystem("file" if self._local else "s3", **options)
         except ImportError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from ladnn.commands import backup
 from ladnn.commands.extras import site_side
 from ladnn.errors import DataError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Look after a site: its audit log, what it keeps.")
 Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
 Result = TypeVar("Result")
+app.command()(backup.backup)
+app.command()(backup.restore)
 
 
 @app.command("verify-log")

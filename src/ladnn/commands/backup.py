@@ -1,0 +1,43 @@
+"""`ladnn site backup` and `ladnn site restore`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ladnn.commands.extras import site_side
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the backup.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
+
+
+def backup(folder: Folder, config: Config = None) -> None:
+    """Copy the site that the settings name into a new folder, while it runs.
+
+    Rows are of one moment; with them come every stored image and every version of the model, each
+    with its hash. Keep the folder as safe as the site itself: it holds the same.
+
+    Example: ladnn site backup /backup/2026-11-25
+    """
+    with site_side("a backup"):
+        from ladnn.service.backup import backup as run
+        from ladnn.service.settings import read_settings
+
+    cases = run(read_settings(config), folder)
+    typer.echo(f"{folder} holds the site with {cases} cases")
+
+
+def restore(folder: Folder, config: Config = None) -> None:
+    """Put a backup into the empty database and the storage that the settings name.
+
+    Every hash is checked before anything is written. The database and the storage may be of another
+    kind than those the backup was made of.
+
+    Example: ladnn site restore /backup/2026-11-25
+    """
+    with site_side("restoring"):
+        from ladnn.service.backup import restore as run
+        from ladnn.service.settings import read_settings
+
+    cases = run(read_settings(config), folder)
+    typer.echo(f"{cases} cases are back; start the site")

@@ -1,0 +1,228 @@
+"""A backup of a running site, put into a site of the same or the other kind, is the same site."""
+
+import gzip
+import hashlib
+import json
+import threading
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sites import Site
+from sqlalchemy import func, insert, select
+
+from bundles import tiny_bundle
+from ladnn.errors import DataError
+from ladnn.service import models
+from ladnn.service.backup import LISTING, backup, restore, verify
+from ladnn.service.database import Database
+from ladnn.service.settings import Settings
+from ladnn.service.tables import Account, Base, Case, CaseImage, new_id, now
+
+CASES = 40
+
+
+def fill(site: Site, cases: int) -> None:
+    """So many cases of one image each, stored as bytes of their own."""
+    blobs = site.services.blobs
+    digests = [blobs.put(f"image {number}".encode()) for number in range(cases)]
+    shared = {"owner": "visitor:x", "model_name": "tiny", "model_version": "1", "card": {}}
+    rows = [
+        {
+            "id": number + 1,
+            "public_id": new_id(),
+            "share_token": new_id(),
+            "fingerprint": digest,
+            "state": "active",
+            "operating_point": "balanced",
+            "probability": 0.5,
+            "decision": "positive",
+            "created_at": now(),
+            **shared,
+        }
+        for number, digest in enumerate(digests)
+    ]
+    images = [
+        {
+            "case_id": number + 1,
+            "position": 0,
+            "source_sha256": digest,
+            "blob": digest,
+            "format": "PNG",
+            "height": 1,
+            "width": 1,
+            "frame": 0,
+            "prediction": {"text": "\u00e4"},
+            "probability": 0.5,
+            "decision": "positive",
+            "score": 0.9,
+            "box": [0, 0, 1, 1],
+            "maps": b"\x00\xff",
+            "maps_shape": [1, 1, 1],
+        }
+        for number, digest in enumerate(digests)
+    ]
+
+    def write(session):
+        session.execute(insert(Case), rows)
+        session.execute(insert(CaseImage), images)
+
+    site.services.database.write(write)
+
+
+def content(settings: Settings) -> dict[str, list[str]]:
+    """Every row of every table, in words."""
+    database = Database(settings.database_url)
+    found = {
+        table.name: database.read(
+            lambda s, table=table: sorted(
+                str([plain(v) for v in row]) for row in s.execute(select(table))
+            )
+        )
+        for table in Base.metadata.sorted_tables
+    }
+    database.dispose()
+    return found
+
+
+def plain(value: object) -> object:
+    """Moments compare by what they are, not by the name of their zone."""
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """The settings of a site that is not there yet, of either kind."""
+    url = f"sqlite:///{tmp_path}/restored.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").fresh()
+    return Settings(database_url=url, storage=str(tmp_path / "restored-files"))
+
+
+@pytest.fixture
+def filled(site: Site, tmp_path: Path) -> Site:
+    fill(site, CASES)
+    registry = models.site_registry(site.services.settings, site.services.database)
+    registry.add(tiny_bundle(tmp_path), {}, by="ada", why="a test")
+    registry.promote("tiny-1", by="ada", why="a test")
+    return site
+
+
+def test_a_restored_site_has_every_row_every_image_and_every_model(
+    filled: Site, empty: Settings, tmp_path: Path
+):
+    settings = filled.services.settings
+    assert backup(settings, tmp_path / "b") == CASES
+    assert restore(empty, tmp_path / "b") == CASES
+    assert content(empty) == content(settings)
+    database = Database(empty.database_url)
+    registry = models.site_registry(empty, database)
+    assert registry.open(registry.champion() or "").card.name == "tiny"
+    names = {hashlib.sha256(f"image {n}".encode()).hexdigest() for n in range(CASES)}
+    stored = {path.name: path.read_bytes() for path in Path(empty.storage).glob("??/??/*")}
+    assert names <= stored.keys()
+    assert all(hashlib.sha256(data).hexdigest() == name for name, data in stored.items())
+    # the next row has a key of its own
+    database.write(lambda s: s.add(Account(email="a@example.org", name="A", role="clinician")))
+    database.dispose()
+
+
+def test_a_backup_of_a_site_that_is_written_to_is_of_one_moment(filled: Site, tmp_path: Path):
+    stop = threading.Event()
+    database = filled.services.database
+
+    def keep_writing() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            blob = filled.services.blobs.put(f"late {number}".encode())
+            database.write(lambda s, blob=blob: s.add(late_case(blob)))
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        backup(filled.services.settings, tmp_path / "b")
+    finally:
+        stop.set()
+        writer.join()
+    listing = verify(tmp_path / "b")
+    rows = listing["tables"]
+    assert rows["cases"]["rows"] == rows["case_images"]["rows"] >= CASES
+    with gzip.open(tmp_path / "b" / "tables" / "case_images.jsonl.gz", "rt") as file:
+        named = {json.loads(line)["blob"] for line in file}
+    assert named <= listing["files"].keys()
+
+
+def late_case(blob: str) -> Case:
+    image = CaseImage(
+        position=0, source_sha256=blob, blob=blob, format="PNG", height=1, width=1, frame=0,
+        prediction={}, probability=0.5, decision="positive", score=0.9, box=[0, 0, 1, 1],
+        maps=b"", maps_shape=[1, 1, 1],
+    )  # fmt: skip
+    return Case(
+        public_id=new_id(), share_token=new_id(), owner="visitor:y", fingerprint=new_id(),
+        model_name="tiny", model_version="1", card={}, operating_point="balanced",
+        probability=0.5, decision="positive", images=[image],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def made(page: Site, tmp_path: Path) -> Path:
+    fill(page, 2)
+    backup(page.services.settings, tmp_path / "b")
+    return tmp_path / "b"
+
+
+def elsewhere(tmp_path: Path) -> Settings:
+    return Settings(database_url=f"sqlite:///{tmp_path}/r.db", storage=str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize("what", ["altered", "missing"])
+@pytest.mark.parametrize("which", ["tables", "files"])
+def test_a_damaged_backup_is_refused_before_anything_is_written(
+    made: Path, tmp_path: Path, what: str, which: str
+):
+    file = next(path for path in sorted((made / which).rglob("*")) if path.is_file())
+    if what == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(DataError, match="missing or altered"):
+        restore(elsewhere(tmp_path), made)
+    assert not list((tmp_path / "r").rglob("*"))
+
+
+def test_a_backup_that_was_cut_short_is_none(made: Path, tmp_path: Path):
+    (made / LISTING).unlink()
+    with pytest.raises(DataError, match="no whole backup"):
+        restore(elsewhere(tmp_path), made)
+
+
+def test_a_site_that_is_there_is_not_overwritten(page: Site, made: Path):
+    with pytest.raises(DataError, match="the database holds a site"):
+        restore(page.services.settings, made)
+
+
+def test_a_folder_that_holds_something_is_not_written_to(page: Site, tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(DataError, match="not an empty folder"):
+        backup(page.services.settings, tmp_path / "full")
+
+
+def test_where_there_is_no_site_there_is_nothing_to_back_up(page: Site, tmp_path: Path):
+    other = replace(page.services.settings, database_url=f"sqlite:///{tmp_path}/none.db")
+    with pytest.raises(DataError, match="nothing to back up"):
+        backup(other, tmp_path / "b")
+
+
+@pytest.mark.soak
+def test_ten_thousand_cases_come_back(site: Site, empty: Settings, tmp_path: Path):
+    fill(site, 10_000)
+    assert backup(site.services.settings, tmp_path / "b") == 10_000
+    assert restore(empty, tmp_path / "b") == 10_000
+    database = Database(empty.database_url)
+    assert database.read(lambda s: s.scalar(select(func.count(CaseImage.id)))) == 10_000
+    database.dispose()
+    assert content(empty) == content(site.services.settings)
