@@ -24,6 +24,7 @@ from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
 from ladnn.service.database import Database
 from ladnn.service.decoding import DecodingPool
+from ladnn.service.draining import Drainer
 from ladnn.service.duties import Caretaker
 from ladnn.service.edge import Edge
 from ladnn.service.i18n import read_catalogues
@@ -35,8 +36,10 @@ from ladnn.service.routes import (
     about,
     account,
     admin,
+    api_batches,
     api_contributions,
     api_predictions,
+    batch,
     contribute,
     operation,
     oversight,
@@ -67,6 +70,8 @@ ROUTERS = (
     contribute.router,
     review.router,
     api_contributions.router,
+    batch.router,
+    api_batches.router,
 )
 
 
@@ -160,9 +165,12 @@ def _secret(settings: Settings, database: Database) -> bytes:
 @asynccontextmanager
 async def _lifespan(site: Services, _app: FastAPI) -> AsyncIterator[None]:
     caretaker = Caretaker(partial(retention.purge_when_due, site))
+    drainer = Drainer(site)
     caretaker.start()
+    drainer.start()
     yield
     caretaker.stop()
+    drainer.stop()
     site.decoder.close()
     if isinstance(site.predictor, Champion):
         site.predictor.close()

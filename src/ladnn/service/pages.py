@@ -22,6 +22,7 @@ THEME_COOKIE = "ladnn_theme"
 FOLDER = Path(__file__).parent
 NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("/", "nav.test", Permission.TEST),
+    ("/batches", "nav.batches", Permission.TEST),
     ("/contribute", "nav.contribute", Permission.CONTRIBUTE),
     ("/review", "nav.review", Permission.REVIEW),
     ("/models", "nav.models", Permission.READ_PUBLIC),

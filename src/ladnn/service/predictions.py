@@ -1,7 +1,7 @@
 """Cases: images in, one stored result out; who may see it, take it back, or say what was true."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -30,15 +30,20 @@ PCR_RESULTS = ("positive", "negative")
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """One file as it came; its name is shown to whoever sent it and never kept."""
+    """One file as it came; its name is shown to whoever sent it and never kept.
+
+    Attributes:
+        came_as: sha256 of the bytes that came in, where `data` is what was kept of them.
+    """
 
     name: str
     data: bytes
+    came_as: str = ""
 
     @property
     def sha256(self) -> str:
-        """Of the bytes, in hexadecimal."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Of the bytes that came in, in hexadecimal."""
+        return self.came_as or hashlib.sha256(self.data).hexdigest()
 
 
 class Tested(NamedTuple):
@@ -55,7 +60,12 @@ class _Read(NamedTuple):
 
 
 def assess(
-    site: Services, principal: Principal, uploads: Sequence[Upload], *, frame: int | None = None
+    site: Services,
+    principal: Principal,
+    uploads: Sequence[Upload],
+    *,
+    frame: int | None = None,
+    also: Callable[[Session, int], None] | None = None,
 ) -> Tested:
     """Assess one image, or the slices of one DICOM series, and keep what came out.
 
@@ -64,6 +74,8 @@ def assess(
         principal: whose the case will be.
         uploads: one file, or several of one series.
         frame: of a file of several frames, counted from 0.
+        also: done with the key of the case in the transaction that stores it, or, where the files
+            were tested before, in one of its own; what it raises undoes the rest.
 
     Raises:
         ImageError: a file that cannot be read.
@@ -76,11 +88,13 @@ def assess(
     fingerprint = _fingerprint(uploads, predictor.card, site.settings.operating_point, frame)
     known = site.database.read(lambda session: _same(session, owner, fingerprint))
     if known is not None:
+        if also is not None:
+            _join(site, known, also)
         return Tested(known, new=False)
     results = _read_all(site, predictor, uploads, frame)
     case = _make_case(predictor.card, results, site.settings.operating_point)
     case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
-    tested = _store(site, principal, case, [one.decoded.stored for one in results])
+    tested = _store(site, principal, case, [one.decoded.stored for one in results], also)
     if tested.new:
         _count(site, case)
     return tested
@@ -196,7 +210,24 @@ def read_maps(image: CaseImage) -> NDArray[np.float32]:
     return stored.reshape(image.maps_shape).astype(np.float32)
 
 
-def _store(site: Services, principal: Principal, case: Case, files: Sequence[bytes]) -> Tested:
+def _join(site: Services, known: Case, also: Callable[[Session, int], None]) -> None:
+    """Do something with a case that was there before, if it is there still."""
+
+    def write(session: Session) -> None:
+        if session.get(Case, known.id) is None:
+            raise NotFound
+        also(session, known.id)
+
+    site.database.write(write)
+
+
+def _store(
+    site: Services,
+    principal: Principal,
+    case: Case,
+    files: Sequence[bytes],
+    also: Callable[[Session, int], None] | None,
+) -> Tested:
     """Keep the files and the case, both or neither."""
     kept: list[str] = []
     try:
@@ -207,12 +238,17 @@ def _store(site: Services, principal: Principal, case: Case, files: Sequence[byt
         def write(session: Session) -> Tested:
             known = _same(session, case.owner, case.fingerprint or "")
             if known is not None:  # asked twice at the same moment
+                if also is not None:
+                    also(session, known.id)
                 return Tested(known, new=False)
             for data in files:
                 blobs.keep(session, site.database, site.blobs, data)
             session.add(case)
             detail = {"images": len(files), "model": f"{case.model_name} {case.model_version}"}
             audit_log.record(session, principal, "prediction.create", case.public_id, detail)
+            if also is not None:
+                session.flush()
+                also(session, case.id)
             return Tested(case, new=True)
 
         return site.database.write(write)

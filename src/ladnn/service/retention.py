@@ -8,13 +8,14 @@ from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from ladnn.service import audit_log, blobs, duties
+from ladnn.service import audit_log, batches, blobs, duties
 from ladnn.service.accounts import guessing, sessions
 from ladnn.service.accounts.principals import lifetimes_of
 from ladnn.service.context import Services
 from ladnn.service.predictions import BEARER
 from ladnn.service.tables import AuditEvent, Case, OneTimeToken
 from ladnn.service.tables_accounts import Duty, Guess
+from ladnn.service.tables_batches import Batch
 
 DUTY = "retention"
 EVERY = timedelta(hours=1)
@@ -87,8 +88,10 @@ def overview(session: Session, site: Services) -> tuple[list[Stock], datetime | 
 
 
 def delete_cases_of(site: Services, owner: str) -> int:
-    """Delete all results of one owner; how many there were."""
-    return _delete_cases(site, Case.owner == owner)
+    """Delete all results and batches of one owner; how many results there were."""
+    count = _delete_cases(site, Case.owner == owner)
+    _delete_batches(site, Batch.owner == owner)
+    return count
 
 
 def _note(site: Services, kind: str, count: int, before: datetime) -> None:
@@ -139,11 +142,28 @@ def _count_cases(which: ColumnElement[bool]) -> Callable[[Session], tuple[int, d
     return lambda session: _pair(session, query)
 
 
-def _pair(
-    session: Session, query: Select[tuple[int, datetime | None]]
-) -> tuple[int, datetime | None]:
+def _pair(session: Session, query: Select[int, datetime]) -> tuple[int, datetime | None]:
     count, oldest = session.execute(query).one()
     return count, oldest
+
+
+def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
+    ids = site.database.read(lambda session: list(session.scalars(select(Batch.id).where(which))))
+    for one in ids:
+        batches.remove_all(site, one)
+    return len(ids)
+
+
+def _batches(which: ColumnElement[bool]) -> Callable[[Services, datetime], int]:
+    return lambda site, before: _delete_batches(site, which & (Batch.created_at < before))
+
+
+def _count_batches(which: ColumnElement[bool]) -> Callable[[Session], tuple[int, datetime | None]]:
+    query = select(func.count(), func.min(Batch.created_at)).where(which)
+    return lambda session: _pair(session, query)
+
+
+_BATCHES_OF_ACCOUNTS = Batch.owner.startswith("account:")
 
 
 def _count_lines(chained: bool) -> Callable[[Session], tuple[int, datetime | None]]:
@@ -164,6 +184,18 @@ KINDS = (
         setting="account_case_days",
         stock=_count_cases(_OF_ACCOUNTS),
         purge=_cases(_OF_ACCOUNTS),
+    ),
+    Kind(
+        name="visitor_batches",
+        setting="visitor_case_days",
+        stock=_count_batches(~_BATCHES_OF_ACCOUNTS),
+        purge=_batches(~_BATCHES_OF_ACCOUNTS),
+    ),
+    Kind(
+        name="account_batches",
+        setting="account_case_days",
+        stock=_count_batches(_BATCHES_OF_ACCOUNTS),
+        purge=_batches(_BATCHES_OF_ACCOUNTS),
     ),
     Kind(
         name="visits",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ladnn.findings import OUTPUTS, Decision
 from ladnn.service.tables import Case
@@ -54,6 +54,9 @@ class PredictionOut(BaseModel):
     model: Model
     research_use_only: bool
     links: dict[str, str]
+    maps: dict[str, list[list[float]]] | None = Field(
+        default=None, description="Where `maps` was asked for: each map, rows from the top"
+    )
 
 
 class ProblemOut(BaseModel):

@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 
-from ladnn.service import audit_log, maps, predictions
+from ladnn.findings import OUTPUTS
+from ladnn.service import audit_log, predictions
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
+from ladnn.service.maps import map_png
 from ladnn.service.schemas import PredictionOut, ProblemOut, prediction_json
 from ladnn.service.tables import Case
 
@@ -43,6 +45,7 @@ Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
     "",
     status_code=201,
     response_model=PredictionOut,
+    response_model_exclude_unset=True,  # `maps` is there only where it was asked for
     responses={200: {"model": PredictionOut, "description": "These bytes were tested before"}},
     summary="Test one image",
 )
@@ -52,6 +55,7 @@ def create(
     principal: Tester,
     file: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, BMP, WebP or DICOM")],
     frame: Annotated[int | None, Form(ge=0, description="Of a file of several frames")] = None,
+    maps: Annotated[bool, Form(description="Give the maps as numbers, too")] = False,
 ) -> dict[str, Any]:
     """Assess an image and keep the result; the same bytes again give the same result and `id`."""
     if not file.filename:
@@ -60,10 +64,15 @@ def create(
     case, new = predictions.assess(services(request), principal, [upload], frame=frame)
     response.status_code = 201 if new else 200
     response.headers["location"] = f"/api/v1/predictions/{case.public_id}"
-    return prediction_json(case)
+    return prediction_json(case) | ({"maps": _numbers(case)} if maps else {})
 
 
-@router.get("/{id}", response_model=PredictionOut, summary="Read a prediction")
+@router.get(
+    "/{id}",
+    response_model=PredictionOut,
+    response_model_exclude_unset=True,
+    summary="Read a prediction",
+)
 def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noqa: A002
     """Give the prediction of that id to its owner."""
     return prediction_json(_find(request, principal, id, "prediction.view"))
@@ -78,7 +87,7 @@ def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noq
 def heatmap(request: Request, principal: Reader, id: str, name: str) -> Response:  # noqa: A002
     """Give the map of `covid` or of a lesion, transparent, in the frame of the whole image."""
     case = _find(request, principal, id)
-    return Response(maps.map_png(case.images[0], name), media_type="image/png")
+    return Response(map_png(case.images[0], name), media_type="image/png")
 
 
 @router.delete("/{id}", status_code=204, summary="Delete a prediction")
@@ -100,3 +109,9 @@ def _find(request: Request, principal: Principal, public_id: str, action: str = 
     run = database.write if action else database.read
     found: Case = run(look)
     return found
+
+
+def _numbers(case: Case) -> dict[str, list[list[float]]]:
+    """The maps of the first image by their names, in [0, 1], as precise as they are kept."""
+    stored = predictions.read_maps(case.images[0]).round(4).tolist()
+    return dict(zip(OUTPUTS, stored, strict=False))

@@ -1,0 +1,149 @@
+"""The results of a batch to take away: a table, or an archive with predictions and overlays."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from ladnn.errors import LadnnError
+from ladnn.findings import LESIONS, RESEARCH_NOTICE
+from ladnn.service import maps, views
+from ladnn.service.context import Services
+from ladnn.service.tables import Case
+from ladnn.service.tables_batches import Batch, BatchItem
+
+HEAD = (
+    "name",
+    "sha256",
+    "files",
+    "state",
+    "error",
+    "probability",
+    "decision",
+    "operating_point",
+    *map(str, LESIONS),
+    "in_distribution",
+    "model",
+    "page",
+    "notice",
+)
+_AT_ONCE = 50  # items read from the database together
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def table(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
+    """CSV in UTF-8, one line for each item in the order in which they came.
+
+    `base` is the address of the site, for the links to the results' pages.
+    """
+    yield _csv([HEAD])
+    for items in _items(site, batch):
+        yield _csv(_row(item, base) for item in items)
+
+
+def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
+    """A zip archive, made while it is sent: the table, and each result as JSON with its overlay."""
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as pack:
+        with pack.open("results.csv", "w", force_zip64=True) as file:
+            for piece in table(site, batch, base):
+                file.write(piece)
+        yield pipe.taken()
+        number = 0
+        for items in _items(site, batch):
+            for item in items:
+                number += 1
+                if item.case is not None:
+                    _add(site, pack, item.case, f"{number:05d}")
+                    yield pipe.taken()
+    yield pipe.taken()
+
+
+def _add(site: Services, pack: zipfile.ZipFile, case: Case, name: str) -> None:
+    pack.writestr(f"predictions/{name}.json", json.dumps(views.case_json(case), indent=2))
+    shown = max(case.images, key=lambda image: image.probability)
+    try:
+        sheet = maps.overlay_sheet(site, case, shown)
+    except LadnnError:  # the image was deleted a moment ago
+        return
+    target = io.BytesIO()
+    sheet.convert("RGB").save(target, "JPEG", quality=90)
+    pack.writestr(f"overlays/{name}.jpg", target.getvalue())
+
+
+class _Pipe(io.RawIOBase):
+    """Holds what was written until it is taken."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401  # any buffer
+        piece = bytes(data)
+        self._held += piece
+        return len(piece)
+
+    def taken(self) -> bytes:
+        """All of it, once."""
+        piece = bytes(self._held)
+        self._held.clear()
+        return piece
+
+
+def _items(site: Services, batch: Batch) -> Iterator[list[BatchItem]]:
+    last = 0
+    while True:
+
+        def look(session: Session, after: int = last) -> list[BatchItem]:
+            query = select(BatchItem).where(BatchItem.batch_id == batch.id, BatchItem.id > after)
+            query = query.options(
+                selectinload(BatchItem.files),
+                selectinload(BatchItem.case).selectinload(Case.images),
+            )
+            return list(session.scalars(query.order_by(BatchItem.id).limit(_AT_ONCE)))
+
+        items = site.database.read(look)
+        if not items:
+            return
+        yield items
+        last = items[-1].id
+
+
+def _row(item: BatchItem, base: str) -> list[object]:
+    head = [item.name, " ".join(file.sha256 for file in item.files), len(item.files)]
+    head += [item.state, item.error]
+    case = item.case
+    if case is None:
+        return [*head, *[""] * (len(HEAD) - len(head) - 1), RESEARCH_NOTICE]
+    said = case.study or case.images[0].prediction
+    lesions = said["lesions"] or {}
+    score = min(image.score for image in case.images)
+    return [
+        *head,
+        case.probability,
+        case.decision,
+        case.operating_point,
+        *(lesions.get(lesion, "") for lesion in LESIONS),
+        score,
+        f"{case.model_name} {case.model_version}",
+        f"{base}/results/{case.share_token}",
+        RESEARCH_NOTICE,
+    ]
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> bytes:
+    target = io.StringIO()
+    csv.writer(target, lineterminator="\n").writerows(map(_harmless, row) for row in rows)
+    return target.getvalue().encode()
+
+
+def _harmless(value: object) -> object:
+    """Keep a spreadsheet from taking a file's name for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,297 @@
+"""What comes into a batch: one image is answered at once, of many files each becomes a row.
+
+Bytes are on disk and their rows committed before anything is acknowledged. Of a DICOM file only
+what is left without identity is stored, so each is decoded here, once, before it waits.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ladnn.errors import DataError, ImageError
+from ladnn.imaging import LIMITS, kind_of
+from ladnn.service import audit_log, blobs, predictions
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import Services
+from ladnn.service.errors import BadRequest
+from ladnn.service.tables_batches import (
+    ARRIVING,
+    CANCELLED,
+    DONE,
+    FAILED,
+    NAME_LENGTH,
+    WAITING,
+    Batch,
+    BatchFile,
+    BatchItem,
+)
+from ladnn.sources.archives import Member, members
+
+ARCHIVE_BYTES = 1 << 30
+"""The most that one archive may unpack to."""
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_TOGETHER = 32  # files whose rows are committed together
+_TOGETHER_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """One file of a request; `name` as it was called, perhaps with folders."""
+
+    name: str
+    file: BinaryIO
+
+    def is_archive(self) -> bool:
+        """Whether it begins like a zip archive; reads from its beginning."""
+        self.file.seek(0)
+        start = self.file.read(4)
+        self.file.seek(0)
+        return start in _ZIP
+
+    def member(self) -> Member:
+        """Its bytes, as a file of an archive has them."""
+        self.file.seek(0)
+        return Member(name=self.name, data=self.file.read(LIMITS.bytes + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """What one request brought.
+
+    Attributes:
+        items: of the batch, in order; also those that were there before.
+        new: how many of them were not.
+        answered: whether nothing of it is left to wait for.
+    """
+
+    items: list[BatchItem]
+    new: int
+    answered: bool
+
+
+class _Ready(NamedTuple):
+    """One file that is stored, or of which nothing could be."""
+
+    name: str
+    sha256: str
+    data: bytes
+    series: str
+    error: str
+
+
+def receive(
+    site: Services, principal: Principal, batch: Batch, files: Sequence[Incoming]
+) -> Received:
+    """Take what one request brought: one image is answered, of anything else each file waits.
+
+    Several DICOM files of one series, in an archive or in one request, become one item.
+
+    Raises:
+        BadRequest: no file, or an archive that is none; what came before in it is kept.
+        StorageFull: no room; what was acknowledged before stays.
+    """
+    if not files:
+        raise BadRequest("error.no_file")
+    if len(files) == 1 and not files[0].is_archive():
+        return _answer(site, principal, batch, files[0].member())
+    return _Queue(site, principal, batch).take(files)
+
+
+def short_name(name: str) -> str:
+    """The name without its folders, printable, its beginning cut: the end tells files apart."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    shown = "".join(c if c.isprintable() else "?" for c in last) or "?"
+    return shown if len(shown) <= NAME_LENGTH else "…" + shown[1 - NAME_LENGTH :]
+
+
+def _answer(site: Services, principal: Principal, batch: Batch, member: Member) -> Received:
+    name = short_name(member.name)
+    upload = predictions.Upload(name=name, data=member.data)
+    known = site.database.read(lambda session: _known(session, batch, upload.sha256))
+    if known is not None and known.state in (DONE, WAITING, ARRIVING):
+        return Received(items=[known], new=0, answered=known.state == DONE)
+    put: list[BatchItem] = []
+
+    def settle(session: Session, case_id: int | None, error: str = "") -> None:
+        put[:] = [_settle(session, site, batch, upload, case_id=case_id, error=error)]
+
+    owner = Principal(role=principal.role, owner=batch.owner)
+    try:
+        predictions.assess(site, owner, [upload], also=settle)
+    except ImageError as error:
+        sentence = str(error)
+        site.database.write(lambda session: settle(session, None, sentence))
+    return Received(items=put, new=1, answered=True)
+
+
+def _settle(
+    session: Session,
+    site: Services,
+    batch: Batch,
+    upload: predictions.Upload,
+    *,
+    case_id: int | None,
+    error: str,
+) -> BatchItem:
+    """Write what became of one image; the one that was there, if two requests brought it."""
+    site.database.lock(session, batch.public_id)
+    item = _known(session, batch, upload.sha256)
+    if item is None:
+        item = BatchItem(batch_id=batch.id, name=upload.name, created_at=site.clock())
+        item.files = [BatchFile(batch_id=batch.id, sha256=upload.sha256)]
+        session.add(item)
+    elif item.state not in (FAILED, CANCELLED):
+        return item
+    item.case_id, item.error = case_id, error
+    item.state = FAILED if error else DONE
+    session.flush()
+    return item
+
+
+def _known(session: Session, batch: Batch, sha256: str) -> BatchItem | None:
+    query = select(BatchItem).join(BatchItem.files)
+    return session.scalar(query.where(BatchFile.batch_id == batch.id, BatchFile.sha256 == sha256))
+
+
+class _Queue:
+    """Takes the files of one request, a few at a time."""
+
+    def __init__(self, site: Services, principal: Principal, batch: Batch) -> None:
+        self._site, self._principal, self._batch = site, principal, batch
+        self._series: dict[str, int] = {}  # of this request: each series and its item
+        self._ids: dict[int, None] = {}
+        self._new = 0
+
+    def take(self, files: Sequence[Incoming]) -> Received:
+        """Store every file, then let the series wait that are now whole."""
+        try:
+            for ready in _bundled(map(self._prepare, _members(files))):
+                self._commit(ready)
+        except DataError as error:
+            self._end()
+            raise BadRequest("batch.bad_archive", why=str(error)) from error
+        return self._end()
+
+    def _prepare(self, member: Member) -> _Ready:
+        """Store what may be stored of a file; nothing of one that cannot be read."""
+        name, data = short_name(member.name), member.data
+        sha256 = hashlib.sha256(data or name.encode()).hexdigest()
+        if member.problem:
+            return _Ready(name, sha256, b"", "", f"{name} {member.problem}")
+        try:
+            if kind_of(data, LIMITS) != "DICOM":
+                return self._stored(_Ready(name, sha256, data, "", ""))
+            decoded = self._site.decoder.decode(data, name=name)
+        except ImageError as error:
+            sentence = str(error) if name in str(error) else f"{name} {error}"
+            return _Ready(name, sha256, b"", "", sentence)
+        series = decoded.image.series or ""
+        return self._stored(_Ready(name, sha256, decoded.stored, series, ""))
+
+    def _stored(self, ready: _Ready) -> _Ready:
+        self._site.blobs.put(ready.data)
+        return ready
+
+    def _commit(self, ready: Sequence[_Ready]) -> None:
+        site, batch, series = self._site, self._batch, dict(self._series)
+
+        def write(session: Session) -> tuple[dict[str, int], list[int], int]:
+            found, ids, new = dict(series), [], 0
+            kept = {
+                one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
+                for one in sorted(ready, key=lambda one: one.sha256)
+                if not one.error
+            }
+            site.database.lock(session, batch.public_id)
+            for one in ready:
+                item, fresh = _place(
+                    session, site, batch, one, blob=kept.get(one.sha256), series=found
+                )
+                ids.append(item.id)
+                new += fresh
+            return found, ids, new
+
+        self._series, ids, new = site.database.write(write)
+        self._ids.update(dict.fromkeys(ids))
+        self._new += new
+
+    def _end(self) -> Received:
+        site, whole = self._site, list(self._series.values())
+        batch, ids, new = self._batch, list(self._ids), self._new
+
+        def write(session: Session) -> list[BatchItem]:
+            session.execute(
+                update(BatchItem)
+                .where(BatchItem.id.in_(whole), BatchItem.state == ARRIVING)
+                .values(state=WAITING)
+            )
+            detail = {"items": len(ids), "new": new}
+            audit_log.record(session, self._principal, "batch.add", batch.public_id, detail)
+            query = select(BatchItem).where(BatchItem.batch_id == batch.id)
+            return [one for one in session.scalars(query.order_by(BatchItem.id)) if one.id in there]
+
+        there = set(ids)
+        items = site.database.write(write)
+        answered = all(item.state not in (WAITING, ARRIVING) for item in items)
+        return Received(items=items, new=new, answered=answered)
+
+
+def _place(
+    session: Session,
+    site: Services,
+    batch: Batch,
+    one: _Ready,
+    *,
+    blob: str | None,
+    series: dict[str, int],
+) -> tuple[BatchItem, bool]:
+    """Put a file into its item: the one it is in already, that of its series, or a new one."""
+    item = _known(session, batch, one.sha256)
+    if item is not None:
+        if one.series and item.state == ARRIVING:  # sent before, by a request that broke off
+            series.setdefault(one.series, item.id)
+        if item.state in (FAILED, CANCELLED) and blob is not None:
+            item.state, item.error, item.tries = WAITING, "", 0
+            next(file for file in item.files if file.sha256 == one.sha256).blob = blob
+        return item, False
+    file = BatchFile(batch_id=batch.id, sha256=one.sha256, blob=blob)
+    if one.series in series:
+        item = session.get_one(BatchItem, series[one.series])
+        item.files.append(file)
+        session.flush()
+        return item, False
+    state = FAILED if one.error else ARRIVING if one.series else WAITING
+    item = BatchItem(batch_id=batch.id, name=one.name, state=state, error=one.error)
+    item.created_at, item.files = site.clock(), [file]
+    session.add(item)
+    session.flush()
+    if one.series:
+        series[one.series] = item.id
+    return item, True
+
+
+def _members(files: Sequence[Incoming]) -> Iterator[Member]:
+    for file in files:
+        if file.is_archive():
+            yield from members(file.file, each=LIMITS.bytes, total=ARCHIVE_BYTES)
+        else:
+            yield file.member()
+
+
+def _bundled(ready: Iterable[_Ready]) -> Iterator[list[_Ready]]:
+    """Cut a stream into lists of a few files and a few bytes."""
+    together: list[_Ready] = []
+    size = 0
+    for one in ready:
+        together.append(one)
+        size += len(one.data)
+        if len(together) >= _TOGETHER or size >= _TOGETHER_BYTES:
+            yield together
+            together, size = [], 0
+    if together:
+        yield together

@@ -1,0 +1,261 @@
+"""Batches: what was sent together, how far it is, its worklist; cancelled, tried again, deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Select, case, delete, func, select, update
+from sqlalchemy.orm import Session, contains_eager, selectinload
+
+from ladnn.findings import Decision
+from ladnn.service import audit_log, blobs
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import Services
+from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.predictions import BEARER
+from ladnn.service.tables import Case, new_id
+from ladnn.service.tables_batches import (
+    ARRIVING,
+    CANCELLED,
+    FAILED,
+    STATES,
+    WAITING,
+    Batch,
+    BatchFile,
+    BatchItem,
+)
+
+SORTS = ("probability", "name", "arrival")
+SHOWN = (*STATES, *(str(decision) for decision in Decision))
+"""What a worklist may be narrowed to: a state, or a decision."""
+
+_AT_ONCE = 200  # items deleted in one transaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How many items of a batch are in each state."""
+
+    arriving: int = 0
+    waiting: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.arriving + self.waiting + self.done + self.failed + self.cancelled
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to wait for."""
+        return self.waiting == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page of a worklist.
+
+    Attributes:
+        sort: of `SORTS`; by probability, what cannot be judged or has no result comes last.
+        show: of `SHOWN`, or empty for everything.
+    """
+
+    sort: str = "arrival"
+    show: str = ""
+    limit: int = 100
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sort not in SORTS or self.show not in ("", *SHOWN):
+            raise BadRequest("error.fields")
+
+
+class Listed(NamedTuple):
+    """A page of a worklist and how many items there are on all its pages."""
+
+    items: list[BatchItem]
+    total: int
+
+
+def begin(site: Services, principal: Principal) -> Batch:
+    """A new batch of the principal's, without files."""
+    public_id, created = new_id(), site.clock()
+
+    def write(session: Session) -> Batch:
+        batch = session.scalar(select(Batch).where(Batch.public_id == public_id))
+        if batch is None:
+            batch = Batch(public_id=public_id, owner=principal.owner or BEARER, created_at=created)
+            batch.role = str(principal.role)
+            session.add(batch)
+            audit_log.record(session, principal, "batch.create", public_id, {})
+        return batch
+
+    return site.database.write(write)
+
+
+def find(session: Session, principal: Principal, public_id: str) -> Batch:
+    """The batch of that id if it is the principal's own; NotFound for anyone else."""
+    batch = session.scalar(select(Batch).where(Batch.public_id == public_id))
+    if batch is None or batch.owner not in (principal.owner, BEARER):
+        raise NotFound
+    return batch
+
+
+def owned(
+    session: Session, principal: Principal, *, limit: int, offset: int = 0
+) -> tuple[list[tuple[Batch, Progress]], int]:
+    """A page of the principal's batches, newest first, and how many they are; none of `bearer`."""
+    if not principal.owner:
+        return [], 0
+    mine = Batch.owner == principal.owner
+    total = session.scalar(select(func.count()).select_from(Batch).where(mine)) or 0
+    query = select(Batch).where(mine).order_by(Batch.created_at.desc(), Batch.id.desc())
+    batches = list(session.scalars(query.limit(limit).offset(offset)))
+    states = _progress(session, [batch.id for batch in batches])
+    return [(batch, states[batch.id]) for batch in batches], total
+
+
+def progress(session: Session, batch: Batch) -> Progress:
+    """How far the batch is."""
+    return _progress(session, [batch.id])[batch.id]
+
+
+def _progress(session: Session, ids: Sequence[int]) -> dict[int, Progress]:
+    columns = (BatchItem.batch_id, BatchItem.state)
+    query = select(*columns, func.count()).where(BatchItem.batch_id.in_(ids)).group_by(*columns)
+    counted: dict[int, dict[str, int]] = {one: {} for one in ids}
+    for batch_id, state, count in session.execute(query):
+        counted[batch_id][state] = count
+    return {one: Progress(**states) for one, states in counted.items()}
+
+
+def items(session: Session, batch: Batch, view: View) -> Listed:
+    """A page of the worklist, each item with its files and its result."""
+    chosen = _of(batch).where(_narrowed(view.show)) if view.show else _of(batch)
+    total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
+    query = chosen.options(contains_eager(BatchItem.case).selectinload(Case.images))
+    query = query.options(selectinload(BatchItem.files)).order_by(*_order(view.sort))
+    return Listed(list(session.scalars(query.limit(view.limit).offset(view.offset))), total)
+
+
+def by_keys(session: Session, keys: Sequence[int]) -> list[BatchItem]:
+    """The items of these internal keys, each with its files and its result, as they came."""
+    query = select(BatchItem).where(BatchItem.id.in_(keys)).order_by(BatchItem.id)
+    return list(
+        session.scalars(query.options(selectinload(BatchItem.case), selectinload(BatchItem.files)))
+    )
+
+
+def _of(batch: Batch) -> Select[BatchItem]:
+    query = select(BatchItem).outerjoin(BatchItem.case)
+    return query.where(BatchItem.batch_id == batch.id)
+
+
+def _narrowed(show: str) -> ColumnElement[bool]:
+    return BatchItem.state == show if show in STATES else Case.decision == show
+
+
+def _order(sort: str) -> list[ColumnElement[object]]:
+    if sort == "name":
+        return [BatchItem.name.asc(), BatchItem.id.asc()]  # type: ignore[list-item]  # two types
+    if sort == "probability":
+        last = case(
+            (BatchItem.case_id.is_(None), 2),
+            (Case.decision == str(Decision.NOT_ASSESSABLE), 1),
+            else_=0,
+        )
+        return [last.asc(), Case.probability.desc(), BatchItem.id.asc()]  # type: ignore[list-item]
+    return [BatchItem.id.asc()]  # type: ignore[list-item]
+
+
+def missing(session: Session, batch: Batch, digests: Sequence[str]) -> list[str]:
+    """Which of these sha256 have to be sent, in their order.
+
+    Not those that are there, unless they failed and nothing of them could be kept.
+    """
+    query = (
+        select(BatchFile.sha256)
+        .join(BatchItem, BatchItem.id == BatchFile.item_id)
+        .where(BatchFile.batch_id == batch.id, ~_lost())
+    )
+    there = set(session.scalars(query))
+    return [digest for digest in dict.fromkeys(digests) if digest not in there]
+
+
+def _lost() -> ColumnElement[bool]:
+    """Failed, with no bytes to try again with."""
+    return (BatchItem.state == FAILED) & BatchFile.blob.is_(None)
+
+
+def cancel(site: Services, principal: Principal, public_id: str) -> None:
+    """Test nothing more of what waits; what is being tested at this moment is discarded."""
+
+    def write(session: Session) -> None:
+        batch = find(session, principal, public_id)
+        session.execute(
+            update(BatchItem)
+            .where(BatchItem.batch_id == batch.id, BatchItem.state.in_((WAITING, ARRIVING)))
+            .values(state=CANCELLED, lease_holder=None, lease_until=None)
+        )
+        audit_log.record(session, principal, "batch.cancel", public_id, {})
+
+    site.database.write(write)
+
+
+def retry(site: Services, principal: Principal, public_id: str) -> None:
+    """Let everything that failed or was cancelled wait again, where its bytes are kept."""
+
+    def write(session: Session) -> None:
+        batch = find(session, principal, public_id)
+        kept = select(BatchFile.item_id).where(
+            BatchFile.batch_id == batch.id, BatchFile.blob.is_not(None)
+        )
+        session.execute(
+            update(BatchItem)
+            .where(
+                BatchItem.batch_id == batch.id,
+                BatchItem.state.in_((FAILED, CANCELLED)),
+                BatchItem.id.in_(kept),
+            )
+            .values(state=WAITING, error="", tries=0)
+        )
+        audit_log.record(session, principal, "batch.retry", public_id, {})
+
+    site.database.write(write)
+
+
+def remove(site: Services, principal: Principal, public_id: str) -> None:
+    """Delete the batch, its results and everything that was kept for it, for good."""
+
+    def look(session: Session) -> int:
+        batch = find(session, principal, public_id)
+        audit_log.record(session, principal, "batch.delete", public_id, {})
+        return batch.id
+
+    remove_all(site, site.database.write(look))
+
+
+def remove_all(site: Services, batch_id: int) -> None:
+    """Delete a batch by its key; see `remove`."""
+    while True:
+
+        def write(session: Session) -> tuple[int, list[str]]:
+            query = select(BatchItem).where(BatchItem.batch_id == batch_id).limit(_AT_ONCE)
+            query = query.options(selectinload(BatchItem.files))
+            found = list(session.scalars(query.options(selectinload(BatchItem.case))))
+            digests = [file.blob for item in found for file in item.files if file.blob]
+            for item in found:
+                if item.case is not None:
+                    digests += [image.blob for image in item.case.images]
+                    session.delete(item.case)
+                session.delete(item)
+            if not found:
+                session.execute(delete(Batch).where(Batch.id == batch_id))
+            return len(found), digests
+
+        count, digests = site.database.write(write)
+        blobs.release(site.database, site.blobs, digests)
+        if not count:
+            return

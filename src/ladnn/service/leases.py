@@ -1,0 +1,87 @@
+"""Leases on the items of batches: one replica works on an item, another when the first is dead.
+
+A lease is two columns of the row itself. It is taken with SKIP LOCKED on PostgreSQL and within
+BEGIN IMMEDIATE on SQLite, prolonged while the work goes on, and free again once it has run out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from ladnn.service.tables_batches import DONE, FAILED, WAITING, BatchItem
+
+LEASE = timedelta(seconds=12)
+RENEWAL = timedelta(seconds=3)
+TRIES = 10
+"""After so many replicas died over an item it is given up."""
+
+
+class LeaseLostError(Exception):
+    """The item was cancelled, or another replica has taken it up: what was found is discarded."""
+
+
+def any_free(session: Session, present: datetime) -> bool:
+    """Whether an item waits for a replica; a look that holds up no writer."""
+    query = select(BatchItem.id).where(_free(present)).limit(1)
+    return session.scalar(query) is not None
+
+
+def claim(session: Session, holder: str, present: datetime, count: int) -> list[BatchItem]:
+    """Take up to `count` items that wait, the oldest first, with their batches and files."""
+    query = select(BatchItem).where(_free(present)).order_by(BatchItem.id).limit(count)
+    query = query.options(selectinload(BatchItem.batch), selectinload(BatchItem.files))
+    items = list(session.scalars(query.with_for_update(skip_locked=True, of=BatchItem)))
+    for item in items:
+        item.lease_holder, item.lease_until = holder, present + LEASE
+        item.tries += 1
+    return items
+
+
+def _free(present: datetime) -> ColumnElement[bool]:
+    lapsed = or_(BatchItem.lease_until.is_(None), BatchItem.lease_until < present)
+    return (BatchItem.state == WAITING) & lapsed
+
+
+def renew(session: Session, holder: str, ids: Sequence[int], present: datetime) -> None:
+    """Prolong the leases that `holder` still has on these items."""
+    session.execute(
+        update(BatchItem)
+        .where(BatchItem.id.in_(ids), BatchItem.lease_holder == holder)
+        .values(lease_until=present + LEASE)
+    )
+
+
+def give_back(session: Session, holder: str, ids: Sequence[int]) -> None:
+    """Let others take these items at once: the replica stops, or something it needs is away."""
+    session.execute(
+        update(BatchItem)
+        .where(BatchItem.id.in_(ids), BatchItem.lease_holder == holder)
+        .values(lease_holder=None, lease_until=None)
+    )
+
+
+def settle(
+    session: Session, holder: str, item_id: int, *, case_id: int | None = None, error: str = ""
+) -> list[str]:
+    """End the work on an item with its case or with the reason why there is none.
+
+    Returns:
+        the names of the bytes that waited and are no longer needed.
+
+    Raises LeaseLostError when it is no longer this holder's to end.
+    """
+    query = select(BatchItem).where(BatchItem.id == item_id).with_for_update()
+    item = session.scalar(query.options(selectinload(BatchItem.files)))
+    if item is None or item.lease_holder != holder or item.state != WAITING:
+        raise LeaseLostError
+    item.lease_holder = item.lease_until = None
+    item.case_id, item.error = case_id, error
+    item.state = FAILED if error else DONE
+    if error:  # its bytes stay, so that it can be tried again
+        return []
+    digests = [file.blob for file in item.files if file.blob]
+    for file in item.files:
+        file.blob = None
+    return digests

@@ -1,0 +1,171 @@
+"""The interface for programs: batches."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Path, Query, Request, Response, UploadFile
+
+from ladnn.service import batch_intake, batches
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.context import services
+from ladnn.service.routes.api_predictions import router as predictions
+from ladnn.service.schemas_batches import (
+    ITEMS_SHOWN,
+    BatchesOut,
+    BatchOut,
+    Digests,
+    ItemsOut,
+    ReceivedOut,
+    batch_json,
+    item_json,
+)
+from ladnn.service.tables_batches import Batch
+
+router = APIRouter(prefix="/api/v1/batches", tags=["batches"], responses=predictions.responses)
+
+Tester = Annotated[Principal, Depends(requires(Permission.TEST))]
+Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
+Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
+Id = Annotated[str, Path(max_length=40)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+
+
+@router.post("", status_code=201, response_model=BatchOut, summary="Begin a batch")
+def create(request: Request, response: Response, principal: Tester) -> dict[str, Any]:
+    """Make an empty batch; files are sent to its items."""
+    batch = batches.begin(services(request), principal)
+    response.headers["location"] = f"/api/v1/batches/{batch.public_id}"
+    return batch_json(batch, batches.Progress())
+
+
+@router.get("", response_model=BatchesOut, summary="List one's batches")
+def index(
+    request: Request, principal: Reader, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
+    """Give the batches of whoever asks; a program without a key has none it could list."""
+    found, total = services(request).database.read(
+        lambda session: batches.owned(session, principal, limit=limit, offset=offset)
+    )
+    return {
+        "batches": [batch_json(batch, progress) for batch, progress in found],
+        "total": total,
+        "next": _next("/api/v1/batches", "", limit, offset, total),
+    }
+
+
+@router.get("/{id}", response_model=BatchOut, summary="Read how far a batch is")
+def read(request: Request, principal: Reader, id: Id) -> dict[str, Any]:  # noqa: A002
+    """Give the batch with how many of its items wait, are done or failed."""
+    return _state(request, principal, id)
+
+
+@router.delete("/{id}", status_code=204, summary="Delete a batch")
+def delete(request: Request, principal: Owner, id: Id) -> Response:  # noqa: A002
+    """Delete the batch, its results and its images for good."""
+    batches.remove(services(request), principal, id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{id}/items",
+    status_code=201,
+    response_model=ReceivedOut,
+    responses={
+        200: {"model": ReceivedOut, "description": "All of it was there before, and is answered"},
+        202: {"model": ReceivedOut, "description": "Kept; some of it still waits to be tested"},
+    },
+    summary="Send files",
+)
+def add(
+    request: Request,
+    response: Response,
+    principal: Tester,
+    id: Id,  # noqa: A002
+    file: Annotated[list[UploadFile], File(description="An image, a zip, or several of them")],
+) -> dict[str, Any]:
+    """Take files into the batch: one image is answered at once, anything more waits its turn.
+
+    An image that cannot be read becomes an item that failed, with its reason. DICOM files of one
+    series in one request or archive become one item. The same bytes are in a batch once.
+    """
+    incoming = [
+        batch_intake.Incoming(name=one.filename, file=one.file) for one in file if one.filename
+    ]
+    received = batch_intake.receive(
+        services(request), principal, _find(request, principal, id), incoming
+    )
+    response.status_code = 202 if not received.answered else 201 if received.new else 200
+    shown = _listed(request, [item.id for item in received.items[:ITEMS_SHOWN]])
+    return {"received": len(received.items), "new": received.new, "items": shown}
+
+
+@router.get("/{id}/items", response_model=ItemsOut, summary="Read the worklist")
+def items(
+    request: Request,
+    principal: Reader,
+    id: Id,  # noqa: A002
+    sort: Annotated[str, Query(pattern=f"^({'|'.join(batches.SORTS)})$")] = "arrival",
+    show: Annotated[str, Query(pattern=f"^({'|'.join(batches.SHOWN)})?$")] = "",
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """Give a page of the items, the most suspicious first with `sort=probability`."""
+    view = batches.View(sort=sort, show=show, limit=limit, offset=offset)
+    batch = _find(request, principal, id)
+    found = services(request).database.read(lambda session: batches.items(session, batch, view))
+    path = f"/api/v1/batches/{batch.public_id}/items"
+    more = _next(path, f"sort={sort}&show={show}&", limit, offset, found.total)
+    return {"items": list(map(item_json, found.items)), "total": found.total, "next": more}
+
+
+@router.post("/{id}/missing", response_model=Digests, summary="Ask what has to be sent")
+def missing(
+    request: Request,
+    principal: Reader,
+    id: Id,  # noqa: A002
+    digests: Digests,
+) -> dict[str, Any]:
+    """Of these sha256, give those that the batch does not have: after a lost connection."""
+    batch = _find(request, principal, id)
+    return {
+        "sha256": services(request).database.read(
+            lambda session: batches.missing(session, batch, digests.sha256)
+        )
+    }
+
+
+@router.post("/{id}/cancel", response_model=BatchOut, summary="Cancel what waits")
+def cancel(request: Request, principal: Owner, id: Id) -> dict[str, Any]:  # noqa: A002
+    """Test nothing more of what waits; results that are there stay."""
+    batches.cancel(services(request), principal, id)
+    return _state(request, principal, id)
+
+
+@router.post("/{id}/retry", response_model=BatchOut, summary="Try again")
+def retry(request: Request, principal: Owner, id: Id) -> dict[str, Any]:  # noqa: A002
+    """Let what failed or was cancelled wait again; a file that could not be read is sent anew."""
+    batches.retry(services(request), principal, id)
+    return _state(request, principal, id)
+
+
+def _find(request: Request, principal: Principal, public_id: str) -> Batch:
+    return services(request).database.read(
+        lambda session: batches.find(session, principal, public_id)
+    )
+
+
+def _state(request: Request, principal: Principal, public_id: str) -> dict[str, Any]:
+    batch = _find(request, principal, public_id)
+    progress = services(request).database.read(lambda session: batches.progress(session, batch))
+    return batch_json(batch, progress)
+
+
+def _listed(request: Request, ids: list[int]) -> list[dict[str, Any]]:
+    found = services(request).database.read(lambda session: batches.by_keys(session, ids))
+    return [item_json(item) for item in found]
+
+
+def _next(path: str, query: str, limit: int, offset: int, total: int) -> str | None:
+    behind = offset + limit
+    return f"{path}?{query}limit={limit}&offset={behind}" if behind < total else None

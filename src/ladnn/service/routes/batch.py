@@ -1,0 +1,186 @@
+"""The pages of batches: where files are dropped, how far they are, the worklist, what to take."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from ladnn.service import audit_log, batch_files, batch_intake, batches, views
+from ladnn.service.accounts.permissions import Permission
+from ladnn.service.accounts.principals import Principal, requires, welcome
+from ladnn.service.context import services
+from ladnn.service.errors import BadRequest
+from ladnn.service.pages import render, say
+from ladnn.service.tables_batches import Batch
+
+router = APIRouter(prefix="/batches", include_in_schema=False)
+
+Tester = Annotated[Principal, Depends(requires(Permission.TEST))]
+Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
+Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
+Files = Annotated[list[UploadFile], File()]
+
+RECENT = 20
+ROWS = 200  # of the worklist on one page
+
+
+@router.get("")
+def index(request: Request, _: Tester) -> Response:
+    """Show where to drop files, and the batches before."""
+    return _index(request)
+
+
+@router.post("")
+def create(request: Request, _: Tester, file: Files) -> Response:
+    """Begin a batch with what was sent and go to its page."""
+    principal = welcome(request)
+    incoming = _incoming(file)
+    if not incoming:
+        return _index(request, say(request, "error.no_file"), status=422)
+    batch = batches.begin(services(request), principal)
+    return _received(request, principal, batch, incoming)
+
+
+@router.get("/{id}")
+def page(
+    request: Request,
+    principal: Reader,
+    id: str,  # noqa: A002
+    sort: str = "arrival",
+    show: str = "",
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> Response:
+    """Show how far the batch is, and its worklist."""
+    view = batches.View(sort=sort, show=show, limit=ROWS, offset=offset)
+    return _page(request, principal, id, view)
+
+
+@router.post("/{id}/files")
+def add(request: Request, principal: Tester, id: str, file: Files) -> Response:  # noqa: A002
+    """Take more files into the batch."""
+    return _received(request, principal, _find(request, principal, id), _incoming(file))
+
+
+@router.post("/{id}/cancel")
+def cancel(request: Request, principal: Owner, id: str) -> Response:  # noqa: A002
+    """Test nothing more of what waits."""
+    batches.cancel(services(request), principal, id)
+    return _to(id)
+
+
+@router.post("/{id}/retry")
+def retry(request: Request, principal: Owner, id: str) -> Response:  # noqa: A002
+    """Let what failed or was cancelled wait again."""
+    batches.retry(services(request), principal, id)
+    return _to(id)
+
+
+@router.post("/{id}/delete")
+def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A002
+    """Delete the batch and its results."""
+    batches.remove(services(request), principal, id)
+    return RedirectResponse("/batches", status_code=303)
+
+
+@router.get("/{id}/results.csv")
+def as_csv(request: Request, principal: Reader, id: str) -> Response:  # noqa: A002
+    """The worklist as a table."""
+    batch = _taken(request, principal, id)
+    pieces = batch_files.table(services(request), batch, views.public_link(request, ""))
+    return _download(pieces, "text/csv; charset=utf-8", batch, "csv")
+
+
+@router.get("/{id}/results.zip")
+def as_zip(request: Request, principal: Reader, id: str) -> Response:  # noqa: A002
+    """Every result as JSON, with its overlay."""
+    batch = _taken(request, principal, id)
+    pieces = batch_files.archive(services(request), batch, views.public_link(request, ""))
+    return _download(pieces, "application/zip", batch, "zip")
+
+
+def _incoming(files: list[UploadFile]) -> list[batch_intake.Incoming]:
+    return [
+        batch_intake.Incoming(name=one.filename, file=one.file) for one in files if one.filename
+    ]
+
+
+def _received(
+    request: Request, principal: Principal, batch: Batch, incoming: list[batch_intake.Incoming]
+) -> Response:
+    try:
+        batch_intake.receive(services(request), principal, batch, incoming)
+    except BadRequest as error:
+        sentence = say(request, error.key, **error.values)
+        view = batches.View(limit=ROWS)
+        return _page(request, principal, batch.public_id, view, sentence, status=422)
+    return _to(batch.public_id)
+
+
+def _to(public_id: str) -> Response:
+    return RedirectResponse(f"/batches/{public_id}", status_code=303)
+
+
+def _find(request: Request, principal: Principal, public_id: str) -> Batch:
+    return services(request).database.read(
+        lambda session: batches.find(session, principal, public_id)
+    )
+
+
+def _taken(request: Request, principal: Principal, public_id: str) -> Batch:
+    """The batch, that it is taken away being noted in the audit log."""
+
+    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        batch = batches.find(session, principal, public_id)
+        audit_log.record(session, principal, "batch.download", public_id, {})
+        return batch
+
+    found: Batch = services(request).database.write(look)
+    return found
+
+
+def _index(request: Request, error: str = "", status: int = 200) -> Response:
+    principal, site = welcome(request), services(request)
+    found, _ = site.database.read(lambda session: batches.owned(session, principal, limit=RECENT))
+    return render(
+        request,
+        "batches.html",
+        status_code=status,
+        error=error,
+        found=found,
+        limit=site.settings.upload_mib,
+    )
+
+
+def _page(
+    request: Request,
+    principal: Principal,
+    public_id: str,
+    view: batches.View,
+    error: str = "",
+    status: int = 200,
+) -> Response:
+    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        batch = batches.find(session, principal, public_id)
+        return batch, batches.progress(session, batch), batches.items(session, batch, view)
+
+    batch, progress, listed = services(request).database.read(look)
+    return render(
+        request,
+        "batch.html",
+        status_code=status,
+        error=error,
+        batch=batch,
+        progress=progress,
+        listed=listed,
+        view=view,
+        sorts=batches.SORTS,
+        shown=batches.SHOWN,
+        limit=services(request).settings.upload_mib,
+    )
+
+
+def _download(pieces: Iterator[bytes], media_type: str, batch: Batch, ending: str) -> Response:
+    name = f"ladnn-batch-{batch.public_id[:8]}.{ending}"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)

@@ -1,0 +1,250 @@
+// Batches: files are sent a few at a time, again after a lost connection, and the page keeps itself new.
+"use strict";
+
+const AT_ONCE = 3; // requests under way
+const LOOK = 1500; // milliseconds between looks at how far the batch is
+const PASSING = [429, 502, 503, 504];
+
+const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const token = () => document.querySelector('input[name="csrf"]').value;
+
+// A request that is made again until the site answers; `lost` is told whether it does.
+const ask = async (address, options, lost = () => {}) => {
+  for (let wait = 1000; ; wait = Math.min(wait * 2, 10000)) {
+    try {
+      const answer = await fetch(address, { ...options, headers: { ...options.headers, "x-csrf-token": token() } });
+      if (!PASSING.includes(answer.status)) {
+        lost(false);
+        return answer;
+      }
+      if (answer.status !== 429) lost(true);
+      await pause(1000 * (Number(answer.headers.get("retry-after")) || 0) || wait);
+    } catch {
+      lost(true);
+      await pause(wait);
+    }
+  }
+};
+
+const detail = async (answer) => {
+  try {
+    return (await answer.json()).detail;
+  } catch {
+    return String(answer.status);
+  }
+};
+
+// All files of what was dropped, those in folders too.
+const filesOf = async (transfer) => {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  const found = [];
+  const walk = async (entry) => {
+    if (entry.name.startsWith(".")) return;
+    if (entry.isFile) {
+      found.push(await new Promise((done, failed) => { entry.file(done, failed); }));
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) { // a reader gives a hundred at a time
+      const some = await new Promise((done, failed) => { reader.readEntries(done, failed); });
+      if (!some.length) return;
+      for (const one of some) await walk(one);
+    }
+  };
+  for (const entry of entries) await walk(entry);
+  return found;
+};
+
+const isDicom = async (file) => {
+  const head = new Uint8Array(await file.slice(128, 132).arrayBuffer());
+  return String.fromCharCode(...head) === "DICM";
+};
+
+// Requests: slices of series go together, so that each series gets one result; all else goes alone.
+const bundle = async (files, limit) => {
+  const requests = [];
+  let slices = [];
+  let size = 0;
+  for (const file of files) {
+    if (!(await isDicom(file))) {
+      requests.push([file]);
+      continue;
+    }
+    if (size + file.size > limit && slices.length) {
+      requests.push(slices);
+      slices = [];
+      size = 0;
+    }
+    slices.push(file);
+    size += file.size + 1024;
+  }
+  if (slices.length) requests.push(slices);
+  return requests;
+};
+
+// Which files the batch does not have yet; without HTTPS a browser cannot hash, and all are sent.
+const absent = async (address, files, lost) => {
+  if (!crypto.subtle) return files;
+  const hashes = new Map();
+  for (const file of files) {
+    const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+    hashes.set(file, [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+  }
+  const wanted = new Set();
+  const all = [...hashes.values()];
+  for (let from = 0; from < all.length; from += 1000) {
+    const body = JSON.stringify({ sha256: all.slice(from, from + 1000) });
+    const answer = await ask(`${address}/missing`, { method: "POST", body, headers: { "content-type": "application/json" } }, lost);
+    if (!answer.ok) return files;
+    (await answer.json()).sha256.forEach((hash) => wanted.add(hash));
+  }
+  return files.filter((file) => wanted.delete(hashes.get(file)));
+};
+
+// What is shown while files are sent.
+const teller = (form) => {
+  const box = form.querySelector("[data-sending]");
+  const words = box.querySelector("[data-sending-words]");
+  const bar = box.querySelector("[data-sending-bar]");
+  let shown = "";
+  box.hidden = false;
+  const say = (text) => {
+    shown = text;
+    words.textContent = text;
+  };
+  return {
+    checking: () => say(box.dataset.wordsChecking),
+    sent: (done, total) => {
+      bar.max = total || 1;
+      bar.value = done;
+      say(fill(done < total ? box.dataset.wordsSending : box.dataset.wordsSent, { done, total }));
+    },
+    lost: (is) => { words.textContent = is ? box.dataset.wordsLost : shown; },
+    unsent: (name, why) => {
+      const line = document.createElement("li");
+      line.textContent = fill(box.dataset.wordsUnsent, { name, why });
+      box.querySelector("[data-unsent]").append(line);
+    },
+    large: box.dataset.wordsLarge,
+  };
+};
+
+// The page of the batch in place of this one, without letting go of the files that are being sent.
+const turnInto = async (path) => {
+  const answer = await ask(path, {});
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.querySelector("main").replaceWith(page.querySelector("main"));
+  document.title = page.title;
+  history.replaceState(null, "", path);
+  start();
+  return document.querySelector("form[data-batch]");
+};
+
+let sending = 0;
+
+const send = async (form, files) => {
+  if (!files.length) return;
+  sending += 1;
+  let id = form.dataset.batch;
+  let say = teller(form);
+  if (!id) {
+    const made = await ask("/api/v1/batches", { method: "POST" }, say.lost);
+    if (!made.ok) {
+      sending -= 1;
+      say.unsent(files[0].name, await detail(made));
+      return;
+    }
+    id = (await made.json()).id;
+    say = teller(await turnInto(`/batches/${id}`));
+  }
+  const address = `/api/v1/batches/${id}`;
+  const limit = Number(form.dataset.limit) * 2 ** 20;
+  const small = files.filter((file) => file.size < limit);
+  files.filter((file) => file.size >= limit).forEach((file) => say.unsent(file.name, say.large));
+  say.checking();
+  const wanted = await absent(address, small, say.lost);
+  const requests = await bundle(wanted, limit - 4096);
+  let done = small.length - wanted.length;
+  say.sent(done, small.length);
+  const work = async () => {
+    for (let next = requests.shift(); next; next = requests.shift()) {
+      const body = new FormData();
+      next.forEach((file) => body.append("file", file, file.name));
+      const answer = await ask(`${address}/items`, { method: "POST", body }, say.lost);
+      if (!answer.ok) say.unsent(next[0].name, await detail(answer));
+      done += next.length;
+      say.sent(done, small.length);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  sending -= 1;
+};
+
+const receiveBatch = (form) => {
+  const input = form.querySelector('input[type="file"]');
+  form.classList.add("scripted");
+  input.addEventListener("change", () => {
+    send(form, [...input.files]);
+    input.value = "";
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+};
+
+// The newest state: counts are asked for, and the page is read again when they changed.
+let watch = 0;
+const follow = async (root) => {
+  const mine = ++watch;
+  let before = "";
+  for (;;) {
+    const answer = await ask(root.dataset.progress, {});
+    if (mine !== watch) return;
+    if (answer.ok) {
+      const now = await answer.json();
+      const state = JSON.stringify([now.total, now.arriving, now.waiting, now.done, now.failed, now.cancelled]);
+      if (before && state !== before) await renew(root);
+      before = state;
+      if (now.finished && !sending && document.visibilityState === "hidden") await pause(10 * LOOK);
+    } else if (answer.status === 404) return;
+    await pause(LOOK);
+  }
+};
+
+const renew = async (root) => {
+  const answer = await ask(location.href, {});
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  root.querySelectorAll("[data-live]").forEach((part) => {
+    const other = page.querySelector(`[data-live="${part.dataset.live}"]`);
+    if (other && !part.contains(document.activeElement)) part.innerHTML = other.innerHTML;
+  });
+};
+
+const start = () => {
+  document.querySelectorAll("[data-with-script]").forEach((element) => { element.hidden = false; });
+  document.querySelectorAll("form[data-batch]").forEach(receiveBatch);
+  const root = document.querySelector("[data-progress]");
+  if (root) follow(root);
+};
+
+document.addEventListener("DOMContentLoaded", () => {
+  start();
+  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const form = () => document.querySelector("form[data-batch]");
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    form().classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) form().classList.remove("over");
+  });
+  document.addEventListener("drop", async (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    form().classList.remove("over");
+    send(form(), await filesOf(event.dataTransfer));
+  });
+  window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
+});

@@ -1,0 +1,297 @@
+"""Batches: answered as they come, drained under leases, worked through, taken away, deleted."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from sites import Site
+
+from ladnn.phantom import thorax
+from ladnn.service import leases
+from ladnn.service.draining import Drainer
+from ladnn.service.tables_batches import BatchItem
+from synthetic import dicom_bytes, encode
+
+
+def scans(count: int) -> list[tuple[str, bytes]]:
+    return [(f"scan{i}.png", encode(thorax(i, size=(64, 72)), "PNG")) for i in range(count)]
+
+
+def packed(files: list[tuple[str, bytes]]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as pack:
+        for name, data in files:
+            pack.writestr(f"folder/{name}", data)
+    return target.getvalue()
+
+
+def begin(site: Site) -> str:
+    answer = site.client.post("/api/v1/batches")
+    assert answer.status_code == 201, answer.text
+    return f"/api/v1/batches/{answer.json()['id']}"
+
+
+def add(site: Site, batch: str, *files: tuple[str, bytes]):
+    return site.client.post(f"{batch}/items", files=[("file", file) for file in files])
+
+
+def drain(site: Site) -> None:
+    drainer = Drainer(site.services)
+    while drainer.step():
+        pass
+
+
+def states(site: Site, batch: str) -> dict[str, int]:
+    said = site.client.get(batch).json()
+    return {key: said[key] for key in ("total", "waiting", "done", "failed", "cancelled")}
+
+
+def worklist(site: Site, batch: str, query: str = "") -> list[dict[str, object]]:
+    found: list[dict[str, object]] = site.client.get(f"{batch}/items{query}").json()["items"]
+    return found
+
+
+def test_one_image_is_answered_in_its_request(site: Site):
+    batch, [file] = begin(site), scans(1)
+    answer = add(site, batch, file)
+    [item] = answer.json()["items"]
+    assert (answer.status_code, item["state"]) == (201, "done")
+    assert site.client.get(item["links"]["prediction"]).json()["covid"] == item["covid"]
+
+
+def test_the_same_bytes_again_are_the_same_item(site: Site):
+    batch, [file] = begin(site), scans(1)
+    first, again = add(site, batch, file), add(site, batch, ("other.png", file[1]))
+    assert (again.status_code, again.json()["new"]) == (200, 0)
+    assert again.json()["items"] == first.json()["items"]
+
+
+def test_an_archive_waits_until_a_replica_drains_it(site: Site):
+    batch, files = begin(site), scans(5)
+    answer = add(site, batch, ("all.zip", packed(files)))
+    assert (answer.status_code, answer.json()["new"]) == (202, 5)
+    drain(site)
+    assert states(site, batch) == {"total": 5, "waiting": 0, "done": 5, "failed": 0, "cancelled": 0}
+
+
+def test_what_waited_leaves_no_bytes_behind_but_those_of_results(site: Site):
+    batch, files = begin(site), scans(3)
+    add(site, batch, ("all.zip", packed(files)))
+    drain(site)
+    assert site.services.blobs.names() == sorted(hashlib.sha256(d).hexdigest() for _, d in files)
+    assert site.client.delete(batch).status_code == 204
+    assert site.services.blobs.names() == []
+    assert site.client.get(batch).status_code == 404
+
+
+def test_a_file_that_cannot_be_read_fails_with_its_reason_and_the_others_go_on(site: Site):
+    batch, files = begin(site), scans(1)
+    add(site, batch, ("all.zip", packed([("notes.txt", b"no image"), *files])))
+    add(site, batch, ("bad.png", b"\x89PNG\r\n\x1a\n no image"))
+    drain(site)
+    failed = worklist(site, batch, "?show=failed")
+    assert [item["name"] for item in failed] == ["notes.txt", "bad.png"]
+    assert all(item["error"] for item in failed)
+    assert states(site, batch)["done"] == 1
+
+
+def test_what_is_no_archive_is_refused_in_one_sentence(page: Site):
+    answer = add(page, begin(page), ("all.zip", b"PK\x03\x04" + bytes(100)))
+    assert answer.status_code == 422
+    assert "zip" in answer.json()["detail"]
+
+
+def test_two_replicas_never_take_up_the_same_item(site: Site):
+    add(site, begin(site), ("all.zip", packed(scans(4))))
+    database, present = site.services.database, site.services.clock()
+    taken = [
+        {item.id for item in database.write(lambda s: leases.claim(s, name, present, 3))}  # noqa: B023
+        for name in ("one", "two")
+    ]
+    assert (len(taken[0]), len(taken[1]), taken[0] & taken[1]) == (3, 1, set())
+
+
+def test_what_a_dead_replica_held_is_taken_up_when_its_lease_has_run_out(site: Site):
+    add(site, begin(site), ("all.zip", packed(scans(2))))
+    database, present = site.services.database, site.services.clock()
+    claim = leases.claim
+    database.write(lambda s: claim(s, "dead", present, 9))
+    soon, later = present + leases.LEASE / 2, present + leases.LEASE + timedelta(seconds=1)
+    assert database.write(lambda s: claim(s, "alive", soon, 9)) == []
+    assert len(database.write(lambda s: claim(s, "alive", later, 9))) == 2
+
+
+def test_a_replica_that_lost_its_lease_cannot_end_the_work(site: Site):
+    add(site, begin(site), ("all.zip", packed(scans(1))))
+    database, present = site.services.database, site.services.clock()
+    [item] = database.write(lambda s: leases.claim(s, "slow", present, 1))
+    later = present + leases.LEASE * 2
+    database.write(lambda s: leases.claim(s, "fast", later, 1))
+    with pytest.raises(leases.LeaseLostError):
+        database.write(lambda s: leases.settle(s, "slow", item.id, error="no"))
+
+
+def test_a_renewed_lease_holds_on(site: Site):
+    add(site, begin(site), ("all.zip", packed(scans(1))))
+    database, present = site.services.database, site.services.clock()
+    [item] = database.write(lambda s: leases.claim(s, "one", present, 1))
+    later = present + leases.LEASE
+    database.write(lambda s: leases.renew(s, "one", [item.id], later))
+    later += timedelta(seconds=1)
+    assert database.write(lambda s: leases.claim(s, "two", later, 1)) == []
+
+
+def test_an_item_over_which_replicas_die_is_given_up(site: Site):
+    batch = begin(site)
+    add(site, batch, ("all.zip", packed(scans(1))))
+
+    def worn(session):
+        session.query(BatchItem).update({"tries": leases.TRIES})
+
+    site.services.database.write(worn)
+    drain(site)
+    assert "never came to an end" in str(worklist(site, batch)[0]["error"])
+
+
+def test_cancelled_items_are_not_tested_until_they_are_tried_again(site: Site):
+    batch = begin(site)
+    add(site, batch, ("all.zip", packed(scans(2))))
+    assert site.client.post(f"{batch}/cancel").json()["cancelled"] == 2
+    drain(site)
+    assert states(site, batch)["done"] == 0
+    assert site.client.post(f"{batch}/retry").json()["waiting"] == 2
+    drain(site)
+    assert states(site, batch)["done"] == 2
+
+
+def test_after_a_lost_connection_only_what_is_missing_is_asked_for(site: Site):
+    batch, files = begin(site), scans(3)
+    add(site, batch, files[1])
+    hashes = [hashlib.sha256(data).hexdigest() for _, data in files]
+    said = site.client.post(f"{batch}/missing", json={"sha256": hashes})
+    assert said.json() == {"sha256": [hashes[0], hashes[2]]}
+
+
+def test_a_failed_file_is_missing_because_nothing_of_it_was_kept(page: Site):
+    batch = begin(page)
+    add(page, batch, ("bad.png", b"no image"))
+    digest = hashlib.sha256(b"no image").hexdigest()
+    assert page.client.post(f"{batch}/missing", json={"sha256": [digest]}).json()["sha256"]
+
+
+def test_the_worklist_is_sorted_filtered_and_cut_into_pages(site: Site):
+    batch = begin(site)
+    add(site, batch, *scans(5))
+    drain(site)
+    first = site.client.get(f"{batch}/items?sort=probability&limit=3").json()
+    rest = site.client.get(first["next"]).json()
+    values = [
+        item["covid"]["probability"]
+        for item in first["items"] + rest["items"]
+        if item["covid"]["decision"] != "not_assessable"
+    ]
+    assert (len(first["items"]), len(rest["items"]), rest["next"]) == (3, 2, None)
+    assert values == sorted(values, reverse=True)
+    shown = [worklist(site, batch, f"?show={name}") for name in ("positive", "negative")]
+    assert all(
+        item["covid"]["decision"] == name  # type: ignore[index]
+        for name, found in zip(("positive", "negative"), shown, strict=True)
+        for item in found
+    )
+
+
+def test_nobody_else_sees_a_batch(site: Site):
+    site.client.get("/batches")
+    html = site.client.get("/batches").text
+    token = html.split('name="csrf" value="')[1].split('"')[0]
+    [file] = scans(1)
+    sent = site.client.post("/batches", data={"csrf": token}, files={"file": file})
+    path = sent.headers["location"]
+    assert site.client.get(path).status_code == 200
+    other = site.browser()
+    for address in (path, f"{path}/results.csv", f"{path}/results.zip", f"/api/v1{path}"):
+        assert other.get(address).status_code == 404, address
+
+
+def test_the_table_and_the_archive_hold_every_result(page: Site):
+    batch = begin(page)
+    add(page, batch, *scans(2), ("=1+1.png", b"no image"))
+    drain(page)
+    path = batch.removeprefix("/api/v1")
+    rows = list(csv.DictReader(io.StringIO(page.client.get(f"{path}/results.csv").text)))
+    assert [row["name"] for row in rows] == ["scan0.png", "scan1.png", "'=1+1.png"]
+    assert all("research use only" in row["notice"] for row in rows)
+    with zipfile.ZipFile(io.BytesIO(page.client.get(f"{path}/results.zip").content)) as pack:
+        assert pack.testzip() is None
+        said = json.loads(pack.read("predictions/00001.json"))
+        assert float(rows[0]["probability"]) == said["covid"]["probability"]
+        assert pack.read("overlays/00002.jpg").startswith(b"\xff\xd8")
+
+
+def test_the_slices_of_a_series_become_one_result(page: Site, series: list[tuple[str, bytes]]):
+    batch = begin(page)
+    answer = add(page, batch, ("series.zip", packed(series)))
+    assert answer.json()["new"] == 1
+    drain(page)
+    [item] = worklist(page, batch)
+    assert (item["state"], len(item["sha256"])) == ("done", len(series)), item  # type: ignore[arg-type]
+
+
+def test_nothing_that_names_the_patient_waits_in_the_store(
+    page: Site, series: list[tuple[str, bytes]]
+):
+    add(page, begin(page), ("series.zip", packed(series)))
+    kept = [page.services.blobs.get(name) for name in page.services.blobs.names()]
+    assert len(kept) == len(series)
+    assert not any(b"CANARY" in data for data in kept)
+
+
+@pytest.fixture
+def series() -> list[tuple[str, bytes]]:
+    return [(f"{n}.dcm", dicom_bytes(InstanceNumber=n, PatientID=f"CANARY{n}")) for n in (1, 2)]
+
+
+def test_a_batch_dropped_on_the_page_is_answered_and_can_be_sorted_and_taken(
+    tab: Page, page: Site, tmp_path: Path
+):
+    drainer = Drainer(page.services)
+    drainer.start()
+    try:
+        _through_the_page(tab, tmp_path)
+    finally:
+        drainer.stop()
+
+
+def _through_the_page(tab: Page, folder: Path) -> None:
+    (folder / "all.zip").write_bytes(packed(scans(3)))
+    (folder / "single.png").write_bytes(scans(5)[4][1])
+    (folder / "notes.png").write_bytes(b"no image")
+    tab.goto("/batches")
+    tab.set_input_files("#files", [folder / n for n in ("all.zip", "single.png", "notes.png")])
+    button = tab.get_by_role("button", name="Test them")
+    if button.is_visible():
+        button.click()
+    tab.wait_for_url(re.compile("/batches/."))
+    refresh = tab.get_by_role("link", name="Show the newest state")
+    for _ in range(60):
+        if refresh.is_visible():  # without scripts, a person asks
+            refresh.click()
+        if tab.get_by_role("heading", name="4 of 5 answered").is_visible():
+            break
+        tab.wait_for_timeout(500)
+    expect(tab.get_by_role("heading", level=1)).to_have_text("4 of 5 answered")
+    expect(tab.get_by_text("is text, not an image")).to_be_visible()
+    tab.get_by_label("Order").select_option("probability")
+    tab.get_by_role("button", name="Apply").click()
+    tab.wait_for_url(re.compile("sort=probability"))
+    expect(tab.locator(".worklist tbody tr")).to_have_count(5)
+    with tab.expect_download() as taken:
+        tab.get_by_role("link", name="CSV").click()
+    assert len(taken.value.path().read_text().splitlines()) == 6
