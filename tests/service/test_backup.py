@@ -21,6 +21,7 @@ from ladnn.service.settings import Settings
 from ladnn.service.tables import Account, Base, Case, CaseImage, new_id, now
 
 CASES = 40
+FIRST = 1_000_000  # keys that no sequence gives in a test
 
 
 def fill(site: Site, cases: int) -> None:
@@ -30,7 +31,7 @@ def fill(site: Site, cases: int) -> None:
     shared = {"owner": "visitor:x", "model_name": "tiny", "model_version": "1", "card": {}}
     rows = [
         {
-            "id": number + 1,
+            "id": FIRST + number,
             "public_id": new_id(),
             "share_token": new_id(),
             "fingerprint": digest,
@@ -45,7 +46,7 @@ def fill(site: Site, cases: int) -> None:
     ]
     images = [
         {
-            "case_id": number + 1,
+            "case_id": FIRST + number,
             "position": 0,
             "source_sha256": digest,
             "blob": digest,
