@@ -109,7 +109,8 @@ def _ray(jobs: int, address: str | None) -> Any:  # noqa: ANN401  # an optional 
         import ray
     except ModuleNotFoundError as error:
         raise ConfigError("--engine ray needs Ray: pip install 'ladnn[cluster]'") from error
-    here: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False}
+    # "local": without it, Ray would look for traces of a cluster that others started here
+    here: dict[str, Any] = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
     options = {"address": address} if address else here
     try:
         _knock(address or "")
