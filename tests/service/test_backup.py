@@ -194,6 +194,15 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(
     assert not list((tmp_path / "r").rglob("*"))
 
 
+def test_a_backup_that_names_files_outside_it_is_refused(made: Path, tmp_path: Path):
+    (made / "stray").write_bytes(b"x")
+    listing = json.loads((made / LISTING).read_text(encoding="utf-8"))
+    listing["files"]["../stray"] = hashlib.sha256(b"x").hexdigest()
+    (made / LISTING).write_text(json.dumps(listing), encoding="utf-8")
+    with pytest.raises(DataError, match="outside"):
+        restore(elsewhere(tmp_path), made)
+
+
 def test_a_backup_that_was_cut_short_is_none(made: Path, tmp_path: Path):
     (made / LISTING).unlink()
     with pytest.raises(DataError, match="no whole backup"):

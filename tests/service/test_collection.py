@@ -166,6 +166,11 @@ def test_where_the_first_reader_disagrees_the_second_decides(site: Site, second:
     assert found["lesions"]["Csld"] is (True if second == "correct" else None)
 
 
+def test_a_correction_says_whether_the_case_is_positive(site: Site):
+    case = give(site).json()["id"]
+    assert judge(site, case, verdict="correct", lesions={}).status_code == 422
+
+
 def test_nobody_judges_their_own_or_twice_and_no_reason_is_no_rejection(site: Site):
     own = give(site, who=CURATOR).json()["id"]
     assert judge(site, own).status_code == 403

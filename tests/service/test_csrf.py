@@ -14,6 +14,7 @@ PREFERENCE = {"theme": "dark", "back": "/"}
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://testserver.evil.example"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},

@@ -95,6 +95,17 @@ def test_a_program_without_identity_reads_and_deletes_by_the_id_but_not_by_the_l
     assert page.browser().get(link).status_code == 404
 
 
+def test_the_same_image_of_two_programs_without_identity_is_two_cases(site: Site, scan: bytes):
+    answers = [
+        site.browser().post("/api/v1/predictions", files={"file": ("a.png", scan)})
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    one, two = (f"/api/v1/predictions/{answer.json()['id']}" for answer in answers)
+    assert site.browser().delete(one).status_code == 204
+    assert site.browser().get(two).status_code == 200
+
+
 def test_a_retracted_result_is_seen_by_its_owner_alone(site: Site, scan: bytes):
     address = send(site.client, scan)
     assert act(site.client, f"{address}/retract") == 303

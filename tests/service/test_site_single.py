@@ -26,7 +26,8 @@ def test_an_image_sent_is_answered_with_a_prediction_that_can_be_read_again(
     assert sent["research_use_only"] is True
 
 
-def test_the_same_bytes_again_are_the_same_prediction(site: Site, scan: bytes):
+def test_the_same_bytes_of_the_same_owner_are_the_same_prediction(site: Site, scan: bytes):
+    site.client.get("/")  # which makes the browser a visitor
     sent = send(site, scan)
     again = site.client.post("/api/v1/predictions", files={"file": ("other.png", scan)})
     assert (again.status_code, again.json()["id"]) == (200, sent["id"])

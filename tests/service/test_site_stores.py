@@ -17,7 +17,7 @@ from ladnn.errors import ConfigError
 from ladnn.service import blobs as store
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
-from ladnn.service.errors import DatabaseAway, NotFound, StorageAway, StorageFull
+from ladnn.service.errors import BadRequest, DatabaseAway, NotFound, StorageAway, StorageFull
 from ladnn.service.tables import Account, Secret, now
 
 
@@ -154,6 +154,29 @@ def test_work_is_done_again_when_the_database_restarts(postgresql: PostgreSql):
     names = database.read(lambda session: list(session.scalars(select(Secret.name))))
     database.dispose()
     assert sorted(names) == ["after", "before"]
+
+
+def test_who_writes_a_row_second_finds_that_of_the_first(postgresql: PostgreSql):
+    database = Database(postgresql.fresh("prepared"))
+
+    def write(session: Session) -> str:
+        found = session.get(Secret, "same")
+        if found is not None:
+            return "found"
+        database.write(lambda other: other.merge(secret("same")))  # somebody is quicker
+        session.add(secret("same"))
+        session.flush()
+        return "written"
+
+    assert database.write(write) == "found"
+    database.dispose()
+
+
+def test_a_text_that_no_column_can_hold_is_the_caller_s_mistake(postgresql: PostgreSql):
+    database = Database(postgresql.fresh("prepared"))
+    with pytest.raises(BadRequest):
+        database.read(lambda session: session.get(Secret, "a\0b"))
+    database.dispose()
 
 
 def test_a_database_that_stays_away_is_said_to_be_away():

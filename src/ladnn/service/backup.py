@@ -101,6 +101,8 @@ def verify(source: Path) -> dict[str, Any]:
         parts |= {f"files/{name}": sha256 for name, sha256 in listing["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"there is no whole backup in {source}: give another folder") from error
+    if any(".." in Path(name).parts for name in parts):
+        raise DataError(f"the backup in {source} names files outside it: give another backup")
     if not known:
         raise DataError(f"the backup in {source} is of another program: restore it with that one")
     for name, sha256 in parts.items():

@@ -59,5 +59,10 @@ def _is_own_origin(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "none") not in _OWN_SITE:
         return False
     origin = request.headers.get("origin")
+    if origin is None:
+        return True
     public = urlsplit(services(request).settings.public_url).netloc
-    return origin is None or urlsplit(origin).netloc in {request.headers.get("host"), public} - {""}
+    try:
+        return urlsplit(origin).netloc in {request.headers.get("host"), public} - {""}
+    except ValueError:  # no address at all
+        return False

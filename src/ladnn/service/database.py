@@ -1,5 +1,6 @@
 """The database: SQLite or PostgreSQL behind one object that runs work in transactions."""
 
+import hashlib
 import random
 import time
 from collections.abc import Callable
@@ -8,17 +9,28 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from ladnn.errors import ConfigError
-from ladnn.service.errors import DatabaseAway, StorageFull
+from ladnn.service.errors import BadRequest, DatabaseAway, StorageFull
 
 Result = TypeVar("Result")
 
 _WRITES = "ladnn_writes"
 _PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts; a restart of the server takes about one
-_RETRIED = ("40001", "40P01", "57P01", "57P02", "57P03")  # serialization, deadlock, going down
+_RETRIED = (
+    *("40001", "40P01"),  # serialization, deadlock
+    *("23503", "23505"),  # a row that another transaction deleted, or wrote first
+    *("57P01", "57P02", "57P03"),  # going down
+)
 _FULL = ("53100", "disk is full", "disk full")
 
 
@@ -42,6 +54,7 @@ class Database:
         looks for what is already there.
 
         Raises:
+            BadRequest: a value that the database cannot hold, such as a text with a NUL.
             DatabaseAway: no connection, also after a second.
             StorageFull: no room to write.
         """
@@ -56,21 +69,32 @@ class Database:
             try:
                 with Session(engine, expire_on_commit=False) as session, session.begin():
                     return work(session)
-            except DBAPIError as error:
-                if _matches(error, _FULL):
-                    raise StorageFull from error
-                if not _passing(error):
+            except StaleDataError:  # a row that this transaction held was deleted meanwhile
+                if pause is None:
                     raise
+            except DBAPIError as error:
+                _tell(error)
                 if pause is None:
                     raise DatabaseAway from error
-                time.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311  # no secret: spreads out
+            time.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311  # no secret: spreads out
         raise DatabaseAway
 
     def lock(self, session: Session, name: str) -> None:
         """Hold a lock by name until the transaction ends, on every replica; for `write` alone."""
         if not self.sqlite:  # there, a writer is alone anyway
-            key = int.from_bytes(name.encode()[:16].ljust(16, b"\0"), "big") % (1 << 63)
+            digest = hashlib.sha256(name.encode()).digest()
+            key = int.from_bytes(digest[:8], "big", signed=True)
             session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def _tell(error: DBAPIError) -> None:
+    """Raise what the error means, unless the same work may well succeed when it is tried again."""
+    if _matches(error, _FULL):
+        raise StorageFull from error
+    if isinstance(error, DataError):  # a character or a number that no column can hold
+        raise BadRequest("error.fields") from error
+    if not _passing(error):
+        raise error
 
 
 def _matches(error: DBAPIError, signs: tuple[str, ...]) -> bool:

@@ -56,6 +56,7 @@ class DecodingPool:
 
         Raises ImageError: one sentence.
         """
+        name = name.encode("utf-8", "replace").decode()  # half a surrogate could not be answered
         worker = self._take()
         try:
             task = {"name": name, "window": _numbers(window), "frame": frame}

@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ladnn.errors import LadnnError
+from ladnn.errors import ImageError, RegistryError
 from ladnn.service.context import services
 from ladnn.service.edge import HEADERS, is_api
-from ladnn.service.errors import ServiceError
+from ladnn.service.errors import ServiceError, StorageFull
 from ladnn.service.logs import log
 from ladnn.service.pages import render, say
 
@@ -34,7 +34,8 @@ class Problem(JSONResponse):
 def add_handlers(app: FastAPI) -> None:
     """Answer every error that may come out of a route."""
     app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(LadnnError, _ladnn_error)
+    app.add_exception_handler(ImageError, _image_error)
+    app.add_exception_handler(RegistryError, _registry_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -64,9 +65,15 @@ def _service_error(request: Request, error: Exception) -> Response:
     return answer(request, error.status, say(request, error.key, **error.values), headers=headers)
 
 
-def _ladnn_error(request: Request, error: Exception) -> Response:
-    """An image that cannot be read, or the like: its sentence is meant for whoever sent it."""
+def _image_error(request: Request, error: Exception) -> Response:
+    """An image that cannot be read: the sentence is meant for whoever sent it."""
     return answer(request, 422, str(error))
+
+
+def _registry_error(request: Request, error: Exception) -> Response:
+    """The versions of the model cannot be read: the sentence tells where they are, so it stays."""
+    log().error("registry", request=getattr(request.state, "request_id", ""), exc_info=error)
+    return answer(request, 503, say(request, "error.away"))
 
 
 def _validation_error(request: Request, error: Exception) -> Response:
@@ -80,6 +87,8 @@ def _validation_error(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, OSError):  # while a body was put aside
+        return _service_error(request, StorageFull())
     key = _KEYS.get(error.status_code)
     limit = services(request).settings.upload_mib
     detail = say(request, key, limit=limit) if key else HTTPStatus(error.status_code).phrase

@@ -29,7 +29,7 @@ class Judgement:
     """
 
     verdict: str
-    covid: bool = False
+    covid: bool | None = None
     lesions: LesionLabels = field(default_factory=LesionLabels)
     reason: str = ""
 
@@ -37,6 +37,8 @@ class Judgement:
         """Raise BadRequest where the verdict is none or a reason is missing."""
         if self.verdict not in VERDICTS:
             raise BadRequest("review.error_verdict")
+        if self.verdict == CORRECT and self.covid is None:
+            raise BadRequest("contribute.error_covid")
         if self.verdict != ACCEPT and not self.reason:
             raise BadRequest("review.error_reason")
         if len(self.reason) > MAX_REASON or "\0" in self.reason:
@@ -110,7 +112,7 @@ def _keep(found: Contribution, principal: Principal, judgement: Judgement) -> No
         Review(
             reviewer=principal.owner,
             verdict=judgement.verdict,
-            covid=judgement.covid if corrected else found.covid,
+            covid=bool(judgement.covid) if corrected else found.covid,
             lesions=list(judgement.lesions.values) if corrected else found.lesions,
             reason=judgement.reason,
         )
@@ -121,4 +123,4 @@ def _settle(found: Contribution, judgement: Judgement) -> None:
     """Let the last judgement stand; one that corrects changes the labels."""
     found.state = REJECTED if judgement.verdict == REJECT else ACCEPTED
     if judgement.verdict == CORRECT:
-        found.covid, found.lesions = judgement.covid, list(judgement.lesions.values)
+        found.covid, found.lesions = bool(judgement.covid), list(judgement.lesions.values)

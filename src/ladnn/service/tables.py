@@ -135,7 +135,7 @@ class Case(Base):
         owner: `account:ID` or `visitor:ID`; `bearer` of a program that showed no identity, where
             whoever has the public id is its owner.
         fingerprint: of the files, the model and how it was asked; None once retracted, so that
-            the same files may be tested anew.
+            the same files may be tested anew, and of a `bearer`, who has each case alone.
         state: active or retracted.
         card: what the model's card said of these numbers, `cards.Terms`; the model may be gone.
         study: one result for several slices, `StudyPrediction.to_json`; None for one image.

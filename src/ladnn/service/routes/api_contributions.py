@@ -67,7 +67,7 @@ class JudgementIn(BaseModel):
     """What a reviewer says; `covid` and `lesions` are read for `correct` alone."""
 
     verdict: Literal["accept", "correct", "reject"]
-    covid: bool = False
+    covid: bool | None = None
     lesions: LabelsOut = LabelsOut()
     reason: str = Field("", max_length=reviews.MAX_REASON)
 

@@ -1,11 +1,12 @@
 """The interface for programs: predictions."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 
 from ladnn.findings import OUTPUTS
-from ladnn.service import audit_log, predictions
+from ladnn.service import predictions
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -57,7 +58,11 @@ def create(
     frame: Annotated[int | None, Form(ge=0, description="Of a file of several frames")] = None,
     maps: Annotated[bool, Form(description="Give the maps as numbers, too")] = False,
 ) -> dict[str, Any]:
-    """Assess an image and keep the result; the same bytes again give the same result and `id`."""
+    """Assess an image and keep the result.
+
+    The same bytes of the same owner again give the same result and `id`; whoever shows neither a
+    key nor a cookie gets a new one each time, and its `id` is the only key to it.
+    """
     if not file.filename:
         raise BadRequest("error.no_file")
     upload = predictions.Upload(name=file.filename, data=file.file.read())
@@ -98,17 +103,9 @@ def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A0
 
 
 def _find(request: Request, principal: Principal, public_id: str, action: str = "") -> Case:
-    database = services(request).database
-
-    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        case = predictions.find_own(session, principal, public_id)
-        if action:
-            audit_log.record(session, principal, action, case.public_id, {})
-        return case
-
-    run = database.write if action else database.read
-    found: Case = run(look)
-    return found
+    """The principal's own case."""
+    find = partial(predictions.find_own, principal=principal, public_id=public_id)
+    return predictions.look(services(request), find, principal, action)
 
 
 def _numbers(case: Case) -> dict[str, list[list[float]]]:

@@ -21,6 +21,7 @@ router = APIRouter(prefix="/models", include_in_schema=False)
 
 Reader = Annotated[Principal, Depends(requires(Permission.READ_PUBLIC))]
 Manager = Annotated[Principal, Depends(requires(Permission.MANAGE_MODELS))]
+Why = Annotated[str, Form(max_length=2000)]
 
 
 @router.get("")
@@ -77,7 +78,7 @@ def version(request: Request, principal: Reader, label: str) -> Response:
 
 
 @router.post("/rollback")
-def rollback(request: Request, principal: Manager, why: Annotated[str, Form()]) -> Response:
+def rollback(request: Request, principal: Manager, why: Why) -> Response:
     """Bring back the champion before."""
     registry = _registry(request)
     with _told():
@@ -87,9 +88,7 @@ def rollback(request: Request, principal: Manager, why: Annotated[str, Form()]) 
 
 
 @router.post("/{label}/promote")
-def promote(
-    request: Request, principal: Manager, label: str, why: Annotated[str, Form()]
-) -> Response:
+def promote(request: Request, principal: Manager, label: str, why: Why) -> Response:
     """Make a version the champion."""
     registry = _registry(request)
     if label not in registry.versions():

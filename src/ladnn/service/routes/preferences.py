@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse
 
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.accounts.signing_in import safe_path
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.i18n import COOKIE, LANGUAGES
@@ -28,8 +29,7 @@ def choose(
     """Remember what was chosen and go back to the page."""
     if language not in (None, *LANGUAGES) or theme not in (None, *THEMES):
         raise BadRequest("error.fields")
-    here = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
-    answer = RedirectResponse(here, status_code=303)
+    answer = RedirectResponse(safe_path(back), status_code=303)
     for cookie, value in ((COOKIE, language), (THEME_COOKIE, theme)):
         if value is not None:
             secure = services(request).settings.secure

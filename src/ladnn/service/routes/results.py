@@ -1,6 +1,7 @@
 """The page of one result and everything that can be taken from it, under its permanent link."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -8,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ladnn.errors import ConfigError
 from ladnn.greyscale import Window
-from ladnn.service import audit_log, maps, predictions, views
+from ladnn.service import maps, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -129,22 +130,13 @@ def feedback(
 
 
 def _find(request: Request, principal: Principal, token: str, action: str = "") -> Case:
-    """The case behind a link, the look at it noted in the audit log."""
-    database = services(request).database
-    if not action:
-        return database.read(lambda session: predictions.find_shared(session, principal, token))
-
-    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        case = predictions.find_shared(session, principal, token)
-        audit_log.record(session, principal, action, case.public_id, {})
-        return case
-
-    found: Case = database.write(look)
-    return found
+    """The case behind a link."""
+    find = partial(predictions.find_shared, principal=principal, token=token)
+    return predictions.look(services(request), find, principal, action)
 
 
 def _image(case: Case, position: int) -> CaseImage:
-    if position >= len(case.images):
+    if not 0 <= position < len(case.images):
         raise NotFound
     return case.images[position]
 

@@ -15,7 +15,7 @@ from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotAllowed
 from ladnn.service.pages import render, say
 from ladnn.service.proposals import propose
-from ladnn.service.routes.contribute import read_lesions
+from ladnn.service.routes.contribute import FLAGS, read_lesions
 from ladnn.service.tables_contributions import DatasetVersion
 
 router = APIRouter(prefix="/review", include_in_schema=False)
@@ -111,7 +111,7 @@ def judge(
     try:
         judgement = reviews.Judgement(
             verdict=verdict,
-            covid=covid == "1",
+            covid=FLAGS.get(covid),
             lesions=read_lesions(lesions or [""] * len(LESIONS)),
             reason=reason.strip(),
         )
