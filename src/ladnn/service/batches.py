@@ -209,21 +209,25 @@ def retry(site: Services, principal: Principal, public_id: str) -> None:
 
     def write(session: Session) -> None:
         batch = find(session, principal, public_id)
-        kept = select(BatchFile.item_id).where(
-            BatchFile.batch_id == batch.id, BatchFile.blob.is_not(None)
-        )
         session.execute(
-            update(BatchItem)
-            .where(
-                BatchItem.batch_id == batch.id,
-                BatchItem.state.in_((FAILED, CANCELLED)),
-                BatchItem.id.in_(kept),
-            )
-            .values(state=WAITING, error="", tries=0)
+            update(BatchItem).where(_retryable(batch)).values(state=WAITING, error="", tries=0)
         )
         audit_log.record(session, principal, "batch.retry", public_id, {})
 
     site.database.write(write)
+
+
+def can_retry(session: Session, batch: Batch) -> bool:
+    """Whether something could be tried again without being sent anew."""
+    return session.scalar(select(BatchItem.id).where(_retryable(batch)).limit(1)) is not None
+
+
+def _retryable(batch: Batch) -> ColumnElement[bool]:
+    kept = select(BatchFile.item_id).where(
+        BatchFile.batch_id == batch.id, BatchFile.blob.is_not(None)
+    )
+    ended = BatchItem.state.in_((FAILED, CANCELLED))
+    return (BatchItem.batch_id == batch.id) & ended & BatchItem.id.in_(kept)
 
 
 def remove(site: Services, principal: Principal, public_id: str) -> None:

@@ -162,21 +162,24 @@ def _page(
 ) -> Response:
     def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         batch = batches.find(session, principal, public_id)
-        return batch, batches.progress(session, batch), batches.items(session, batch, view)
+        return {
+            "batch": batch,
+            "progress": batches.progress(session, batch),
+            "listed": batches.items(session, batch, view),
+            "retryable": batches.can_retry(session, batch),
+        }
 
-    batch, progress, listed = services(request).database.read(look)
+    found = services(request).database.read(look)
     return render(
         request,
         "batch.html",
         status_code=status,
         error=error,
-        batch=batch,
-        progress=progress,
-        listed=listed,
         view=view,
         sorts=batches.SORTS,
         shown=batches.SHOWN,
         limit=services(request).settings.upload_mib,
+        **found,
     )
 
 
