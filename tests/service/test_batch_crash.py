@@ -1,0 +1,190 @@
+"""Replicas killed and databases restarted in the middle of a batch: nothing lost, nothing twice."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from sites import PostgreSql, free_port
+from sqlalchemy import select
+
+from bundles import tiny_bundle
+from ladnn.phantom import thorax
+from ladnn.service.database import Database
+from ladnn.service.tables import CaseImage
+from synthetic import encode
+from test_batches import packed
+
+SERVE = (sys.executable, "-c", "from ladnn.cli import main; main()", "serve")
+AFTER_RESTART = 30.0  # seconds until all is done
+START = 150.0  # seconds that a replica may take to start on a crowded machine
+
+
+@dataclass
+class Replica:
+    """One `ladnn serve` that can be killed and started again on its port."""
+
+    options: tuple[str, ...]
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [*SERVE, "--port", str(self.port), *self.options],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"LADNN_VISITOR_TESTS_PER_MINUTE": "0"},
+        )
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            assert self.process.poll() is None, "the replica ended by itself"
+            try:
+                if httpx.get(f"{self.address}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        pytest.fail("the replica did not get ready")
+
+
+class Sender:
+    """Sends everything, again and again until it is acknowledged, to whichever replica answers."""
+
+    def __init__(self, replicas: list[Replica], requests: list[tuple[str, bytes]]) -> None:
+        self._replicas, self._requests = replicas, requests
+        self.acknowledged: set[str] = set()
+        self.done = threading.Event()
+        made = httpx.post(f"{replicas[0].address}/api/v1/batches", timeout=60)
+        self.batch = made.json()["id"]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for number, (name, data) in enumerate(self._requests):
+            for attempt in range(10_000):
+                replica = self._replicas[(number + attempt) % len(self._replicas)]
+                if self._sent(replica, name, data):
+                    break
+                time.sleep(0.1)
+        self.done.set()
+
+    def _sent(self, replica: Replica, name: str, data: bytes) -> bool:
+        address = f"{replica.address}/api/v1/batches/{self.batch}/items"
+        try:
+            answer = httpx.post(address, files={"file": (name, data)}, timeout=60)
+        except httpx.TransportError:
+            return False
+        if answer.status_code not in (200, 201, 202):
+            assert answer.status_code == 503, answer.text
+            return False
+        self.acknowledged.update(sha for item in answer.json()["items"] for sha in item["sha256"])
+        return True
+
+
+def settled(replica: Replica, batch: str) -> float:
+    """Seconds until nothing of the batch waits."""
+    start = time.monotonic()
+    while time.monotonic() < start + AFTER_RESTART:
+        said = httpx.get(f"{replica.address}/api/v1/batches/{batch}", timeout=30).json()
+        if said["finished"]:
+            return time.monotonic() - start
+        time.sleep(0.1)
+    pytest.fail(f"{said['waiting']} of {said['total']} still wait")
+
+
+def worked_through(replica: Replica, batch: str) -> list[dict[str, object]]:
+    items: list[dict[str, object]] = []
+    path: str | None = f"/api/v1/batches/{batch}/items?limit=1000"
+    while path:
+        page = httpx.get(f"{replica.address}{path}", timeout=60).json()
+        items += page["items"]
+        path = page["next"]
+    return items
+
+
+def survive(
+    replicas: list[Replica], url: str, images: int, kills: int, server: PostgreSql | None
+) -> float:
+    """Send, kill and restart; check what is left; the seconds that the rest took at the end."""
+    chance = random.Random(20)
+    files = [(f"{n}.png", encode(thorax(n, size=(48, 52)), "PNG")) for n in range(images)]
+    half = images // 2
+    archives = [packed(files[start : start + 25]) for start in range(half, images, 25)]
+    requests = [("some.zip", archive) for archive in archives] + files[:half]
+    chance.shuffle(requests)
+    for replica in replicas:
+        replica.start()
+        replica.wait()
+    sender = Sender(replicas, requests)
+    for kill in range(kills):
+        time.sleep(chance.uniform(0.1, 1.0))
+        victim = replicas[kill % len(replicas)]
+        victim.kill()
+        if server is not None and kill % 2:
+            server.stop()
+            time.sleep(chance.uniform(0, 0.5))
+            server.start()
+        victim.start()
+        victim.wait()
+    assert sender.done.wait(240), "not everything could be sent"
+    took = settled(replicas[0], sender.batch)
+    check(replicas[0], url, sender, files)
+    return took
+
+
+def check(replica: Replica, url: str, sender: Sender, files: list[tuple[str, bytes]]) -> None:
+    items = worked_through(replica, sender.batch)
+    hashes = sorted(hashlib.sha256(data).hexdigest() for _, data in files)
+    assert {item["state"] for item in items} == {"done"}
+    answered = sorted(sha for item in items for sha in item["sha256"])  # type: ignore[attr-defined]
+    assert answered == hashes, "something that was acknowledged is lost"
+    assert sender.acknowledged <= set(answered)
+    database = Database(url)
+    query = select(CaseImage.source_sha256)
+    counted = Counter(database.read(lambda session: list(session.scalars(query))))
+    database.dispose()
+    assert set(counted.values()) == {1}, "something was answered twice"
+
+
+@pytest.mark.parametrize(
+    ("images", "kills"),
+    [(30, 2), pytest.param(1000, 20, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])],
+)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_batch_survives_kills_at_random_moments(
+    kind: str, images: int, kills: int, request: pytest.FixtureRequest, tmp_path: Path
+):
+    server = request.getfixturevalue("postgresql") if kind == "postgresql" else None
+    url = server.fresh("prepared") if server else f"sqlite:///{tmp_path}/site.db"
+    bundle = tiny_bundle(tmp_path / "bundle")
+    storage = str(tmp_path / "files")
+    options = ("--database-url", url, "--storage", storage, "--bundle", str(bundle))
+    replicas = [Replica(options, tmp_path) for _ in range(2 if server else 1)]
+    try:
+        took = survive(replicas, url, images, kills, server)
+        print(f"{kind}: all {images} done {took:.1f} s after the last restart")
+    finally:
+        for replica in replicas:
+            replica.kill()
