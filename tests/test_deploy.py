@@ -68,6 +68,16 @@ def test_replicas_have_a_root_that_is_read_only_and_no_capability():
     assert "cap_drop: [ALL]" in replica
 
 
+def test_the_proxy_lets_through_what_the_site_takes():
+    from ladnn.service.settings import Settings
+
+    text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    most = re.search(r"client_max_body_size (\d+)m;", text)
+    assert most is not None
+    assert int(most[1]) > Settings().upload_mib
+    assert "proxy_set_header Host $http_host;" in text  # forms are checked against it, port and all
+
+
 @pytest.mark.parametrize("name", ["compose.yaml", "ladnn.service", "Containerfile"])
 def test_every_setting_that_is_named_exists(name: str):
     from ladnn.service.settings import ELSEWHERE, Settings

@@ -220,6 +220,24 @@ def test_nobody_else_sees_a_batch(site: Site):
         assert other.get(address).status_code == 404, address
 
 
+def test_batches_of_programs_without_identity_share_no_result(site: Site):
+    [file] = scans(1)
+    results = [add(site, begin(site), file).json()["items"][0]["links"] for _ in range(2)]
+    assert site.client.delete(results[0]["prediction"]).status_code == 204
+    assert site.client.get(results[1]["prediction"]).status_code == 200
+
+
+def test_a_result_that_another_batch_shows_too_outlives_the_first(site: Site):
+    site.client.get("/batches")  # which makes the browser a visitor
+    [file] = scans(1)
+    one, two = begin(site), begin(site)
+    first, second = (add(site, batch, file).json()["items"][0]["links"] for batch in (one, two))
+    assert first == second
+    for batch, left in ((one, 200), (two, 404)):
+        assert site.client.delete(batch).status_code == 204
+        assert site.client.get(second["prediction"]).status_code == left
+
+
 def test_the_table_and_the_archive_hold_every_result(page: Site):
     batch = begin(page)
     add(page, batch, *scans(2), ("=1+1.png", b"no image"))

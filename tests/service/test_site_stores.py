@@ -4,6 +4,8 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from ladnn.errors import ConfigError
 from ladnn.service import blobs as store
+from ladnn.service import retention
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.errors import BadRequest, DatabaseAway, NotFound, StorageAway, StorageFull
@@ -55,6 +58,19 @@ def test_bytes_are_given_back_by_their_hash(blobs: Blobs):
 def test_the_same_bytes_are_kept_once(blobs: Blobs):
     assert blobs.put(b"pixels") == blobs.put(b"pixels")
     assert len(blobs.names()) == 1
+
+
+def test_files_of_others_in_the_same_storage_are_not_taken_for_bytes(tmp_path: Path):
+    blobs = Blobs(str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / ("0" * 64)).touch()
+    assert blobs.names() == []
+
+
+def test_bytes_have_an_age(blobs: Blobs):
+    digest = blobs.put(b"pixels")
+    assert blobs.names(now() - timedelta(minutes=1)) == []
+    assert blobs.names(now() + timedelta(minutes=1)) == [digest]
 
 
 def test_bytes_that_are_not_there_are_not_found(blobs: Blobs):
@@ -219,14 +235,27 @@ def test_a_sweep_deletes_what_no_case_names_and_nothing_else(site: Site, scan: b
     blobs = site.services.blobs
     kept = blobs.names()
     blobs.put(b"what a crash left behind")
-    assert store.sweep(site.services.database, blobs) == 1
-    assert blobs.names() == kept
+    half = next(Path(site.services.settings.storage).glob("??/??")) / ".half"
+    half.touch()
+    database, present = site.services.database, now()
+    assert store.sweep(database, blobs, present - timedelta(hours=1)) == 0  # it may be under way
+    assert store.sweep(database, blobs, present + timedelta(hours=1)) == 1
+    assert (blobs.names(), half.exists()) == (kept, False)
+
+
+def test_what_nobody_names_goes_with_the_hourly_purge_a_day_later(site: Site):
+    blobs = site.services.blobs
+    blobs.put(b"what a crash left behind")
+    retention.purge(site.services)
+    assert len(blobs.names()) == 1
+    retention.purge(replace(site.services, clock=lambda: now() + timedelta(hours=25)))
+    assert blobs.names() == []
 
 
 def test_bytes_that_a_sweep_took_before_their_row_came_are_put_back(site: Site):
     database, blobs = site.services.database, site.services.blobs
     digest = blobs.put(b"pixels")
-    store.sweep(database, blobs)
+    store.sweep(database, blobs, now() + timedelta(hours=1))
     database.write(lambda session: store.keep(session, database, blobs, b"pixels"))
     assert blobs.has(digest)
 

@@ -250,8 +250,9 @@ def remove_all(site: Services, batch_id: int) -> None:
             query = query.options(selectinload(BatchItem.files))
             found = list(session.scalars(query.options(selectinload(BatchItem.case))))
             digests = [file.blob for item in found for file in item.files if file.blob]
+            elsewhere = _also_elsewhere(session, found)
             for item in found:
-                if item.case is not None:
+                if item.case is not None and item.case_id not in elsewhere:
                     digests += [image.blob for image in item.case.images]
                     session.delete(item.case)
                 session.delete(item)
@@ -263,3 +264,11 @@ def remove_all(site: Services, batch_id: int) -> None:
         blobs.release(site.database, site.blobs, digests)
         if not count:
             return
+
+
+def _also_elsewhere(session: Session, items: Sequence[BatchItem]) -> set[int | None]:
+    """The cases of these items that another batch shows as well: the same image sent twice."""
+    ids = [item.case_id for item in items if item.case_id is not None]
+    query = select(BatchItem.case_id).where(BatchItem.case_id.in_(ids))
+    others = query.where(BatchItem.batch_id.not_in({item.batch_id for item in items}))
+    return set(session.scalars(others))

@@ -5,7 +5,8 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from ladnn.errors import ConfigError
 from ladnn.service.database import Database
 from ladnn.service.errors import NotFound, StorageAway, StorageFull
-from ladnn.service.tables import Base
+from ladnn.service.tables import DIGEST, Base
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("storagefull", "quotaexceeded", "insufficientstorage", "quota exceeded")
@@ -63,12 +64,26 @@ class Blobs:
         with _told(), contextlib.suppress(FileNotFoundError):
             self._file_system.rm_file(self._path(digest))
 
-    def names(self) -> list[str]:
-        """The names of all that is kept."""
+    def names(self, before: datetime | None = None) -> list[str]:
+        """The names of all that is kept, or of what was there `before` a moment."""
         with _told():
-            paths = self._file_system.find(self._root)
-        names = (str(path).rsplit("/", 1)[-1] for path in paths)
-        return sorted(name for name in names if len(name) == 64)
+            found = self._file_system.find(self._root, detail=True)
+        named = ((str(path).rsplit("/", 1)[-1], path, info) for path, info in found.items())
+        return sorted(
+            name
+            for name, path, info in named
+            if len(name) == DIGEST and self._path(name).endswith(str(path)[-DIGEST - 7 :])
+            if before is None or _written_at(info) < before
+        )
+
+    def drop_unfinished(self, before: datetime) -> None:
+        """Delete what a crash before that moment left half written; S3 has no such thing."""
+        if not self._local:
+            return
+        for path in Path(self._root).glob("??/??/.*"):
+            with _told(), contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
 
     def check(self) -> None:
         """Raise StorageAway when the store cannot be reached."""
@@ -108,19 +123,29 @@ def release(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
         database.write(drop)
 
 
-def sweep(database: Database, blobs: Blobs) -> int:
+def sweep(database: Database, blobs: Blobs, before: datetime) -> int:
     """Delete what no row names, such as a crash leaves behind; how much that was at most.
 
-    Safe beside requests: `keep` puts back, under the same lock, what it finds gone.
+    Only what is older than `before`: a row that a request is about to write may name the rest. And
+    were a request to take longer, `keep` puts back, under the same lock, what it finds gone.
     """
 
     def named(session: Session) -> set[str]:
         return {name for column in blob_columns() for name in session.scalars(select(column))}
 
-    kept = blobs.names()  # first, so that what comes in meanwhile is not among them
+    blobs.drop_unfinished(before)
+    kept = blobs.names(before)  # first, so that what comes in meanwhile is not among them
     orphans = set(kept) - database.read(named)
     release(database, blobs, orphans)
     return len(orphans)
+
+
+def _written_at(info: Mapping[str, Any]) -> datetime:
+    """When a file was written: S3 says so by a moment, a folder by seconds of the epoch."""
+    if "LastModified" in info:
+        moment: datetime = info["LastModified"]
+        return moment
+    return datetime.fromtimestamp(info["mtime"], UTC)
 
 
 def _is_named(session: Session, digest: str) -> bool:
