@@ -13,6 +13,7 @@ from rich.console import Console
 from bench.bundles import Studio
 from bench.command import measure_cold, measure_folder
 from bench.epoch import measure_epoch
+from bench.load import measure_load
 from bench.maps import measure_cam, measure_engines, measure_rate
 from bench.report import Figure, busy, machine, show, write
 from bench.scale import FULL, QUICK, Scale
@@ -24,6 +25,7 @@ BENCHES: dict[str, Callable[[Scale, Studio], list[Figure]]] = {
     "rate": measure_rate,
     "epoch": measure_epoch,
     "engines": measure_engines,
+    "load": measure_load,
 }
 
 _WIDTH = 140  # of the table in a file or a pipe

@@ -14,6 +14,7 @@ class Scale:
         cam, engines: backbones of the benches of those names.
         input_size: of bundles with random weights; None is the backbone's own.
         matrix: side of the square matrices that the processor's rate is measured on.
+        load_requests, load_rounds: of every server at every number of connections.
         epoch_images, epoch_batch, epoch_rounds: of the training bench.
     """
 
@@ -28,6 +29,8 @@ class Scale:
     epoch_images: int = 96
     epoch_batch: int = 32
     epoch_rounds: int = 3
+    load_requests: int = 200
+    load_rounds: int = 3
 
 
 FULL = Scale()
@@ -43,4 +46,6 @@ QUICK = Scale(
     epoch_images=8,
     epoch_batch=4,
     epoch_rounds=1,
+    load_requests=8,
+    load_rounds=1,
 )

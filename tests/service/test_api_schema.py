@@ -21,7 +21,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 400 if os.environ.get("LADNN_SOAK") else 8
+EXAMPLES = 100 if os.environ.get("LADNN_SOAK") else 8
 PATH = "/api/v1/openapi.json"
 
 
@@ -39,6 +39,7 @@ def aim(case: Case, known: dict[str, str]) -> None:
             case.path_parameters["id"] = identity
 
 
+@pytest.mark.timeout(3600)  # in its full count
 def test_no_operation_leaves_its_description(page: Site, scan: bytes):
     schema = schemathesis.openapi.from_asgi(PATH, page.app)
     known = existing(page, scan)

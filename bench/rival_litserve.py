@@ -1,0 +1,43 @@
+"""A minimal LitServe app around the shipped bundle: `python -m bench.rival_litserve PORT`."""
+
+import sys
+from typing import Any
+
+import litserve  # type: ignore[import-untyped]  # ships no types
+from fastapi import Request
+
+from bench.rivals import BUNDLE, answer
+from ladnn.engines import processor_threads
+from ladnn.runtime import Predictor, load_bundle
+
+
+class Api(litserve.LitAPI):  # type: ignore[misc]  # as above
+    """One worker process: a file in, the answer out."""
+
+    def setup(self, device: str) -> None:
+        """Load the bundle; each process has one core."""
+        del device
+        self.predictor = Predictor(load_bundle(BUNDLE), threads=1, streams=1)
+
+    def decode_request(self, request: Request) -> bytes:
+        """The bytes of the file in the form."""
+        return bytes(request["file"].file.read())
+
+    def predict(self, data: bytes) -> dict[str, Any]:
+        """The whole answer."""
+        return answer(self.predictor, data)
+
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+        """It is JSON already."""
+        return output
+
+
+def serve(port: int) -> None:
+    """Serve with a worker process for each core."""
+    workers = processor_threads()
+    server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=workers, timeout=120)
+    server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="error")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
