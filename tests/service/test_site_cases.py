@@ -270,6 +270,17 @@ def test_a_full_disk_is_507_and_nothing_is_kept(
     assert site.services.database.read(lambda s: s.scalar(select(func.count(Case.id)))) == 0
 
 
+def test_a_body_that_finds_no_room_on_its_way_is_507(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    async def full(_file: object, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("starlette.datastructures.UploadFile.write", full)
+    answer = page.client.post("/api/v1/predictions", files={"file": ("scan.png", scan)})
+    assert (answer.status_code, answer.json()["status"]) == (507, 507)
+
+
 def test_bytes_of_a_case_that_could_not_be_written_are_deleted(
     site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
 ):

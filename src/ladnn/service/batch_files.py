@@ -16,6 +16,7 @@ from ladnn.service import maps, views
 from ladnn.service.context import Services
 from ladnn.service.tables import Case
 from ladnn.service.tables_batches import Batch, BatchItem
+from ladnn.service.wording import harmless
 
 HEAD = (
     "name",
@@ -33,7 +34,6 @@ HEAD = (
     "notice",
 )
 _AT_ONCE = 50  # items read from the database together
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
@@ -140,10 +140,7 @@ def _row(item: BatchItem, base: str) -> list[object]:
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:
     target = io.StringIO()
-    csv.writer(target, lineterminator="\n").writerows(map(_harmless, row) for row in rows)
+    csv.writer(target, lineterminator="\n").writerows(
+        [harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
     return target.getvalue().encode()
-
-
-def _harmless(value: object) -> object:
-    """Keep a spreadsheet from taking a file's name for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
+from starlette.datastructures import UploadFile
 
 from ladnn.bundle import Card
 from ladnn.errors import LadnnError
+from ladnn.imaging import LIMITS
 from ladnn.runtime import Assessment, Predictor
 from ladnn.service import audit_log, blobs
 from ladnn.service.accounts.principals import Principal
@@ -44,6 +46,11 @@ class Upload:
     def sha256(self) -> str:
         """Of the bytes that came in, in hexadecimal."""
         return self.came_as or hashlib.sha256(self.data).hexdigest()
+
+
+def read_upload(file: UploadFile) -> Upload:
+    """One file of a form; of one that is too large no more is read than shows that it is."""
+    return Upload(name=file.filename or "", data=file.file.read(LIMITS.bytes + 1))
 
 
 class Tested(NamedTuple):

@@ -29,3 +29,8 @@ def percent(probability: float) -> str:
 def moment(when: datetime) -> str:
     """A moment in UTC as text."""
     return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def harmless(text: str) -> str:
+    """A text for a cell of a table: what a spreadsheet would take for a formula gets a quote."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

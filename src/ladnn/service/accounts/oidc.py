@@ -18,7 +18,7 @@ from ladnn.service.settings import Settings
 SCOPE = "openid email profile"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
 """Signatures by a key that only the provider has."""
-STRONG = frozenset({"mfa", "otp", "hwk", "swk", "sc", "fpt", "face", "iris", "user"})
+STRONG = frozenset({"mfa", "otp", "hwk", "swk", "sc", "fpt", "face", "iris"})
 """Values of `amr` (RFC 8176) by which a provider says that it asked for a second factor."""
 _SECONDS = 10
 

@@ -13,7 +13,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.contributions import MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
-from ladnn.service.predictions import Upload
+from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
 from ladnn.service.routes.api_predictions import router as predictions_router
 from ladnn.service.routes.review import Number, archive
@@ -128,7 +128,7 @@ def create(
         consent=consent,
         report=report,
     )
-    upload = Upload(name=file.filename, data=file.file.read())
+    upload = read_upload(file)
     return _json(contributions.contribute(services(request), principal, upload, proposal))
 
 

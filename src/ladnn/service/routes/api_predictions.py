@@ -65,7 +65,7 @@ def create(
     """
     if not file.filename:
         raise BadRequest("error.no_file")
-    upload = predictions.Upload(name=file.filename, data=file.file.read())
+    upload = predictions.read_upload(file)
     case, new = predictions.assess(services(request), principal, [upload], frame=frame)
     response.status_code = 201 if new else 200
     response.headers["location"] = f"/api/v1/predictions/{case.public_id}"

@@ -16,7 +16,7 @@ from ladnn.service.context import services
 from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say
-from ladnn.service.predictions import Upload
+from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
 
 router = APIRouter(include_in_schema=False)
@@ -102,7 +102,7 @@ def send(
         proposal = fields.proposal()
         if file is None or not file.filename:
             raise BadRequest("error.no_file")
-        upload = Upload(name=file.filename, data=file.file.read())
+        upload = read_upload(file)
         made = contributions.contribute(services(request), principal, upload, proposal)
     except ImageError as error:
         return _page(request, principal, fields, error=str(error))

@@ -16,6 +16,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import Services, services
 from ladnn.service.pages import render
 from ladnn.service.tables import AuditEvent
+from ladnn.service.wording import harmless
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
@@ -146,9 +147,9 @@ def _rows(site: Services, chosen: audit_log.Filter) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  # of a column
-    """A value in a table; what a spreadsheet would take for a formula begins with a quote."""
+    """A value in a table."""
     text = value.isoformat() if isinstance(value, datetime) else str("" if value is None else value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return harmless(text)
 
 
 def _line(cells: Any) -> str:  # noqa: ANN401  # any row

@@ -33,11 +33,7 @@ def send(
 ) -> Response:
     """Test what was sent and go to its page; what cannot be read is told on this one."""
     principal = welcome(request)
-    uploads = [
-        predictions.Upload(name=one.filename or "", data=one.file.read())
-        for one in file or []
-        if one.filename
-    ]
+    uploads = [predictions.read_upload(one) for one in file or [] if one.filename]
     try:
         number = _frame(frame)
         case, _new = predictions.assess(services(request), principal, uploads, frame=number)
