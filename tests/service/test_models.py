@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sites import MakeSite, Site
+from personas import browser_of, make_account, post
+from sites import Site
 
 from bundles import tiny_bundle
 from ladnn.registry import Registry
@@ -313,26 +314,23 @@ def test_the_measured_results_are_those_of_the_documentation():
         assert row in text
 
 
-def test_a_rollback_by_an_administrator_is_done_and_noted(
-    page: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_site: MakeSite
-):
+def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: Path):
     from sqlalchemy import select
 
-    from ladnn.service.accounts import principals
     from ladnn.service.accounts.permissions import Role
+    from ladnn.service.accounts.principals import owner_of
     from ladnn.service.tables import AuditEvent
 
     registry = fill(page, tmp_path)
     registry.promote("tiny-2", **WHO)
-    chief = principals.Principal(role=Role.ADMINISTRATOR, owner="account:1", account_id=1)
-    monkeypatch.setattr(principals, "identify", lambda _connection: chief)
-    answer = page.client.post("/models/rollback", data={"why": "worse"})
-    assert answer.status_code == 303
+    chief = make_account(page, Role.ADMINISTRATOR)
+    browser = browser_of(page, chief)
+    assert post(browser, "/models/rollback", "/models", why="worse").status_code == 303
     assert registry.champion() == "tiny-1"
-    assert registry.ledger.events()[-1].by == "account:1"
+    assert registry.ledger.events()[-1].by == owner_of(chief)
     noted = page.services.database.read(
         lambda s: [row.action for row in s.scalars(select(AuditEvent))]
     )
-    assert noted == ["model.rollback"]
-    refused = page.client.post("/models/tiny-1/promote", data={"why": "again"})
+    assert "model.rollback" in noted
+    refused = post(browser, "/models/tiny-1/promote", "/models", why="again")
     assert refused.status_code == 422
