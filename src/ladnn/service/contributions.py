@@ -159,7 +159,7 @@ def near(session: Session, full: Floats) -> list[Near]:
     mine = np.frombuffer(sketch(full), np.int8).astype(np.float32)
     lengths = np.linalg.norm(table.astype(np.float32), axis=1) * np.linalg.norm(mine)
     alike = table @ mine / np.maximum(lengths, 1)
-    close = [rows[i].contribution_id for i in np.flatnonzero(alike >= NEAR - _LEEWAY)]
+    close = [rows[int(i)].contribution_id for i in np.flatnonzero(alike >= NEAR - _LEEWAY)]
     return sorted(_verified(session, full, close), key=lambda one: -one.similarity)
 
 
@@ -178,7 +178,7 @@ def _verified(session: Session, full: Floats, ids: Sequence[int]) -> list[Near]:
 def sketch(full: Floats) -> bytes:
     """int8 [256]: random projections of a fingerprint, the same ones for ever."""
     projected = full @ _projection(len(full)) * _SCALE
-    return np.clip(np.rint(projected), -127, 127).astype(np.int8).tobytes()
+    return bytes(np.clip(np.rint(projected), -127, 127).astype(np.int8))
 
 
 @lru_cache(maxsize=1)

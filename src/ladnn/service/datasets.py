@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import DataError
@@ -76,7 +76,7 @@ def _item(one: Contribution) -> DatasetItem:
     return DatasetItem(file=file, blob=one.blob, row=row)
 
 
-def _whole():  # type: ignore[no-untyped-def]  # noqa: ANN202  # a Select of SQLAlchemy
+def _whole() -> Select[DatasetVersion]:
     return select(DatasetVersion).options(selectinload(DatasetVersion.items))
 
 
