@@ -30,7 +30,15 @@ from pydicom.uid import (
 import jpeg_streams
 from ladnn.phantom import hounsfield, thorax
 
-__all__ = ["LOSSLESS", "dicom_bytes", "dicom_dataset", "encode", "hounsfield", "thorax"]
+__all__ = [
+    "LOSSLESS",
+    "clear_chest",
+    "dicom_bytes",
+    "dicom_dataset",
+    "encode",
+    "hounsfield",
+    "thorax",
+]
 
 SYNTAXES = {
     "implicit": ImplicitVRLittleEndian,
@@ -56,6 +64,16 @@ def encode(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
     target = io.BytesIO()
     picture.save(target, kind, **options)
     return target.getvalue()
+
+
+def clear_chest(side: int = 256) -> np.ndarray:
+    """Two lungs without a vessel in a body, uint8 [side, side]: as clear as lungs can be."""
+    rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    pixels = np.zeros((side, side), dtype=np.uint8)
+    pixels[(rows / 0.85) ** 2 + (columns / 0.95) ** 2 < 1] = 200
+    for centre in (-0.42, 0.42):
+        pixels[(rows / 0.65) ** 2 + ((columns - centre) / 0.34) ** 2 < 1] = 50
+    return pixels
 
 
 def dicom_dataset(

@@ -8,16 +8,22 @@ from ladnn.batches import Example, Sampler, as_seen, batches, epoch_order, load
 from ladnn.dataset import Record
 from ladnn.errors import DataError
 from ladnn.imaging import CtImage
-from ladnn.lungfield import locate
-from ladnn.phantom import thorax
+from ladnn.lungfield import locate, lungs_alone
+from synthetic import clear_chest
 
 
 def examples(counts):
     """Examples of (source, covid) -> how many."""
-    pixels = thorax(seed=0, size=(96, 120))
+    pixels = clear_chest(120)
     field, unknown = locate(pixels), np.full(5, np.nan, dtype=np.float32)
     return [
-        Example(pixels=pixels, field=field, covid=covid, lesions=unknown, source=source)
+        Example(
+            pixels=lungs_alone(pixels, field),
+            field=field,
+            covid=covid,
+            lesions=unknown,
+            source=source,
+        )
         for (source, covid), count in counts.items()
         for _ in range(count)
     ]
@@ -69,7 +75,7 @@ def test_a_last_shorter_batch_is_dropped():
 
 def test_a_painted_negative_becomes_a_positive_with_that_lesion():
     items = examples({("a", 0.0): 8})
-    for batch in drawn(items, how=Augmentation(paint=1.0)):
+    for batch in drawn(items, image_size=96, how=Augmentation(paint=1.0)):
         painted = batch.covid == 1
         assert painted.any()
         assert (np.nansum(batch.lesions[painted], axis=1) == 1).all()

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ladnn.lungfield import FRAMES, LUNG_LEVEL, TISSUE_LEVEL, locate, model_input, otsu
+from ladnn.lungfield import (
+    FRAMES,
+    LUNG_LEVEL,
+    TISSUE_LEVEL,
+    locate,
+    lungs_alone,
+    model_input,
+    otsu,
+)
 from ladnn.phantom import thorax
 
 
@@ -84,3 +92,49 @@ def test_an_image_of_specks_is_taken_whole():
     pixels = np.zeros((192, 192), dtype=np.uint8)
     pixels[::16, ::16] = 255
     assert locate(pixels).kind == "full"
+
+
+def full_range(pixels):
+    """Export a scan over all HU: grey and pale within the scanner's round field, black around."""
+    rows, columns = np.ogrid[:512, :512]
+    inside = np.asarray(Image.fromarray(pixels).resize((360, 360)))
+    wide = np.full((512, 512), 95, dtype=np.uint8)
+    wide[76:436, 76:436] = 95 + inside // 4
+    wide[(rows - 255.5) ** 2 + (columns - 255.5) ** 2 > 255**2] = 0
+    return wide
+
+
+def test_the_lungs_are_found_in_an_export_over_the_full_range(phantom):
+    field = locate(full_range(phantom))
+    assert field.kind == "lung"
+    assert 0.3 < field.box[2] - field.box[0] < 0.7
+
+
+def test_an_export_over_the_full_range_gives_nearly_the_same_input(phantom):
+    one, two = (
+        model_input(pixels, 96)[0].astype(float) for pixels in (phantom, full_range(phantom))
+    )
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.85
+
+
+def test_what_surrounds_the_lungs_is_not_seen(phantom):
+    lettered = phantom.copy()
+    lettered[:14, 40:90] = 255
+    lettered[-6:, :] = 140
+    one, two = (model_input(pixels, 96)[0].astype(int) for pixels in (phantom, lettered))
+    assert np.abs(one - two).mean() < 1
+
+
+def test_solid_lung_is_seen_though_it_is_not_dark(phantom):
+    rows, columns = np.nonzero(locate(phantom).mask)
+    scale = phantom.shape[0] / locate(phantom).mask.shape[0]
+    y, x = (int(np.median(axis[columns < np.median(columns)]) * scale) for axis in (rows, columns))
+    solid = phantom.copy()
+    solid[y - 8 : y + 8, x - 8 : x + 8] = 190
+    assert (lungs_alone(solid, locate(solid))[y - 8 : y + 8, x - 8 : x + 8] == 190).all()
+
+
+def test_of_lungs_cropped_too_tightly_the_whole_image_is_seen():
+    pixels = np.full((200, 260), 40, dtype=np.uint8)
+    pixels[:, 90:170] = 200
+    assert locate(pixels).box == (0.0, 0.0, 1.0, 1.0)

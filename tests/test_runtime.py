@@ -107,8 +107,8 @@ def test_an_engine_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 def test_an_unknown_preprocessing_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="expected lungfield-1 or whole-1"):
-        predictor(tmp_path, preprocessing="lungfield-9")
+    with pytest.raises(BundleError, match="expected lungs-2 or whole-1"):
+        predictor(tmp_path, preprocessing="lungs-9")
 
 
 def test_the_maps_lie_over_the_frame_that_the_card_asks_for(tmp_path):

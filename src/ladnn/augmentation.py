@@ -23,6 +23,9 @@ from ladnn.lungfield import TISSUE_LEVEL, LungField, find_lungs, map_levels, ots
 
 Pixels = NDArray[np.uint8]
 
+_CLEAR = 0.24
+"""Lungs with at most this dense share are clear: nine of ten of SARS-CoV-2 CT's negatives."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -37,7 +40,8 @@ class Augmentation:
         resample: probability of a lower resolution. jpeg: of compression.
         kernel: of blurring or sharpening. noise: standard deviation's limit in grey values.
         marks: probability of letters and arrows. erase: of an erased rectangle.
-        paint: probability of a painted opacity in a negative image, which makes it positive.
+        paint: probability of a painted opacity in a negative image with clear lungs, which makes
+            it positive.
         nodule: probability of a painted round nodule, which changes no label.
     """
 
@@ -71,8 +75,8 @@ def augment(
     """One random view of an image.
 
     Args:
-        pixels: uint8 [H, W], 8-bit grey.
-        field: where its lungs are.
+        pixels: uint8 [H, W], 8-bit grey, the lungs alone.
+        field: where they are.
         size: side of the view in pixels.
         how: how strongly.
         rng: decides everything random.
@@ -97,9 +101,12 @@ def augment(
 
 
 def _paint_opacities(square: Pixels, rng: Generator) -> tuple[Pixels, Lesion | None]:
-    """Ground glass, or consolidation, in one to five patches that prefer the periphery."""
+    """Ground glass, or consolidation, in one to five patches that prefer the periphery.
+
+    Only into clear lungs: what another disease has changed already teaches more as it is.
+    """
     lungs = find_lungs(square, otsu(square))
-    if lungs.mean() < 0.05:
+    if lungs.mean() < 0.05 or _dense_share(square) > _CLEAR:
         return square, None
     solid = rng.random() < 0.25
     density = rng.uniform(0.7, 1.0) if solid else rng.uniform(0.25, 0.65)
@@ -111,6 +118,14 @@ def _paint_opacities(square: Pixels, rng: Generator) -> tuple[Pixels, Lesion | N
     cover *= np.clip(density * (0.85 + 0.5 * grain), 0, 1) * lungs
     grey = square + cover * (TISSUE_LEVEL - square)
     return grey.round().astype(np.uint8), Lesion.CSLD if solid else Lesion.GGO
+
+
+def _dense_share(square: Pixels) -> float:
+    """Share of the lungs alone, in [0, 1], that is denser than aerated lung over some width."""
+    smooth = np.asarray(Image.fromarray(square).filter(ImageFilter.BoxBlur(square.shape[0] / 64)))
+    lung = int((smooth <= 90).sum())
+    dense = int(((smooth > 90) & (smooth < 180)).sum())
+    return dense / max(lung + dense, 1)
 
 
 def _site(lungs: NDArray[np.bool_], depth: Pixels, rng: Generator) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from ladnn.dataset import Record
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS
 from ladnn.imaging import CtImage
-from ladnn.lungfield import FRAMES, LungField, locate, model_input
+from ladnn.lungfield import FRAMES, LungField, cut, locate, lungs_alone
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -30,7 +30,7 @@ _AHEAD = 2  # batches drawn before they are asked for
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One decoded image and what is known of it; lesions are 1, 0 or NaN where unknown."""
+    """One decoded image, its lungs alone, and what is known of it; lesions are 1, 0 or NaN."""
 
     pixels: Pixels
     field: LungField
@@ -75,19 +75,20 @@ def _example(record: Record, pixels: Pixels, frame: str) -> Example:
         size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
     known = [np.nan if value is None else float(value) for value in record.lesions.values]
+    field = locate(pixels, frame)
     return Example(
-        pixels=pixels,
-        field=locate(pixels, frame),
+        pixels=lungs_alone(pixels, field),
+        field=field,
         covid=float(record.covid),
         lesions=np.array(known, dtype=np.float32),
         source=record.source,
     )
 
 
-def as_seen(examples: Sequence[Example], size: int, frame: str = FRAMES[0]) -> Batch:
+def as_seen(examples: Sequence[Example], size: int) -> Batch:
     """The examples as serving would see them, without augmentation, in one batch."""
     return Batch(
-        images=np.stack([model_input(item.pixels, size, frame)[0] for item in examples]),
+        images=np.stack([cut(item.pixels, item.field, size) for item in examples]),
         covid=np.array([item.covid for item in examples], dtype=np.float32),
         lesions=np.stack([item.lesions for item in examples]).reshape(-1, len(LESIONS)),
     )

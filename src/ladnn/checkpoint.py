@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ladnn.errors import DataError, WeightsError
+from ladnn.lungfield import FRAMES
 from ladnn.model import LesionNet, load_weights
 from ladnn.weights import CHECKPOINT_FILE
 
@@ -22,7 +23,7 @@ class Checkpoint:
     """What a checkpoint says of itself.
 
     Attributes:
-        backbone, mode, input_size, frame: of the network and of what it sees.
+        backbone, mode, input_size, haze: of the network. frame: of what it sees.
         epoch, seed: of the run that made it.
         data_hash: sha256 of the training manifest.
         config: of the run, resolved.
@@ -32,7 +33,8 @@ class Checkpoint:
     backbone: str
     mode: str
     input_size: int
-    frame: str = "lungfield-1"
+    frame: str = FRAMES[0]
+    haze: bool = False
     epoch: int = 0
     seed: int = 0
     data_hash: str = ""
@@ -96,6 +98,7 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, LesionNet]:
         description.backbone,
         description.mode,  # type: ignore[arg-type]  # LesionNet refuses another mode
         input_size=description.input_size,
+        haze=description.haze,
     )
     load_weights(net, folder)
     return description, net.eval()

@@ -113,12 +113,16 @@ class MemberGraph(nn.Module):
         _fold_std(trunk, net.std, one_channel=equal)
         self.register_buffer("mean", torch.tensor(net.mean[: 1 if equal else 3])[:, None, None])
         self.trunk = trunk
+        self.haze = net.haze
         if half:
             round_to_half(self)
 
     def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Float [N, 1, S, S] in [0, 1] -> logits, maps, embedding."""
         activations: Tensor = self.trunk.forward_features(grey - self.mean)  # type: ignore[operator]
+        if self.haze is not None:
+            height, width = activations.shape[2:]
+            activations = torch.cat([activations, self.haze(grey, (height, width))], dim=1)
         result: tuple[Tensor, Tensor, Tensor] = self.outputs(activations)
         return result
 

@@ -35,6 +35,7 @@ class TrainConfig:
         backbone: a key of `BACKBONES`. mode: `ladnn` or `baseline`.
         weights: "imagenet", "random", or the path of a file.
         frame: one of `lungfield.FRAMES`. input_size: pixels; 0 is the backbone's own.
+        haze: whether the measured channel of `haze.Haze` is among the pooled features.
         sources: of the manifest to train on; empty means all.
         epochs, batch_size, seed: as they say. threads: of the processor; 0 is all of them.
         learning_rate: its peak for the backbone; the head's is `head_rate` times that.
@@ -47,7 +48,7 @@ class TrainConfig:
         averaging: decay of the exponential average of the weights per step; 0 leaves it out.
         primary_weight: of the COVID-19 term in the loss.
         lesion_targets: which images teach the lesions, `labelled` or `all` of them, where an
-            unknown lesion counts as absent.
+            unknown lesion of an image without COVID-19 counts as absent.
         untrained_lesions: names of lesions that are left out of the loss.
         smoothing: of the COVID-19 label, in [0, 1).
         select: `auc` or `loss` on validation chooses the epoch, `last` takes the last.
@@ -59,6 +60,7 @@ class TrainConfig:
     weights: str = "imagenet"
     frame: str = FRAMES[0]
     input_size: int = 0
+    haze: bool = False
     sources: tuple[str, ...] = ()
     epochs: int = 30
     batch_size: int = 32
@@ -133,7 +135,7 @@ class Learner:
         self.average = copy.deepcopy(self.net)
         self.optimiser = _optimiser(config, self.net)
         self.sources = [item.source for item in validation]
-        self.validation = as_seen(validation, self.size, config.frame) if validation else None
+        self.validation = as_seen(validation, self.size) if validation else None
         self.epoch = 0
         self.step = 0
         self.best: EpochResult | None = None
@@ -348,6 +350,7 @@ def _network(config: TrainConfig) -> LesionNet:
         weights=weights,  # type: ignore[arg-type]
         bn_momentum=config.bn_momentum,
         input_size=config.input_size or None,
+        haze=config.haze,
     )
     for stage in frozen_stages(net, config.frozen_stages):
         stage.requires_grad_(requires_grad=False)

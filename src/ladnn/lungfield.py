@@ -20,9 +20,9 @@ Mask = NDArray[np.bool_]
 LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
 """Grey values that aerated lung and soft tissue are mapped to."""
 
-FRAMES = ("lungfield-1", "whole-1")
-"""The frames a bundle may ask for: the lungs at fixed grey levels, or the whole image as it is
-(the authors' own, kept to reproduce their recipe)."""
+FRAMES = ("lungs-2", "whole-1")
+"""The frames a bundle may ask for: the lungs alone at fixed grey levels, or the whole image as it
+is (the authors' own, kept to reproduce their recipe)."""
 
 _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
 _MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside
@@ -31,6 +31,11 @@ _MIN_LUNG, _MIN_BODY = 0.03, 0.10  # share of the image below which a find is no
 _MIN_LUNG_OF_BODY = 0.12  # or this share of the body, in a wide field of view
 _MAX_BORDER = 0.12  # share of the image border that a lung cut by a tight crop may touch
 _MIN_CONTRAST = 12.0
+_MIN_BODY_WIDTH = 0.6  # of the image: what is less wide is the mediastinum between cropped lungs
+_FULL = (0.0, 0.0, 1.0, 1.0)
+_CORNER = 5  # side of the corners where air is outside the body, in pixels of the search
+_BRIDGED = 10  # pixels of the search: solid lung less thick than twice this is still lung
+_PLEURA = 3  # and so many pixels around the lungs stay visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,8 @@ class LungField:
         kind: "lung" when the lungs were found, "body" when only the body was, "full" otherwise.
         lung_share, body_share: of the image's area, in [0, 1].
         lung_grey, tissue_grey: grey values of aerated lung and soft tissue before they are mapped.
+        mask: of the lungs, solid parts and pleura included, bool at the size of the search; None
+            unless `kind` is "lung".
     """
 
     box: tuple[float, float, float, float]
@@ -50,10 +57,11 @@ class LungField:
     body_share: float
     lung_grey: float
     tissue_grey: float
+    mask: Mask | None = None
 
 
 _WHOLE = LungField(
-    box=(0.0, 0.0, 1.0, 1.0),
+    box=_FULL,
     kind="full",
     lung_share=0.0,
     body_share=0.0,
@@ -74,8 +82,13 @@ def model_input(pixels: Pixels, size: int, frame: str = FRAMES[0]) -> tuple[Pixe
         uint8 [size, size] and the field it was cut from.
     """
     field = locate(pixels, frame)
-    square = Image.fromarray(crop(pixels, field.box)).resize((size, size), Image.Resampling.BICUBIC)
-    return map_levels(np.asarray(square), field), field
+    return cut(lungs_alone(pixels, field), field, size), field
+
+
+def cut(alone: Pixels, field: LungField, size: int) -> Pixels:
+    """What `lungs_alone` gave, cropped to the field's box with its grey levels, [size, size]."""
+    square = Image.fromarray(crop(alone, field.box)).resize((size, size), Image.Resampling.BICUBIC)
+    return map_levels(np.asarray(square), field)
 
 
 def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
@@ -85,8 +98,8 @@ def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
     small = _shrink(pixels)
     if int(small.max()) - int(small.min()) < _MIN_CONTRAST:
         return _WHOLE  # blank: there is nothing to find
-    threshold = otsu(small)
-    lungs, body = find_lungs(small, threshold), _find_body(small, threshold)
+    lungs, threshold = _search(small)
+    body = _find_body(small, threshold)
     box, kind = _frame(lungs, body)
     inside = crop(small, box)
     bright = inside[inside > threshold]
@@ -98,7 +111,23 @@ def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
         body_share=float(body.mean()),
         lung_grey=float(np.percentile(dark, 30)) if dark.size else 0.0,
         tissue_grey=float(np.percentile(bright, 60)) if bright.size else 255.0,
+        mask=_closed(lungs) if kind == "lung" else None,
     )
+
+
+def lungs_alone(pixels: Pixels, field: LungField) -> Pixels:
+    """The image with all but the lungs at the grey of soft tissue; as it is where none were found.
+
+    Chest wall, mediastinum, table, letters and borders differ between hospitals and say nothing of
+    the lungs.
+    """
+    if field.mask is None:
+        return pixels
+    height, width = pixels.shape
+    soft = Image.fromarray(field.mask.astype(np.uint8) * 255)
+    share = np.asarray(soft.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
+    grey = field.tissue_grey + share * (pixels - np.float32(field.tissue_grey))
+    return np.asarray(grey.round().astype(np.uint8))
 
 
 def crop(pixels: NDArray[Any], box: tuple[float, float, float, float]) -> NDArray[Any]:
@@ -139,12 +168,46 @@ def find_lungs(small: Pixels, threshold: int) -> Mask:
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     touching = np.bincount(border, minlength=count + 1) / border.size
     area = np.bincount(labels.ravel(), minlength=count + 1) / labels.size
-    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    ends = np.r_[:_CORNER, -_CORNER:0]
     keep = (area >= 0.004) & (touching <= _MAX_BORDER)
-    keep[corners] = False
+    keep[labels[np.ix_(ends, ends)]] = False
     keep[0] = False
     lungs: Mask = keep[labels]
     return lungs
+
+
+def _search(small: Pixels) -> tuple[Mask, int]:
+    """The lungs and the threshold below which they lie.
+
+    An export over all HU has its largest step between the scanner's round field and the black
+    around it; only within the field does a threshold part air from tissue.
+    """
+    first = otsu(small)
+    second = otsu(small[small > first])
+    for threshold in (first, second):
+        lungs = find_lungs(small, threshold)
+        if lungs.mean() >= _MIN_LUNG:
+            return lungs, threshold
+    return find_lungs(small, first), first
+
+
+def _closed(lungs: Mask) -> Mask:
+    """The lungs with their solid parts, vessels and pleura."""
+    padded = np.pad(lungs, _BRIDGED)
+    closed = ~_dilated(~_dilated(padded, _BRIDGED), _BRIDGED)
+    inner = closed[_BRIDGED:-_BRIDGED, _BRIDGED:-_BRIDGED]
+    return _dilated(regions.fill_holes(inner), _PLEURA)
+
+
+def _dilated(mask: Mask, radius: int) -> Mask:
+    """Every pixel with one of the mask within a square of that radius."""
+    for axis in (0, 1):
+        count = np.cumsum(mask, axis=axis, dtype=np.int32)
+        ahead = np.take(count, np.arange(mask.shape[axis]) + radius, axis=axis, mode="clip")
+        behind = np.take(count, np.arange(mask.shape[axis]) - radius - 1, axis=axis, mode="clip")
+        behind[(slice(None),) * axis + (slice(0, radius + 1),)] = 0
+        mask = ahead > behind
+    return mask
 
 
 def _find_body(small: Pixels, threshold: int) -> Mask:
@@ -157,9 +220,10 @@ def _find_body(small: Pixels, threshold: int) -> Mask:
 
 
 def _frame(lungs: Mask, body: Mask) -> tuple[tuple[float, float, float, float], str]:
-    body_box = _bounds(body) if body.mean() >= _MIN_BODY else (0.0, 0.0, 1.0, 1.0)
+    body_box = _bounds(body) if body.mean() >= _MIN_BODY else _FULL
     if lungs.mean() < min(_MIN_LUNG, _MIN_LUNG_OF_BODY * max(body.mean(), _MIN_BODY)):
-        return (body_box, "body") if body.mean() >= _MIN_BODY else (body_box, "full")
+        wide = body_box[2] - body_box[0] >= _MIN_BODY_WIDTH
+        return (body_box, "body") if wide and body_box != _FULL else (_FULL, "full")
     x0, y0, x1, y1 = _bounds(lungs)
     dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
     cx0, cy0, cx1, cy1 = _core(body_box)

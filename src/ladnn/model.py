@@ -12,6 +12,7 @@ from torch.nn import functional
 from ladnn.backbones import Backbone, backbone
 from ladnn.errors import ConfigError, WeightsError
 from ladnn.findings import LESIONS, OUTPUTS
+from ladnn.haze import WEIGHT, Haze
 from ladnn.weights import find_weights, fit_state, read_state
 
 Mode = Literal["ladnn", "baseline"]
@@ -58,6 +59,7 @@ class LesionNet(nn.Module):
             checkpoint of ours, or "random", as is None.
         bn_momentum: of every batch norm; None keeps the backbone's own.
         input_size: side of the square input in pixels; None is the backbone's own.
+        haze: add the measured channel of `haze.Haze` to the pooled features.
 
     Raises:
         ConfigError: an unknown name or mode, or another input size than 224 for VGG-16.
@@ -72,15 +74,19 @@ class LesionNet(nn.Module):
         weights: Path | Literal["imagenet", "random"] | None = None,
         bn_momentum: float | None = None,
         input_size: int | None = None,
+        haze: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.mode = name, mode
         self.spec = _checked(name, mode, input_size)
         self.normalise = Normalise(self.spec.mean, self.spec.std)
         self.backbone = self.spec.build()
-        self.head = nn.Linear(self.spec.embedding, MODES[mode])
-        nn.init.normal_(self.head.weight, std=HEAD_STD)
-        nn.init.zeros_(self.head.bias)
+        if haze and self.spec.hidden:
+            raise ConfigError(
+                f"{name} keeps its hidden layers and takes no haze channel: set haze to false"
+            )
+        self.haze = Haze() if haze else None
+        self.head = _head(self.spec.embedding, MODES[mode], haze=haze)
         if weights not in (None, "random"):
             self._load(Path(weights) if weights != "imagenet" else None)
         if bn_momentum is not None:
@@ -104,7 +110,10 @@ class LesionNet(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Float [N, 1 or 3, H, W] in [0, 1] -> last activations [N, channels, h, w]."""
         activations: Tensor = self.backbone.forward_features(self.normalise(x))  # type: ignore[operator]
-        return activations
+        if self.haze is None:
+            return activations
+        height, width = activations.shape[2:]
+        return torch.cat([activations, self.haze(x, (height, width))], dim=1)
 
     def pool(self, activations: Tensor) -> Tensor:
         """Last activations [N, channels, h, w] -> embedding [N, embedding]."""
@@ -143,14 +152,27 @@ class LesionNet(nn.Module):
         if "head.weight" not in state or "head.bias" not in state:
             return
         shared = min(len(state["head.weight"]), len(self.head.weight))
+        channels = min(state["head.weight"].shape[1], self.head.weight.shape[1])
         with torch.no_grad():
-            self.head.weight[:shared] = state["head.weight"][:shared]
+            self.head.weight[:shared, :channels] = state["head.weight"][:shared, :channels]
             self.head.bias[:shared] = state["head.bias"][:shared]
 
     def _set_momentum(self, momentum: float) -> None:
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = momentum
+
+
+def _head(features: int, outputs: int, *, haze: bool) -> nn.Linear:
+    """Both branches in one layer; the haze channel, if any, is the last and starts weighed."""
+    head = nn.Linear(features + haze, outputs)
+    nn.init.normal_(head.weight, std=HEAD_STD)
+    nn.init.zeros_(head.bias)
+    if haze:
+        with torch.no_grad():
+            head.weight[:, -1] = 0.0
+            head.weight[0, -1] = WEIGHT
+    return head
 
 
 def _checked(name: str, mode: str, input_size: int | None) -> Backbone:
@@ -215,6 +237,9 @@ def joint_loss(
     )
     total = primary_weight * primary
     if logits.shape[1] > 1 and lesions is not None:
+        if targets == "all":
+            # where COVID-19 is absent, so is a lesion that nobody labelled
+            lesions = torch.where((covid < 0.5)[:, None], lesions.nan_to_num(0.0), lesions)
         total = total + lesion_loss(logits[:, 1:], lesions, targets, untrained)
     return (total / logits.shape[1]).mean()
 
@@ -228,14 +253,14 @@ def lesion_loss(
         logits: float [N, 5].
         lesions: float [N, 5], 1 is present, 0 absent, NaN unknown.
         targets: one of `LESION_TARGETS`. `labelled`, as the paper's code: an image counts where at
-            least one lesion is labelled present, and an unknown lesion never does. `all`: every
-            image counts, and an unknown lesion counts as absent.
+            least one lesion is labelled present. `all`: every image counts. An unknown lesion
+            never does; `joint_loss` knows those of images without COVID-19 as absent then.
         untrained: names of lesions whose label is as if it were not there.
     """
     trained = torch.tensor([str(lesion) not in untrained for lesion in LESIONS])
     labels = lesions.nan_to_num(0.0).to(logits.dtype) * trained
-    counts = trained.expand(labels.shape)
+    counts = trained & ~lesions.isnan()
     if targets == "labelled":
-        counts = counts & ~lesions.isnan() & (labels > 0).any(dim=1, keepdim=True)
+        counts = counts & (labels > 0).any(dim=1, keepdim=True)
     terms = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return (terms * counts).sum(dim=1)

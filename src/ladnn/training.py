@@ -183,6 +183,7 @@ def _save(learner: Learner, folder: Path, data_hash: str, result: EpochResult) -
                 mode=learner.config.mode,
                 input_size=learner.size,
                 frame=learner.config.frame,
+                haze=learner.config.haze,
                 epoch=result.epoch,
                 seed=learner.config.seed,
                 data_hash=data_hash,
