@@ -1,8 +1,9 @@
-"""The canonical frame: one chest CT image cropped to its lungs, with fixed grey levels.
+"""The canonical frame: the lungs of one chest CT image alone, with fixed grey levels.
 
 Hospitals export the same anatomy in other windows, fields of view and aspect ratios. A network that
 sees those learns the hospital. So training and serving both look through this frame: the box around
-the lungs, air-filled lung and soft tissue at fixed grey values, squashed to a square.
+the lungs, everything but the lungs hidden, air-filled lung and soft tissue at fixed grey values,
+squashed to a square.
 """
 
 from dataclasses import dataclass
