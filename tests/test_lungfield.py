@@ -82,7 +82,7 @@ def test_the_box_lies_inside_the_image():
 
 
 def test_the_whole_frame_changes_no_grey_value(phantom):
-    square, field = model_input(phantom, 64, FRAMES[1])
+    square, field = model_input(phantom, 64, "whole-1")
     plain = Image.fromarray(phantom).resize((64, 64), Image.Resampling.BICUBIC)
     assert field.box == (0.0, 0.0, 1.0, 1.0)
     assert np.array_equal(square, np.asarray(plain))
@@ -138,3 +138,12 @@ def test_of_lungs_cropped_too_tightly_the_whole_image_is_seen():
     pixels = np.full((200, 260), 40, dtype=np.uint8)
     pixels[:, 90:170] = 200
     assert locate(pixels).box == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_the_box_frame_crops_and_changes_no_grey_value(phantom):
+    square, field = model_input(phantom, 64, "lungbox-1")
+    x0, y0, x1, y1 = (round(edge * side) for edge, side in zip(field.box, (320, 256) * 2))
+    assert 0 < x0 < x1 < 320
+    assert 0 < y0 < y1 < 256
+    assert set(np.unique(square)) <= set(range(int(phantom.min()) - 30, int(phantom.max()) + 30))
+    assert abs(square.mean() - phantom[y0:y1, x0:x1].mean()) < 4

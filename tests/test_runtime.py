@@ -107,7 +107,7 @@ def test_an_engine_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 def test_an_unknown_preprocessing_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="expected lungs-2 or whole-1"):
+    with pytest.raises(BundleError, match="expected one of lungs-2, lungbox-1, whole-1"):
         predictor(tmp_path, preprocessing="lungs-9")
 
 

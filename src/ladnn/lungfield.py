@@ -6,7 +6,7 @@ the lungs, everything but the lungs hidden, air-filled lung and soft tissue at f
 squashed to a square.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,9 @@ Mask = NDArray[np.bool_]
 LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
 """Grey values that aerated lung and soft tissue are mapped to."""
 
-FRAMES = ("lungs-2", "whole-1")
-"""The frames a bundle may ask for: the lungs alone at fixed grey levels, or the whole image as it
-is (the authors' own, kept to reproduce their recipe)."""
+FRAMES = ("lungs-2", "lungbox-1", "whole-1")
+"""The frames a bundle may ask for: the lungs alone at fixed grey levels; the box around the lungs as
+it is, to compare networks inside one collection; the whole image (the authors' own recipe)."""
 
 _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
 _MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside
@@ -47,7 +47,8 @@ class LungField:
         box: x0, y0, x1, y1 as fractions of the image's width and height, in [0, 1].
         kind: "lung" when the lungs were found, "body" when only the body was, "full" otherwise.
         lung_share, body_share: of the image's area, in [0, 1].
-        lung_grey, tissue_grey: grey values of aerated lung and soft tissue before they are mapped.
+        lung_grey, tissue_grey: grey values of aerated lung and soft tissue before they are mapped;
+            of a frame that leaves the grey as it is, the levels themselves.
         mask: of the lungs, solid parts and pleura included, bool at the size of the search; None
             unless `kind` is "lung".
     """
@@ -93,9 +94,16 @@ def cut(alone: Pixels, field: LungField, size: int) -> Pixels:
 
 
 def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
-    """Find the lungs (else the body) of an axial image, uint8 [H, W]; `whole-1` takes it all."""
-    if frame != FRAMES[0]:
+    """Find the lungs (else the body) of an axial image, uint8 [H, W]; see `FRAMES`."""
+    if frame == "whole-1":
         return _WHOLE
+    field = _find_field(pixels)
+    if frame == "lungbox-1":
+        return replace(field, lung_grey=LUNG_LEVEL, tissue_grey=TISSUE_LEVEL, mask=None)
+    return field
+
+
+def _find_field(pixels: Pixels) -> LungField:
     small = _shrink(pixels)
     if int(small.max()) - int(small.min()) < _MIN_CONTRAST:
         return _WHOLE  # blank: there is nothing to find

@@ -71,7 +71,7 @@ class Predictor:
         if bundle.card.preprocessing not in FRAMES:
             raise BundleError(
                 f"the preprocessing {bundle.card.preprocessing!r} of {bundle.path} is not known: "
-                f"expected {' or '.join(FRAMES)}; install the ladnn that wrote the bundle"
+                f"expected one of {', '.join(FRAMES)}; install the ladnn that wrote the bundle"
             )
         self.card = bundle.card
         self.streams = streams
