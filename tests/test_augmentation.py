@@ -8,7 +8,7 @@ import pytest
 from ladnn.augmentation import Augmentation, augment
 from ladnn.findings import Lesion
 from ladnn.lungfield import locate, lungs_alone, model_input
-from synthetic import clear_chest, thorax
+from synthetic import clear_chest
 
 NOTHING = Augmentation(
     jitter=0, unframed=0, rotation=0, shear=0, flip=0, levels=0, gamma=0, saturate=0,
@@ -56,11 +56,6 @@ def test_a_painted_opacity_brightens_the_lungs_and_nothing_else(phantom):
     assert changed.min() >= -1
     assert (changed > 10).mean() > 0.005
     assert np.median(plain[changed > 10]) < 100
-
-
-def test_lungs_that_are_ill_already_are_not_painted():
-    ill = thorax(seed=1, lesions=[Lesion.GGO, Lesion.CSLD])
-    assert view(ill, replace(NOTHING, paint=1.0), healthy=True)[1] is None
 
 
 def test_an_image_without_lungs_is_not_painted():

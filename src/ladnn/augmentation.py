@@ -23,9 +23,6 @@ from ladnn.lungfield import TISSUE_LEVEL, LungField, find_lungs, map_levels, ots
 
 Pixels = NDArray[np.uint8]
 
-_CLEAR = 0.24
-"""Lungs with at most this dense share are clear: nine of ten of SARS-CoV-2 CT's negatives."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -40,8 +37,7 @@ class Augmentation:
         resample: probability of a lower resolution. jpeg: of compression.
         kernel: of blurring or sharpening. noise: standard deviation's limit in grey values.
         marks: probability of letters and arrows. erase: of an erased rectangle.
-        paint: probability of a painted opacity in a negative image with clear lungs, which makes
-            it positive.
+        paint: probability of a painted opacity in a negative image, which makes it positive.
         nodule: probability of a painted round nodule, which changes no label.
     """
 
@@ -101,12 +97,9 @@ def augment(
 
 
 def _paint_opacities(square: Pixels, rng: Generator) -> tuple[Pixels, Lesion | None]:
-    """Ground glass, or consolidation, in one to five patches that prefer the periphery.
-
-    Only into clear lungs: what another disease has changed already teaches more as it is.
-    """
+    """Ground glass, or consolidation, in one to five patches that prefer the periphery."""
     lungs = find_lungs(square, otsu(square))
-    if lungs.mean() < 0.05 or _dense_share(square) > _CLEAR:
+    if lungs.mean() < 0.05:
         return square, None
     solid = rng.random() < 0.25
     density = rng.uniform(0.7, 1.0) if solid else rng.uniform(0.25, 0.65)
@@ -118,14 +111,6 @@ def _paint_opacities(square: Pixels, rng: Generator) -> tuple[Pixels, Lesion | N
     cover *= np.clip(density * (0.85 + 0.5 * grain), 0, 1) * lungs
     grey = square + cover * (TISSUE_LEVEL - square)
     return grey.round().astype(np.uint8), Lesion.CSLD if solid else Lesion.GGO
-
-
-def _dense_share(square: Pixels) -> float:
-    """Share of the lungs alone, in [0, 1], that is denser than aerated lung over some width."""
-    smooth = np.asarray(Image.fromarray(square).filter(ImageFilter.BoxBlur(square.shape[0] / 64)))
-    lung = int((smooth <= 90).sum())
-    dense = int(((smooth > 90) & (smooth < 180)).sum())
-    return dense / max(lung + dense, 1)
 
 
 def _site(lungs: NDArray[np.bool_], depth: Pixels, rng: Generator) -> tuple[int, int]:
