@@ -5,7 +5,7 @@ import torch
 
 from ladnn.errors import ConfigError
 from ladnn.graph import BundleGraph
-from ladnn.haze import GREY, Haze
+from ladnn.haze import GREY, TYPICAL, Haze
 from ladnn.lungfield import LUNG_LEVEL, TISSUE_LEVEL
 from ladnn.model import LesionNet
 
@@ -16,7 +16,7 @@ def measured(patch: torch.Tensor, rows: slice) -> float:
     """Share of a frame of aerated lung that counts as haze once a patch is laid into it."""
     frame = torch.full((1, 1, SIZE, SIZE), LUNG_LEVEL)
     frame[..., rows, 60:120] = patch
-    return float(Haze()(frame / GREY, (6, 6)).mean())
+    return float(Haze().eval()(frame / GREY, (6, 6)).mean()) + TYPICAL
 
 
 CLEAR = measured(torch.tensor(LUNG_LEVEL), slice(0, 1))
@@ -46,9 +46,13 @@ def test_haze_counts_where_it_lies_low():
 
 
 def test_the_channel_has_the_grid_of_the_activations_and_is_a_share():
-    channel = Haze()(torch.rand(2, 1, 160, 160), (5, 5))
+    channel = Haze().eval()(torch.rand(2, 1, 160, 160), (5, 5)) + TYPICAL
     assert channel.shape == (2, 1, 5, 5)
     assert 0 <= float(channel.min()) <= float(channel.max()) <= 1
+
+
+def test_training_does_not_see_the_channel():
+    assert not Haze().train()(torch.rand(2, 1, 160, 160), (5, 5)).any()
 
 
 def test_the_graph_says_what_a_network_with_the_channel_says():

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from ladnn.lungfield import (
-    FRAMES,
     LUNG_LEVEL,
     TISSUE_LEVEL,
     locate,
@@ -142,7 +141,9 @@ def test_of_lungs_cropped_too_tightly_the_whole_image_is_seen():
 
 def test_the_box_frame_crops_and_changes_no_grey_value(phantom):
     square, field = model_input(phantom, 64, "lungbox-1")
-    x0, y0, x1, y1 = (round(edge * side) for edge, side in zip(field.box, (320, 256) * 2))
+    x0, y0, x1, y1 = (
+        round(edge * side) for edge, side in zip(field.box, (320, 256) * 2, strict=True)
+    )
     assert 0 < x0 < x1 < 320
     assert 0 < y0 < y1 < 256
     assert set(np.unique(square)) <= set(range(int(phantom.min()) - 30, int(phantom.max()) + 30))

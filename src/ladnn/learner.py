@@ -35,7 +35,7 @@ class TrainConfig:
         backbone: a key of `BACKBONES`. mode: `ladnn` or `baseline`.
         weights: "imagenet", "random", or the path of a file.
         frame: one of `lungfield.FRAMES`. input_size: pixels; 0 is the backbone's own.
-        haze: whether the measured channel of `haze.Haze` is among the pooled features.
+        haze: whether the measured channel of `haze.Haze` joins the pooled features after training.
         sources: of the manifest to train on; empty means all.
         epochs, batch_size, seed: as they say. threads: of the processor; 0 is all of them.
         learning_rate: its peak for the backbone; the head's is `head_rate` times that.

@@ -22,8 +22,8 @@ LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
 """Grey values that aerated lung and soft tissue are mapped to."""
 
 FRAMES = ("lungs-2", "lungbox-1", "whole-1")
-"""The frames a bundle may ask for: the lungs alone at fixed grey levels; the box around the lungs as
-it is, to compare networks inside one collection; the whole image (the authors' own recipe)."""
+"""The frames a bundle may ask for: the lungs alone at fixed grey levels; the box around them as it
+is, to compare networks inside one collection; the whole image (the authors' own recipe)."""
 
 _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
 _MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside

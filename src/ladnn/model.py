@@ -164,7 +164,7 @@ class LesionNet(nn.Module):
 
 
 def _head(features: int, outputs: int, *, haze: bool) -> nn.Linear:
-    """Both branches in one layer; the haze channel, if any, is the last and starts weighed."""
+    """Both branches in one layer; the haze channel, if any, is the last and keeps its weight."""
     head = nn.Linear(features + haze, outputs)
     nn.init.normal_(head.weight, std=HEAD_STD)
     nn.init.zeros_(head.bias)

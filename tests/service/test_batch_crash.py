@@ -16,13 +16,13 @@ import httpx
 import pytest
 from sites import PostgreSql, free_port
 from sqlalchemy import select
+from test_site_batches import packed
 
 from bundles import tiny_bundle
 from ladnn.phantom import thorax
 from ladnn.service.database import Database
 from ladnn.service.tables import CaseImage
 from synthetic import encode
-from test_batches import packed
 
 SERVE = (sys.executable, "-c", "from ladnn.cli import main; main()", "serve")
 AFTER_RESTART = 30.0  # seconds until all is done

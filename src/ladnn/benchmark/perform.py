@@ -98,7 +98,7 @@ def _judge(run: Run, manifest: Manifest, split: str, folder: Path) -> None:
     checkpoint, net = read_checkpoint(folder)
     records = judged(run, manifest, split)
     images = load(records, read_image, frame=checkpoint.frame)
-    batch = as_seen(images, checkpoint.input_size, checkpoint.frame)
+    batch = as_seen(images, checkpoint.input_size)
     chances = predict_logits(net, batch.images).sigmoid().double().tolist()
     cases = tuple(_case(item, row) for item, row in zip(records, chances, strict=True))
     sha256 = weights_sha256(folder)

@@ -30,7 +30,7 @@ def configure_logs(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, _short_trace, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(),
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
