@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-import litserve  # type: ignore[import-untyped]  # ships no types
+import litserve
 from fastapi import Request
 
 from bench.rivals import BUNDLE, answer
