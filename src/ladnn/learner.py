@@ -29,7 +29,7 @@ from ladnn.statistics import roc_auc
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run of training; the defaults are `conf/default.toml`'s.
+    """One run of training; `conf/` holds the recipes.
 
     Attributes:
         backbone: a key of `BACKBONES`. mode: `ladnn` or `baseline`.
