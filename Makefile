@@ -8,6 +8,7 @@ PEOPLE ?=
 AUDITS ?= runs/audits
 AUDITED := paper-d0 default
 PORT ?= 8000
+SCREENSHOTS ?= runs/screenshots
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -21,7 +22,7 @@ unexport IMAGES
 quote = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run services setup test check tests docs reference audit bench soak wheelhouse sbom lock clean
+.PHONY: help run services setup test check tests screenshots docs reference audit bench soak wheelhouse sbom lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +34,7 @@ help:
 	@echo "make soak        the tests in their full counts"
 	@echo "make setup       install everything into .venv"
 	@echo "make services    install what the tests of the site need, on Debian"
+	@echo "make screenshots what every page looks like, written to SCREENSHOTS=folder"
 	@echo "make reference   write docs/reference/commands.md from the program's own help"
 	@echo "make audit       examine the bundles that ship on MANIFEST=file, and write docs/audit.md"
 	@echo "make wheelhouse  all that the site needs, to be installed without a network"
@@ -96,6 +98,12 @@ check: .venv/all
 
 tests: .venv/all
 	$(TESTS)
+
+# Of the bundle that ships, on real images, in both themes and at a phone's width, to be looked at.
+screenshots: .venv/all
+	LADNN_SCREENSHOTS='$(SCREENSHOTS)' OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 \
+		tests/service/test_every_page.py
+	@echo "the pages are in $(SCREENSHOTS)"
 
 soak: .venv/all
 	LADNN_SOAK=1 $(TESTS) -m "soak or not soak"

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from playwright.sync_api import BrowserContext
 from sites import Site
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
@@ -57,6 +58,23 @@ def browser_of(site: Site, account: Account) -> TestClient:
     browser = site.browser()
     browser.cookies.set(session_cookie(settings), token)
     return browser
+
+
+def person(site: Site, who: str) -> TestClient:
+    """The browser, always the same, in which somebody such as "curator:2" has signed in."""
+    known: dict[str, TestClient] = vars(site.app).setdefault("signed_in", {})
+    if who not in known:
+        role, _, number = who.partition(":")
+        account = make_account(site, Role(role), f"{role}{number}@hospital.org")
+        known[who] = browser_of(site, account)
+        known[who].headers["x-csrf-token"] = token_on(known[who], "/about")
+    return known[who]
+
+
+def carry_over(site: Site, browser: TestClient, context: BrowserContext, address: str) -> None:
+    """Make a real browser at `address` be whoever signed in in `browser`."""
+    name = session_cookie(site.services.settings)
+    context.add_cookies([{"name": name, "value": browser.cookies[name], "url": address}])
 
 
 def as_role(site: Site, role: Role) -> TestClient:

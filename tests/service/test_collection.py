@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from personas import carry_over, person
 from playwright.sync_api import Browser, expect
 from sites import Site, served
-from starlette.testclient import TestClient
 
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Lesion
@@ -17,9 +17,6 @@ from ladnn.imaging import decode
 from ladnn.intake import take_in
 from ladnn.phantom import thorax
 from ladnn.service import contributions, datasets
-from ladnn.service.accounts import principals
-from ladnn.service.accounts.permissions import Role
-from ladnn.service.accounts.principals import Principal
 from ladnn.similarity import pixel_hash
 from synthetic import dicom_bytes, encode, hounsfield
 
@@ -33,26 +30,6 @@ FIELDS = {
     "consent": "1",
     "report": REPORT,
 }
-
-
-@pytest.fixture(autouse=True)
-def _people(monkeypatch: pytest.MonkeyPatch):
-    """Whoever sends the header `x-test-person` is that person; how one signs in is not tested."""
-    visitor = principals._visitor
-
-    def person(connection, site):
-        role, _, number = connection.headers.get("x-test-person", "").partition(":")
-        if not role:
-            return visitor(connection, site)
-        return Principal(role=Role(role), owner=f"account:{number}", account_id=int(number))
-
-    monkeypatch.setattr(principals, "_visitor", person)
-
-
-def person(site: Site, who: str) -> TestClient:
-    browser = site.browser()
-    browser.headers["x-test-person"] = who
-    return browser
 
 
 def image(seed: int = 1) -> bytes:
@@ -259,11 +236,8 @@ def test_a_case_is_contributed_and_accepted_by_page(
     with served(page.app) as address:
 
         def tab_of(who: str):
-            context = chromium.new_context(
-                base_url=address,
-                java_script_enabled=scripts,
-                extra_http_headers={"x-test-person": who},
-            )
+            context = chromium.new_context(base_url=address, java_script_enabled=scripts)
+            carry_over(page, person(page, who), context, address)
             context.set_default_timeout(20_000)
             return context.new_page()
 

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +25,8 @@ NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
 CASES = [(1, 0.9), (0, 0.2), (1, 0.7), (0, 0.6)]
 
 
-def evidence(shift: float = 0.0) -> bytes:
-    """What `locked_test.evidence` keeps, of four images."""
+def evidence(shift: float = 0.0, cases: Sequence[tuple[int, float]] = CASES) -> bytes:
+    """What `locked_test.evidence` keeps, of images with these labels and probabilities."""
     rows = [
         {
             "image": f"{row:064d}",
@@ -35,13 +36,13 @@ def evidence(shift: float = 0.0) -> bytes:
             "probability": probability - shift,
             "decision": "positive" if probability - shift > 0.5 else "negative",
         }
-        for row, (label, probability) in enumerate(CASES)
+        for row, (label, probability) in enumerate(cases)
     ]
     estimate = {"value": 0.875, "low": 0.75, "high": 0.95, "reason": None}
     rates = dict.fromkeys(("sensitivity", "specificity", "accuracy"), estimate)
     scores = {"auc": estimate, "at": {"balanced": rates}}
     metrics = {"operating_point": "balanced", "all": {"covid": {"per_image": scores}}}
-    test = {"sha256": "a" * 64, "images": 4, "patients": 4, "sources": ["home"]}
+    test = {"sha256": "a" * 64, "images": len(cases), "patients": len(cases), "sources": ["home"]}
     return json.dumps(
         {
             "locked_test": test,
@@ -334,3 +335,17 @@ def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: 
     assert "model.rollback" in noted
     refused = post(browser, "/models/tiny-1/promote", "/models", why="again")
     assert refused.status_code == 422
+
+
+def test_the_citation_is_that_of_the_repository():
+    import yaml
+
+    root = Path(__file__).resolve().parents[2]
+    cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = cited["references"][0]
+    authors = ", ".join(f"{one['given-names']} {one['family-names']}" for one in paper["authors"])
+    who = ", ".join(one["name"] for one in cited["authors"])
+    assert about.citation() == (
+        f"{who}. {cited['title']}. {cited['license']}. - "
+        f"{authors}. {paper['title']}. {paper['year']}."
+    )

@@ -53,6 +53,46 @@ def test_the_slider_fades_the_map(viewer: Page):
     expect(viewer.locator("[data-map]")).to_have_css("opacity", "0.3")
 
 
+def test_opacity_level_and_width_are_moved_by_keys(viewer: Page):
+    viewer.locator("[data-opacity]").focus()
+    viewer.keyboard.press("Home")
+    expect(viewer.locator("[data-map]")).to_have_css("opacity", "0")
+    for name, key, wanted in (
+        ("level", "ArrowRight", "level=-590"),
+        ("width", "End", "width=3000"),
+    ):
+        viewer.locator(f"[data-{name}-input]").focus()
+        viewer.keyboard.press(key)
+        expect(viewer.locator("[data-scan]")).to_have_attribute("src", re.compile(wanted))
+
+
+def test_everything_on_a_result_is_reached_by_the_tab_key(viewer: Page):
+    reached = set()
+    for _ in range(60):
+        viewer.keyboard.press("Tab")
+        reached.add(
+            viewer.evaluate(
+                "document.activeElement.dataset.show ?? document.activeElement.id ?? ''"
+            )
+        )
+        if viewer.evaluate("document.activeElement.closest('details.more') !== null"):
+            break
+    assert {"covid", "GGO", "Csld", "CrPa", "AirBr", "InSepThi"} <= reached
+
+
+def test_the_first_page_asks_nobody_else_and_weighs_less_than_150_kb(
+    chromium: Browser, address: str
+):
+    context = chromium.new_context(base_url=address)
+    tab, weights = context.new_page(), {}
+    tab.on("response", lambda answer: weights.__setitem__(answer.url, len(answer.body())))
+    tab.goto("/", wait_until="networkidle")
+    context.close()
+    assert len(weights) >= 3
+    assert [url for url in weights if not url.startswith(address)] == []
+    assert sum(weights.values()) < 150_000
+
+
 def test_a_window_that_is_chosen_draws_the_image_anew(viewer: Page):
     viewer.get_by_role("link", name="Mediastinum").click()
     expect(viewer.locator("[data-scan]")).to_have_attribute("src", re.compile("level=40&width=400"))

@@ -15,6 +15,7 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import identify
 from ladnn.service.context import services
 from ladnn.service.i18n import LANGUAGES, language_of
+from ladnn.service.refusals import retell
 from ladnn.service.wording import moment, percent
 
 THEMES = ("light", "dark")
@@ -85,6 +86,7 @@ def _templates() -> jinja2.Environment:
     environment.globals["icon"] = icon
     environment.globals["percent"] = percent
     environment.globals["moment"] = moment
+    environment.globals["retell"] = retell
     return environment
 
 

@@ -1,5 +1,6 @@
 """Errors to answers: application/problem+json (RFC 9457) for programs, a page for people."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from ladnn.service.edge import HEADERS, is_api
 from ladnn.service.errors import ServiceError, StorageFull
 from ladnn.service.logs import log
 from ladnn.service.pages import render, say
+from ladnn.service.refusals import retell
 
 _RETRY = {503: "5", 429: "60"}
 _KEYS = {
@@ -67,7 +69,7 @@ def _service_error(request: Request, error: Exception) -> Response:
 
 def _image_error(request: Request, error: Exception) -> Response:
     """An image that cannot be read: the sentence is meant for whoever sent it."""
-    return answer(request, 422, str(error))
+    return answer(request, 422, retell(partial(say, request), str(error)))
 
 
 def _registry_error(request: Request, error: Exception) -> Response:

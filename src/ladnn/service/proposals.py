@@ -29,7 +29,11 @@ class Proposed:
 
 
 def propose(text: str) -> Proposed:
-    """Read a report."""
+    """Read the report of one image.
+
+    A caption may give its words to several panels; the form asks for none of them, as it takes one
+    image at a time, so every panel's words are proposed and a person sees which.
+    """
     report = label_report(text)
     labels = report.labels if report.readable else LesionLabels()
     spans = sorted(

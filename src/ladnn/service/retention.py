@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, delete, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from ladnn.service import audit_log, batches, blobs, duties, migrations
@@ -115,10 +115,6 @@ def _tidy(session: Session, site: Services, present: datetime) -> None:
     session.execute(delete(Guess).where(Guess.last_at < present - guessing.FORGOTTEN_AFTER))
 
 
-_OF_VISITORS = or_(Case.owner.startswith("visitor:"), Case.owner == BEARER)
-_OF_ACCOUNTS = Case.owner.startswith("account:")
-
-
 def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
     total = 0
     while True:
@@ -137,20 +133,6 @@ def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
             return total
 
 
-def _cases(which: ColumnElement[bool]) -> Callable[[Services, datetime], int]:
-    return lambda site, before: _delete_cases(site, which & (Case.created_at < before))
-
-
-def _count_cases(which: ColumnElement[bool]) -> Callable[[Session], tuple[int, datetime | None]]:
-    query = select(func.count(), func.min(Case.created_at)).where(which)
-    return lambda session: _pair(session, query)
-
-
-def _pair(session: Session, query: Select[int, datetime]) -> tuple[int, datetime | None]:
-    count, oldest = session.execute(query).one()
-    return count, oldest
-
-
 def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
     ids = site.database.read(lambda session: list(session.scalars(select(Batch.id).where(which))))
     for one in ids:
@@ -158,53 +140,47 @@ def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
     return len(ids)
 
 
-def _batches(which: ColumnElement[bool]) -> Callable[[Services, datetime], int]:
-    return lambda site, before: _delete_batches(site, which & (Batch.created_at < before))
+def _stock(
+    at: InstrumentedAttribute[datetime], which: ColumnElement[bool]
+) -> Callable[[Session], tuple[int, datetime | None]]:
+    query = select(func.count(), func.min(at)).where(which)
+
+    def count(session: Session) -> tuple[int, datetime | None]:
+        number, oldest = session.execute(query).one()
+        return number, oldest
+
+    return count
 
 
-def _count_batches(which: ColumnElement[bool]) -> Callable[[Session], tuple[int, datetime | None]]:
-    query = select(func.count(), func.min(Batch.created_at)).where(which)
-    return lambda session: _pair(session, query)
+def _tested(
+    name: str,
+    setting: str,
+    table: type[Case | Batch],
+    which: ColumnElement[bool],
+    remove: Callable[[Services, ColumnElement[bool]], int],
+) -> Kind:
+    """What somebody tested: its age is that of its row."""
+    return Kind(
+        name=name,
+        setting=setting,
+        stock=_stock(table.created_at, which),
+        purge=lambda site, before: remove(site, which & (table.created_at < before)),
+    )
 
 
+_OF_VISITORS = or_(Case.owner.startswith("visitor:"), Case.owner == BEARER)
+_OF_ACCOUNTS = Case.owner.startswith("account:")
 _BATCHES_OF_ACCOUNTS = Batch.owner.startswith("account:")
 
-
-def _count_lines(chained: bool) -> Callable[[Session], tuple[int, datetime | None]]:
-    numbered = AuditEvent.sequence.is_not(None) if chained else AuditEvent.sequence.is_(None)
-    query = select(func.count(), func.min(AuditEvent.at)).where(numbered)
-    return lambda session: _pair(session, query)
-
-
 KINDS = (
-    Kind(
-        name="visitor_cases",
-        setting="visitor_case_days",
-        stock=_count_cases(_OF_VISITORS),
-        purge=_cases(_OF_VISITORS),
-    ),
-    Kind(
-        name="account_cases",
-        setting="account_case_days",
-        stock=_count_cases(_OF_ACCOUNTS),
-        purge=_cases(_OF_ACCOUNTS),
-    ),
-    Kind(
-        name="visitor_batches",
-        setting="visitor_case_days",
-        stock=_count_batches(~_BATCHES_OF_ACCOUNTS),
-        purge=_batches(~_BATCHES_OF_ACCOUNTS),
-    ),
-    Kind(
-        name="account_batches",
-        setting="account_case_days",
-        stock=_count_batches(_BATCHES_OF_ACCOUNTS),
-        purge=_batches(_BATCHES_OF_ACCOUNTS),
-    ),
+    _tested("visitor_cases", "visitor_case_days", Case, _OF_VISITORS, _delete_cases),
+    _tested("account_cases", "account_case_days", Case, _OF_ACCOUNTS, _delete_cases),
+    _tested("visitor_batches", "visitor_case_days", Batch, ~_BATCHES_OF_ACCOUNTS, _delete_batches),
+    _tested("account_batches", "account_case_days", Batch, _BATCHES_OF_ACCOUNTS, _delete_batches),
     Kind(
         name="visits",
         setting="visit_log_days",
-        stock=_count_lines(chained=False),
+        stock=_stock(AuditEvent.at, AuditEvent.sequence.is_(None)),
         purge=lambda site, before: site.database.write(
             lambda session: audit_log.forget_visits(session, before)
         ),
@@ -212,7 +188,7 @@ KINDS = (
     Kind(
         name="changes",
         setting="change_log_days",
-        stock=_count_lines(chained=True),
+        stock=_stock(AuditEvent.at, AuditEvent.sequence.is_not(None)),
         purge=lambda site, before: site.database.write(
             lambda session: audit_log.forget_chained(session, before)
         ),

@@ -1,6 +1,7 @@
 """Contribute: the form, its proposals from a report, and what became of what one gave."""
 
 import io
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -18,6 +19,7 @@ from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
+from ladnn.service.refusals import retell
 
 router = APIRouter(include_in_schema=False)
 
@@ -105,7 +107,8 @@ def send(
         upload = read_upload(file)
         made = contributions.contribute(services(request), principal, upload, proposal)
     except ImageError as error:
-        return _page(request, principal, fields, error=str(error))
+        told = retell(partial(say, request), str(error))
+        return _page(request, principal, fields, error=told)
     except BadRequest as error:
         return _page(request, principal, fields, error=say(request, error.key, **error.values))
     return RedirectResponse(f"/contributions/{made.public_id}", status_code=303)

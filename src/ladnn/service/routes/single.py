@@ -1,5 +1,6 @@
 """The first page: one image, or the slices of one series, is tested."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -12,6 +13,7 @@ from ladnn.service.accounts.principals import Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say
+from ladnn.service.refusals import retell
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,7 +40,7 @@ def send(
         number = _frame(frame)
         case, _new = predictions.assess(services(request), principal, uploads, frame=number)
     except ImageError as error:
-        return _page(request, str(error), status=422)
+        return _page(request, retell(partial(say, request), str(error)), status=422)
     except BadRequest as error:
         return _page(request, say(request, error.key, **error.values), status=422)
     return RedirectResponse(f"/results/{case.share_token}", status_code=303)

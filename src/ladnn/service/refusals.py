@@ -1,0 +1,53 @@
+"""Why a file cannot be read, in the language of whoever sent it: the decoder writes English."""
+
+import re
+
+from ladnn.service.wording import Say
+
+_REFUSALS = tuple(
+    (key, re.compile(rf"(?:^|(?<=\s))(?:{pattern})"))
+    for key, pattern in (
+        ("empty", r"is empty: "),
+        ("large", r"is larger than the limit of (?P<limit>\S+) MiB: "),
+        ("foreign", r"is (?P<kind>an? [A-Za-z0-9 ]{1,20}), not a PNG"),
+        ("text", r"is text, not an image: "),
+        ("unknown", r"is of an unknown format: "),
+        ("animated", r"is animated: "),
+        ("frames", r"has (?P<frames>\d+) frames: "),
+        ("one_frame", r"has one frame only, "),
+        ("no_frame", r"has no frame -?\d+: "),
+        ("modality", r"is a DICOM object of modality (?P<modality>.{1,64}), not CT: "),
+        ("no_modality", r"is a DICOM object without a modality"),
+        ("no_pixels", r"is a DICOM object without pixel data"),
+        ("sides", r"declares a size of (?P<width>-?\d+) x (?P<height>-?\d+) pixels: "),
+        (
+            "pixels",
+            r"has (?P<width>\d+) x (?P<height>\d+) pixels, more than the limit of "
+            r"(?P<limit>\S+) megapixels: ",
+        ),
+        ("memory", r"needs (about \d+ MiB of|too much) memory to decode|unpacks to more than "),
+        ("time", r"takes more than .{1,40} to decode: |would take more than .{1,20} to decode: "),
+        ("scans", r"is a JPEG of too many scans "),
+        ("truncated", r"is truncated: "),
+        (
+            "unusual",
+            r"has -?\d+ (bits per sample|samples per pixel), |is compressed in a way that is not "
+            r"for CT|has JPEG pixel data of a kind not used ",
+        ),
+        (
+            "damaged",
+            r"(is|has) (a )?damaged |has (pixel data of another size|too large a structure|a "
+            r"rescale slope|a palette|a lookup table)",
+        ),
+    )
+)
+"""Keys of `refusal.*` in the catalogues, and how the decoder's sentence goes on after the name."""
+
+
+def retell(say: Say, sentence: str) -> str:
+    """The decoder's sentence in the language of `say`; one that is not known stays as it is."""
+    for key, pattern in _REFUSALS:
+        found = pattern.search(sentence)
+        if found:
+            return sentence[: found.start()] + say(f"refusal.{key}", **found.groupdict())
+    return sentence

@@ -1,0 +1,170 @@
+"""What people do on the site beside testing and contributing, with JavaScript on and off."""
+
+import re
+from pathlib import Path
+
+from personas import PASSWORD, browser_of, carry_over, give_factor, make_account
+from playwright.sync_api import Page, expect
+from sites import Site
+from test_collection import give
+from test_models import fill
+
+from ladnn.service.accounts.permissions import Role
+from synthetic import dicom_bytes
+
+
+def enter(tab: Page, site: Site, role: Role, password: str | None = None) -> None:
+    """Be somebody of that role."""
+    account = make_account(site, role, f"{role}-{site.services.clock():%f}@hospital.org", password)
+    if role in (Role.CURATOR, Role.ADMINISTRATOR):
+        give_factor(site, account)
+    tab.goto("/about")
+    carry_over(site, browser_of(site, account), tab.context, tab.url)
+
+
+def test_a_clinician_judges_a_result_and_takes_it_back(tab: Page, page: Site, scan: bytes):
+    enter(tab, page, Role.CLINICIAN)
+    send_image(tab, "scan.png", scan)
+    tab.get_by_label("I agree", exact=True).check()
+    tab.get_by_label("PCR positive").check()
+    tab.get_by_role("button", name="Save").click()
+    expect(tab.get_by_text("Saved")).to_be_visible()
+    expect(tab.get_by_label("PCR positive")).to_be_checked()
+    tab.get_by_text("Retract this result").click()
+    tab.get_by_role("button", name="Retract").click()
+    expect(tab.get_by_text("You have retracted this result")).to_be_visible()
+    where = tab.url
+    tab.get_by_text("Delete this result").click()
+    tab.get_by_role("button", name="Delete for good").click()
+    expect(tab).to_have_url(re.compile("/$"))
+    gone = tab.goto(where)
+    assert gone is not None
+    assert gone.status == 404
+
+
+def send_image(tab: Page, name: str, data: bytes) -> None:
+    """Test an image by the first page."""
+    tab.goto("/")
+    file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    tab.set_input_files("#file", file)
+    button = tab.get_by_role("button", name="Test", exact=True)
+    if button.is_visible():  # without scripts, a person sends it
+        button.click()
+    tab.wait_for_url(re.compile("/results/"))
+
+
+def test_a_dicom_image_is_seen_through_another_window(tab: Page):
+    send_image(tab, "slice.dcm", dicom_bytes())
+    tab.get_by_role("link", name="Mediastinum").click()
+    scan = tab.locator("[data-scan]")
+    expect(scan).to_have_attribute("src", re.compile(r"level=40.*width=400"))
+    assert tab.request.get(str(scan.get_attribute("src"))).ok
+
+
+def test_a_series_is_one_result_whose_slices_can_be_looked_at(tab: Page):
+    tab.goto("/")
+    slices = [
+        {
+            "name": f"{n}.dcm",
+            "mimeType": "application/dicom",
+            "buffer": dicom_bytes(InstanceNumber=n),
+        }
+        for n in (3, 4)
+    ]
+    tab.set_input_files("#file", slices)  # type: ignore[arg-type]
+    button = tab.get_by_role("button", name="Test", exact=True)
+    if button.is_visible():
+        button.click()
+    tab.wait_for_url(re.compile("/results/"))
+    tab.get_by_role("link", name=re.compile("Slice 4")).click()
+    expect(tab.get_by_role("heading", name=re.compile("slice 4"))).to_be_visible()
+
+
+def test_a_file_that_is_no_image_is_refused_on_the_page_and_in_its_language(tab: Page):
+    tab.goto("/")
+    tab.get_by_role("button", name="中文").click()
+    text = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image"}
+    tab.set_input_files("#file", text)
+    button = tab.get_by_role("button", name="测试", exact=True)
+    if button.is_visible():
+        button.click()
+    expect(tab.get_by_role("alert")).to_contain_text("notes.png 是文本,不是图像")
+
+
+def test_a_theme_and_a_language_that_were_chosen_stay(tab: Page):
+    tab.goto("/models")
+    tab.get_by_role("button", name="Dark").click()
+    expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+    tab.get_by_role("button", name="中文").click()
+    expect(tab).to_have_url(re.compile("/models$"))
+    expect(tab.locator("html")).to_have_attribute("lang", "zh")
+    expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_curator_corrects_a_case_and_a_second_one_settles_it(tab: Page, page: Site):
+    case = give(page).json()["id"]
+    for decision in ("Accept with these labels", "Accept as proposed"):
+        tab.context.clear_cookies()
+        enter(tab, page, Role.CURATOR)
+        tab.goto(f"/review/{case}")
+        if decision == "Accept with these labels":
+            tab.get_by_label("Reason").fill("There is a consolidation.")
+            tab.get_by_text("Correct the labels").click()
+            tab.get_by_label("Consolidation").select_option("1")
+        tab.get_by_role("button", name=decision).click()
+        expect(tab.get_by_text("Nothing waits for you")).to_be_visible()
+    tab.goto(f"/contributions/{case}")
+    expect(tab.get_by_role("main")).to_contain_text("Accepted")
+
+
+def test_an_administrator_compares_promotes_and_rolls_back(tab: Page, page: Site, tmp_path: Path):
+    registry = fill(page, tmp_path)
+    enter(tab, page, Role.ADMINISTRATOR)
+    tab.goto("/models")
+    tab.get_by_role("button", name="Compare").click()
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Two versions side by side")
+    tab.goto("/models/tiny-2")
+    tab.get_by_label("Reason").fill("better on the ward's images")
+    tab.get_by_role("button", name="Promote").click()
+    tab.wait_for_url(re.compile("/models$"))
+    assert registry.champion() == "tiny-2"
+    tab.get_by_label("Reason").fill("it was not")
+    tab.get_by_role("button", name="Roll back").click()
+    expect(tab.get_by_role("cell", name=re.compile("it was not"))).to_be_visible()
+    assert registry.champion() == "tiny-1"
+
+
+def test_somebody_changes_their_password_and_makes_and_revokes_a_key(tab: Page, page: Site):
+    enter(tab, page, Role.CLINICIAN, PASSWORD)
+    tab.goto("/account")
+    for name, value in (
+        ("old", PASSWORD),
+        ("password", "grey otter bay"),
+        ("again", "grey otter bay"),
+    ):
+        tab.locator(f"[action='/account/password'] [name={name}]").fill(value)
+    tab.locator("[action='/account/password'] button").click()
+    expect(tab.get_by_role("alert")).to_have_count(0)
+    tab.locator("[action='/account/keys'] [name=name]").fill("workstation")
+    tab.locator("[action='/account/keys'] [name=scope]").first.check()
+    tab.get_by_role("button", name="Make").click()
+    expect(tab.locator("input.once")).to_have_value(re.compile("^ladnn"))
+    tab.goto("/account")
+    tab.get_by_role("button", name="Revoke").click()
+    expect(tab.get_by_text("Revoked", exact=True)).to_be_visible()
+
+
+def test_an_administrator_checks_the_log_purges_and_shuts_an_account(tab: Page, page: Site):
+    make_account(page, Role.CLINICIAN, "lee@hospital.org")
+    enter(tab, page, Role.ADMINISTRATOR)
+    tab.goto("/admin/retention")
+    tab.locator("[action='/admin/retention/purge'] button").click()
+    expect(tab.get_by_role("heading", level=1)).to_be_visible()
+    tab.goto("/admin/accounts")
+    row = tab.locator("tr", has_text="lee@hospital.org")
+    row.locator("summary").click()
+    row.locator("button.danger").click()
+    expect(tab.locator("tr", has_text="lee@hospital.org")).to_contain_text("Disabled")
+    tab.goto("/admin/audit")
+    tab.locator("[action='/admin/audit/verify'] button").click()
+    expect(tab.get_by_role("status")).to_contain_text("holds")

@@ -1,0 +1,88 @@
+"""Why a file cannot be read is told in the language of the page, whatever the decoder says."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sites import Site
+
+import ladnn
+from ladnn.phantom import thorax
+from ladnn.service.i18n import LANGUAGES, read_catalogues
+from ladnn.service.refusals import retell
+from synthetic import dicom_bytes, encode
+
+SOURCES = ("codestream", "dicom_pixels", "greyscale", "hounsfield", "imaging", "service/decoding")
+OF_PATHS = ("regular file", "not exist", "may not be read", "is a folder", "cannot be opened")
+"""What the program says of paths, which no upload has."""
+
+
+def said() -> Iterator[str]:
+    """Every sentence of an ImageError in the sources, each placeholder being 7."""
+    from ladnn import jpeg_headers, rle
+    from ladnn.service import decoding
+
+    yield from (jpeg_headers.DAMAGED, jpeg_headers.UNUSUAL, rle._DAMAGED, decoding._FAILED)
+    yield from (f"is {kind}, not a PNG or so" for kind in ("a GIF", "a JPEG 2000 picture"))
+    yield from ("is text, not an image: give", "is of an unknown format: give")
+    for name in SOURCES:
+        path = Path(ladnn.__file__).parent / f"{name}.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ImageError":
+                yield from _text(node.args[0])
+
+
+def _text(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant):
+        yield str(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        text = "".join(
+            str(getattr(part, "value", "")) if isinstance(part, ast.Constant) else "7"
+            for part in node.values
+        )
+        if text.strip("7 ") and not text.startswith(("7: give", "is 7,")):  # those are named above
+            yield text
+
+
+SAID = sorted({one for one in said() if not any(words in one for words in OF_PATHS)})
+
+
+@pytest.mark.parametrize("sentence", SAID)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sentence_of_the_decoder_is_known(sentence: str, language: str):
+    catalogues = read_catalogues()
+    asked = []
+
+    def say(key: str, **values: object) -> str:
+        asked.append(key)
+        return catalogues.say(language, key, **values)
+
+    told = retell(say, f"scan.png {sentence}")
+    assert len(asked) == 1
+    assert told.startswith("scan.png ")
+    assert "--" not in told
+
+
+def test_a_sentence_that_is_not_known_stays_as_it_is():
+    assert retell(lambda key: key, "scan.png is on the moon") == "scan.png is on the moon"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"no image at all", "是文本"),
+        (b"", "是空文件"),
+        (dicom_bytes(Modality="MR"), "MR 的 DICOM"),
+        (dicom_bytes()[:3000], "不完整"),
+        (encode(thorax(0, size=(96, 120)), "PNG")[:900], "已损坏"),
+    ],
+)
+def test_a_file_that_is_refused_on_a_chinese_page_is_refused_in_chinese(
+    page: Site, data: bytes, words: str
+):
+    page.client.headers["accept-language"] = "zh"
+    form = {"csrf": page.client.get("/").text.split('name="csrf" value="')[1][:64]}
+    answer = page.client.post("/", data=form, files={"file": ("a.png", data)})
+    assert answer.status_code == 422
+    assert words in answer.text
