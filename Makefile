@@ -136,10 +136,7 @@ wheelhouse: .venv/using
 	@echo "dist/wheelhouse: pip install --no-index --find-links dist/wheelhouse 'ladnn[serve]'"
 
 sbom: .venv/all
-	@mkdir -p dist
-	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
-		--spec-version 1.6 --output-file dist/sbom.json requirements/base.txt
-	@echo "dist/sbom.json"
+	@$(BIN)/python deploy/sbom.py dist/sbom.json
 
 # Newer versions come in by `make lock UPGRADE=--upgrade`.
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \

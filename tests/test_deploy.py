@@ -1,16 +1,31 @@
 """What is written for deployment is sound: unit, image, composition and proxy."""
 
+import importlib.util
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from email import message_from_string
+from email.message import Message
+from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
+SBOM = importlib.util.spec_from_file_location("sbom", DEPLOY / "sbom.py")
+assert SBOM is not None
+assert SBOM.loader is not None
+sbom = importlib.util.module_from_spec(SBOM)
+SBOM.loader.exec_module(sbom)
 
 
 def tool(name: str) -> str:
@@ -26,9 +41,16 @@ def tool(name: str) -> str:
     pytest.skip(f"{name} is not installed: make services")
 
 
-def run(*command: object) -> str:
+def run(*command: object, seconds: float = 120) -> str:
+    """What a program says; without the folders that tests add to Python's own."""
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=120
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+        env=alone,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -97,6 +119,88 @@ def proxy_config(folder: Path, port: int, replicas: tuple[int, int]) -> Path:
     path = folder / "nginx.conf"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def metadata(*lines: str) -> Message:
+    return message_from_string("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("said", "listed"),
+    [
+        (metadata("License-Expression: MIT OR Apache-2.0"), [{"expression": "MIT OR Apache-2.0"}]),
+        (
+            metadata(
+                "Classifier: License :: OSI Approved",
+                "Classifier: License :: OSI Approved :: BSD License",
+            ),
+            [{"license": {"name": "BSD License"}}],
+        ),
+        (metadata("License: Apache-2.0"), [{"license": {"name": "Apache-2.0"}}]),
+        (metadata("License: " + "x" * 200), []),
+        (metadata("Name: x"), []),
+    ],
+)
+def test_a_licence_is_what_the_package_says(said: Message, listed: list[object]):
+    assert sbom.stated(said) == listed
+
+
+def test_a_package_of_another_version_says_nothing_of_its_licence():
+    assert sbom.licences("numpy", version("numpy"))
+    assert sbom.licences("numpy", "0.1") == sbom.licences("no-such-package", "1") == []
+
+
+def test_the_bill_lists_every_locked_package_with_its_version_and_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(ROOT)
+    sbom.main(tmp_path / "sbom.json")
+    text = (tmp_path / "sbom.json").read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    parts = json.loads(text)["components"]
+    lock = (ROOT / "requirements" / "base.txt").read_text(encoding="utf-8")
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lock, re.MULTILINE)
+    assert sorted((one["name"], one["version"]) for one in parts) == sorted(pins)
+    here = {one["name"] for one in parts if "licenses" in one}
+    assert {name for name, _ in pins if name not in ("colorama", "httpx2-jsfetch")} <= here
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_the_site_is_installed_from_the_wheelhouse_alone(tmp_path: Path):
+    """Downloads what the lock names; then pip may use no index, and the site answers."""
+    run("make", "-C", ROOT, "wheelhouse", seconds=1800)
+    bin_ = tmp_path / "venv" / "bin"
+    run(sys.executable, "-m", "venv", tmp_path / "venv", seconds=600)
+    wheels = ("--no-index", "--find-links", ROOT / "dist" / "wheelhouse")
+    run(bin_ / "pip", "--isolated", "install", "-q", *wheels, "ladnn[serve]", seconds=1800)
+    run(bin_ / "ladnn", "phantoms", "-o", tmp_path / "phantoms", seconds=600)
+    said = run(bin_ / "ladnn", "predict", tmp_path / "phantoms" / "phantom-GGO.png", seconds=600)
+    assert "positive" in said
+    port = free_port()
+    site = subprocess.Popen([str(bin_ / "ladnn"), "serve", "--port", str(port)], cwd=tmp_path)
+    try:
+        assert ready(f"http://127.0.0.1:{port}/readyz", seconds=600)
+    finally:
+        site.terminate()
+        assert site.wait(60) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ready(address: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            return httpx.get(address, timeout=10).status_code == 200
+        except httpx.TransportError:
+            time.sleep(0.5)
+    return False
 
 
 def test_the_proxy_takes_its_configuration(tmp_path: Path):
