@@ -103,6 +103,7 @@ class CtImage:
         instance: DICOM instance number, by which the slices of a series are ordered.
         frame, frames: which frame this is, counted from 0, and of how many.
         window: in HU, as used; None where the values were not known to be HU.
+        orientation: EXIF's number, by which `pixels` were turned; 1 where nothing was to be turned.
     """
 
     pixels: Grey
@@ -115,6 +116,7 @@ class CtImage:
     frame: int = 0
     frames: int = 1
     window: Window | None = None
+    orientation: int = 1
 
 
 def read_image(
@@ -277,12 +279,13 @@ def _decode_picture(
         with silence, Image.open(stream, formats=(kind,)) as picture:
             frames = _choose_frame(picture, kind, frame)
             _check_picture(picture, kind, data, limits)
-            size, turn = picture.size, _turn(picture, kind)
+            size, orientation = picture.size, _orientation(picture, kind)
             pixels, used = _grey(picture, window)
     except Image.DecompressionBombError:
         limits.check_pixels(limits.pixels + 1, 1)
     except Exception as error:
         raise stream.failure or error from error
+    turn = _TURNS.get(orientation)
     if turn is not None:
         pixels = pixels.transpose(turn)
     return CtImage(
@@ -293,6 +296,7 @@ def _decode_picture(
         frame=frame or 0,
         frames=frames,
         window=used,
+        orientation=orientation,
     )
 
 
@@ -320,11 +324,10 @@ def _check_picture(picture: Image.Image, kind: str, data: bytes, limits: Limits)
         limits.check_pixels(*(int(side) for side in tile))
 
 
-def _turn(picture: Image.Image, kind: str) -> Image.Transpose | None:
-    """Say how to turn a picture upright by its EXIF orientation; Pillow turns TIFF itself."""
-    if kind == "TIFF":
-        return None
-    return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+def _orientation(picture: Image.Image, kind: str) -> int:
+    """EXIF's number of how to turn a picture upright; 1 for a TIFF, which Pillow turns itself."""
+    said = 1 if kind == "TIFF" else picture.getexif().get(ExifTags.Base.Orientation, 1)
+    return said if said in _TURNS else 1
 
 
 def _grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | None]:

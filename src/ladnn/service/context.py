@@ -24,8 +24,8 @@ class Decoded:
 
     Attributes:
         image: 8-bit grey, ready for the network.
-        stored: the bytes to keep: a picture as it came, a DICOM file without identity and of
-            the one frame that was decoded.
+        stored: the bytes to keep: a picture's pixels without what was written beside them, a DICOM
+            file without identity and of the one frame that was decoded.
         burned_in: whether the file itself says that words are burnt into its pixels.
     """
 

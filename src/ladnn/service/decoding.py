@@ -175,7 +175,7 @@ def _decoded(head: dict[str, Any], body: bytes, data: bytes) -> Decoded:
         size=(int(head["size"][0]), int(head["size"][1])),
         **{name: head[name] for name in _PLAIN},
     )
-    return Decoded(image=image, stored=body[count:] or data, burned_in=bool(head["burned_in"]))
+    return Decoded(image=image, stored=body[count:], burned_in=bool(head["burned_in"]))
 
 
 _PLAIN = ("sha256", "format", "series", "study", "instance", "frame", "frames")

@@ -22,6 +22,7 @@ from PIL import Image
 
 from ladnn.errors import ImageError
 from ladnn.imaging import LIMITS, LUNG_WINDOW, CtImage, Window, decode, kind_of, one_sentence
+from ladnn.service.bare import UnknownError, bare
 from ladnn.service.deidentify import Key, blank_slice, deidentify
 
 _LENGTHS = struct.Struct("<II")
@@ -129,7 +130,7 @@ def _limit_time(seconds: int) -> None:
 
 
 def _answer(task: dict[str, Any], data: bytes, key: Key) -> tuple[Any, ...]:
-    """Decode one file: a head, the pixels' bytes and, for DICOM, the file to keep."""
+    """Decode one file: a head, the pixels' bytes and the file to keep."""
     window = Window(**task["window"]) if task["window"] else LUNG_WINDOW
     try:
         image, kept, said = _decoded(data, task["name"], window, task["frame"], key)
@@ -154,16 +155,30 @@ def _answer(task: dict[str, Any], data: bytes, key: Key) -> tuple[Any, ...]:
 def _decoded(
     data: bytes, name: str, window: Window, frame: int | None, key: Key
 ) -> tuple[CtImage, bytes, bool]:
-    """The image; for DICOM it is decoded from the file without identity, which comes with it."""
+    """The image, what is kept of its file, and whether the file says that words are burnt in.
+
+    A DICOM file is decoded from what is kept of it.
+    """
     with one_sentence(name):
         dicom = kind_of(data, LIMITS) == "DICOM"
         kept = deidentify(data, key, frame=frame) if dicom else None
     if kept is None:
-        return decode(data, name=name, window=window, frame=frame), b"", False
+        image = decode(data, name=name, window=window, frame=frame)
+        return image, _without_words(data, image), False
     image = decode(kept.data, name=name, window=window)
     digest = hashlib.sha256(data).hexdigest()
     image = replace(image, sha256=digest, frame=kept.frame, frames=kept.frames)
     return image, kept.data, kept.said
+
+
+def _without_words(data: bytes, image: CtImage) -> bytes:
+    """The picture with nothing beside its pixels; where its layout is odd, its grey pixels."""
+    try:
+        return bare(data, image.format, image.orientation)
+    except UnknownError:
+        target = io.BytesIO()
+        Image.fromarray(image.pixels).save(target, "PNG")
+        return target.getvalue()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ _FRAME = (79, 195, 247, 140)  # thin, around the part of the image that the netw
 def pixels_of(site: Services, image: CaseImage, window: Window | None = None) -> NDArray[np.uint8]:
     """The image as 8-bit grey [H, W], read again from what is kept."""
     data = site.blobs.get(image.blob)
-    # Of a DICOM file the one frame is kept; a TIFF is kept as it came, with all its pages.
+    # Of a DICOM file the one frame is kept, of a TIFF all pages.
     frame = image.frame if image.format == "TIFF" and image.frame else None
     return site.decoder.decode(data, window=window, frame=frame).image.pixels
 
