@@ -196,6 +196,7 @@ def _site() -> Iterator[int]:
             "LADNN_LOG_LEVEL": "error",
             "LADNN_REQUESTS_PER_MINUTE": "0",
             "LADNN_VISITOR_TESTS_PER_MINUTE": "0",
+            "LADNN_VISITOR_MIB_PER_DAY": "0",
         }
         with _serving(["-c", program, "serve"], "LADNN_PORT", options) as port:
             yield port

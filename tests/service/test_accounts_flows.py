@@ -9,6 +9,7 @@ from sites import MakeSite, Site
 from starlette.testclient import TestClient
 
 from ladnn.service.accounts import people, totp
+from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.tables import Account, OneTimeToken, SignIn
 
@@ -182,6 +183,34 @@ def test_guessing_is_slowed_down_whether_the_account_is_there_or_not(site: Site)
     held = sign_in(site.client, "a@h.org")
     assert held.status_code == 429
     assert 1 <= int(held.headers["retry-after"]) <= 20
+
+
+def test_strangers_who_guess_do_not_lock_the_owner_out_of_a_known_browser(page: Site):
+    make_account(page, Role.CLINICIAN, "a@h.org", PASSWORD)
+    own, strange = page.browser(), page.browser()
+    assert sign_in(own, "a@h.org").status_code == 303
+    post(own, "/sign-out", "/account")
+    for _ in range(6):
+        last = sign_in(strange, "a@h.org", "wrong")
+    assert last.status_code == 429
+    strange.cookies.set("ladnn_browser", "made.up")
+    assert sign_in(strange, "a@h.org").status_code == 429
+    assert sign_in(own, "a@h.org").status_code == 303
+
+
+def test_a_browser_known_before_the_password_changed_is_a_stranger(page: Site):
+    account = make_account(page, Role.CLINICIAN, "a@h.org", PASSWORD)
+    own = page.browser()
+    sign_in(own, account.email)
+    post(own, "/sign-out", "/account")
+
+    def change(session):
+        session.merge(account).password_hash = hash_password("another teal lamp")
+
+    page.services.database.write(change)
+    for _ in range(5):
+        sign_in(page.browser(), account.email, "wrong")
+    assert sign_in(own, account.email, "another teal lamp").status_code == 429
 
 
 def test_codes_cannot_be_guessed_by_giving_the_right_password_in_between(page: Site):

@@ -113,6 +113,36 @@ def test_a_limit_on_requests_is_a_429_with_the_time_to_wait(page: Site, make_sit
     assert site.client.get("/healthz").status_code == 200
 
 
+def test_what_a_visitor_sends_in_a_day_has_a_limit_and_an_account_s_has_not(
+    page: Site, make_site: MakeSite, scan: bytes
+):
+    site = make_site(page.services.settings.database_url, visitor_mib_per_day=1)
+    large = {"file": ("scan.png", scan + bytes(900_000), "image/png")}
+    small = {"file": ("scan.png", scan, "image/png")}
+    assert site.client.post("/api/v1/predictions", files=large).status_code == 201
+    refused = site.client.post("/api/v1/predictions", files=large)
+    assert (refused.status_code, "stored" in refused.json()["detail"]) == (429, True)
+    assert int(refused.headers["retry-after"]) > 60
+    assert site.client.post("/api/v1/predictions", files=small).status_code == 201
+    key = key_of(site, make_account(site, Role.CLINICIAN), "test")
+    sent = [site.client.post("/api/v1/predictions", files=large, headers=key) for _ in "12"]
+    assert {answer.status_code for answer in sent} == {200, 201}
+
+
+@pytest.mark.parametrize(("slices", "status"), [(10, 422), (2000, 202)])
+def test_a_request_brings_a_thousand_files_or_those_of_a_longer_study(
+    page: Site, make_site: MakeSite, slices: int, status: int
+):
+    site = make_site(page.services.settings.database_url, slices=slices)
+    batch = site.client.post("/api/v1/batches").json()["id"]
+    files = [("file", (f"{n}.txt", b"no image %d" % n)) for n in range(1001)]
+    answer = site.client.post(f"/api/v1/batches/{batch}/items", files=files)
+    wanted = 201 if status == 202 else status  # none of them waits: each has failed
+    assert answer.status_code == wanted, answer.text
+    if status == 422:
+        assert "at most 1000 files" in answer.json()["detail"]
+
+
 def test_tests_of_visitors_have_a_limit_of_their_own(page: Site, make_site: MakeSite, scan: bytes):
     site = make_site(page.services.settings.database_url, visitor_tests_per_minute=1)
     files = {"file": ("scan.png", scan, "image/png")}

@@ -101,6 +101,7 @@ def create_app(
         description=f"Chest CT images in, predictions out. {RESEARCH_NOTICE}",
         openapi_url=None,  # `routes/operation.py` gives it; FastAPI's own pages load from elsewhere
         dependencies=[Depends(csrf.verify)],
+        form_limits={"max_files": settings.files},
         lifespan=partial(_lifespan, site),
     )
     app.state.services = site

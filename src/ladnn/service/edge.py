@@ -75,6 +75,7 @@ class Edge:
             received += len(message.get("body", b""))
             if received > self._limit:
                 raise HTTPException(TooLarge.status)
+            scope["state"]["received"] = received
             return message
 
         return bounded

@@ -58,8 +58,8 @@ class TooMany(ServiceError):
     status = 429
     key = "error.too_many"
 
-    def __init__(self, *, seconds: int) -> None:
-        super().__init__(seconds=seconds)
+    def __init__(self, key: str | None = None, *, seconds: int) -> None:
+        super().__init__(key, seconds=seconds)
         self.headers = {"retry-after": str(seconds)}
 
 

@@ -16,44 +16,52 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.errors import TooMany
 from ladnn.service.settings import Settings
 
+_DAY = 86_400.0  # seconds
 MOST_BUCKETS = 50_000  # some 10 MB; the one that was quiet longest goes first
 
 
 class Limiter:
-    """Allows `per_minute` requests to each name, as many at once, refilled evenly."""
+    """Allows `most` of something to each name within `seconds`, all at once, refilled evenly."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`per_minute` 0 allows everything; `clock` gives seconds."""
-        self._per_minute, self._clock = per_minute, clock
+    def __init__(
+        self, most: float, seconds: float = 60, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`most` 0 allows everything; `clock` gives seconds."""
+        self._most, self._seconds, self._clock = float(most), seconds, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
         self._lock = threading.Lock()
 
-    def take(self, name: str) -> None:
-        """Take one token of that name.
+    def take(self, name: str, amount: float = 1, key: str | None = None) -> None:
+        """Take so many tokens of that name; never more than all of them are asked for.
 
-        Raises TooMany, with the seconds until there is one, when none is left.
+        Raises TooMany, with the sentence `key` and the seconds until there are as many, when fewer
+        are left.
         """
-        if not self._per_minute:
+        if not self._most:
             return
-        rate, present = self._per_minute / 60, self._clock()
+        rate, present, amount = self._most / self._seconds, self._clock(), min(amount, self._most)
         with self._lock:
-            tokens, then = self._buckets.pop(name, (float(self._per_minute), present))
-            tokens = min(float(self._per_minute), tokens + (present - then) * rate)
-            enough = tokens >= 1
-            self._buckets[name] = (tokens - enough, present)
+            tokens, then = self._buckets.pop(name, (self._most, present))
+            tokens = min(self._most, tokens + (present - then) * rate)
+            enough = tokens >= amount
+            self._buckets[name] = (tokens - amount if enough else tokens, present)
             if len(self._buckets) > MOST_BUCKETS:
                 self._buckets.popitem(last=False)
         if not enough:
-            raise TooMany(seconds=int((1 - tokens) / rate) + 1)
+            raise TooMany(key, seconds=int((amount - tokens) / rate) + 1)
 
 
 class Limits:
-    """The limits of the settings: on all requests, and on tests by accounts and by visitors."""
+    """The limits of the settings: on all requests, and on tests by accounts and by visitors.
+
+    Of visitors it is also counted how much they send, because all of it is stored.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._requests = Limiter(settings.requests_per_minute)
         self._tests = Limiter(settings.tests_per_minute)
         self._visitor_tests = Limiter(settings.visitor_tests_per_minute)
+        self._visitor_bytes = Limiter(settings.visitor_mib_per_day << 20, seconds=_DAY)
 
     def take(self, owner: str, permission: Permission, request: Request) -> None:
         """Count a request for its account, or for its address where `owner` is empty.
@@ -64,8 +72,12 @@ class Limits:
             return  # who watches the site is never turned away
         name = owner or address_of(request)
         self._requests.take(name)
-        if permission is Permission.TEST and request.method == "POST":
-            (self._tests if owner else self._visitor_tests).take(name)
+        if permission is not Permission.TEST or request.method != "POST":
+            return
+        (self._tests if owner else self._visitor_tests).take(name)
+        if not owner:
+            sent = getattr(request.state, "received", 0)
+            self._visitor_bytes.take(name, sent, "error.too_much")
 
 
 def address_of(request: Request) -> str:

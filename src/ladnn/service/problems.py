@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from ladnn.errors import ImageError, RegistryError
 from ladnn.service.context import services
 from ladnn.service.edge import HEADERS, is_api
-from ladnn.service.errors import ServiceError, StorageFull
+from ladnn.service.errors import BadRequest, ServiceError, StorageFull
 from ladnn.service.logs import log
 from ladnn.service.pages import render, say
 from ladnn.service.refusals import retell
@@ -91,8 +91,10 @@ def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, OSError):  # while a body was put aside
         return _service_error(request, StorageFull())
-    key = _KEYS.get(error.status_code)
-    limit = services(request).settings.upload_mib
+    settings = services(request).settings
+    if error.status_code == 400 and str(error.detail).startswith("Too many files"):
+        return _service_error(request, BadRequest("error.too_many_files", limit=settings.files))
+    key, limit = _KEYS.get(error.status_code), settings.upload_mib
     detail = say(request, key, limit=limit) if key else HTTPStatus(error.status_code).phrase
     return answer(request, error.status_code, detail, headers=error.headers)
 

@@ -45,6 +45,8 @@ class Settings:
             process; 0 for no limit, here and in the next two.
         tests_per_minute: of one account.
         visitor_tests_per_minute: of one address without an account.
+        visitor_mib_per_day: what one address without an account may send to be tested, in MiB,
+            in each process; 0 for no limit.
         visitor_case_days: after which the results of visitors are deleted; 0 for never, here and
             in the next three.
         account_case_days: after which the results of accounts are deleted.
@@ -82,6 +84,7 @@ class Settings:
     requests_per_minute: int = 6000
     tests_per_minute: int = 3000
     visitor_tests_per_minute: int = 600
+    visitor_mib_per_day: int = 4096
     visitor_case_days: int = 30
     account_case_days: int = 365
     visit_log_days: int = 365
@@ -118,6 +121,11 @@ class Settings:
         return self.public_url.startswith("https://")
 
     @property
+    def files(self) -> int:
+        """The most files of one request: a thousand, or those of a longer study."""
+        return max(1000, self.slices)
+
+    @property
     def oidc_mapping(self) -> dict[str, str]:
         """`oidc_roles` by the value of the claim."""
         parts = (item.rpartition("=") for item in self.oidc_roles)
@@ -135,6 +143,7 @@ _BOUNDS = (
     ("requests_per_minute", 0, 1_000_000),
     ("tests_per_minute", 0, 1_000_000),
     ("visitor_tests_per_minute", 0, 1_000_000),
+    ("visitor_mib_per_day", 0, 1_000_000),
     ("visitor_case_days", 0, 36_500),
     ("account_case_days", 0, 36_500),
     ("visit_log_days", 0, 36_500),

@@ -1,6 +1,12 @@
-"""Slows down whoever guesses passwords or codes: counted in the database, so on every replica."""
+"""Slows down whoever guesses passwords or codes: counted in the database, so on every replica.
+
+A browser in which the account has signed in before is counted by itself. So strangers who guess at
+an account, from however many addresses, together get no more than one stranger, and its owner, at
+a browser of theirs, does not wait for them.
+"""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete
@@ -10,7 +16,7 @@ from ladnn.service.database import Database
 from ladnn.service.errors import TooMany
 from ladnn.service.tables_accounts import Guess
 
-FREE = {"account": 5, "address": 20}
+FREE = {"account": 5, "browser": 5, "address": 20}
 """How many wrong ones go by without a wait: behind one address may be a whole hospital."""
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=15)
@@ -25,16 +31,41 @@ def wait_after(count: int, free: int) -> timedelta:
     return min(LONGEST_WAIT, FIRST_WAIT * doubled)
 
 
-def attempt(
-    session: Session, database: Database, present: datetime, *, email: str, address: str
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Guesser:
+    """Who tries.
+
+    Attributes:
+        email: of the account that is tried, whether it is there or not.
+        address: where from.
+        browser: its own name where this account has signed in with it before; empty elsewhere.
+    """
+
+    email: str
+    address: str
+    browser: str = ""
+
+    @property
+    def account_key(self) -> tuple[str, str]:
+        """Under which key and kind wrong ones at the account count: its own, or the browser's."""
+        if self.browser:
+            return _key("browser", f"{self.browser} {self.email}")
+        return _key("account", self.email)
+
+    @property
+    def address_key(self) -> tuple[str, str]:
+        """Under which key and kind wrong ones from the address count."""
+        return _key("address", self.address)
+
+
+def attempt(session: Session, database: Database, present: datetime, who: Guesser) -> None:
     """Count one attempt as wrong before it is made; `forget` takes it back when it was right.
 
     Counting first means that a hundred attempts at the same time count a hundred.
 
-    Raises TooMany while account or address has to wait; that attempt is not made.
+    Raises TooMany while account, browser or address has to wait; that attempt is not made.
     """
-    keys = sorted((_key(kind, name), kind) for kind, name in _names(email, address))
+    keys = sorted((who.account_key, who.address_key))
     for key, _ in keys:
         database.lock(session, key)
     kept = [(session.get(Guess, key), key, kind) for key, kind in keys]
@@ -49,13 +80,14 @@ def attempt(
             guess.last_at = present
 
 
-def forget(session: Session, *, email: str, address: str) -> None:
+def forget(session: Session, who: Guesser) -> None:
     """A right password or code: the account's count begins anew, the address's is one less.
 
-    So an attacker's own account does not buy guesses at others from the same address.
+    So an attacker's own account does not buy guesses at others from the same address, nor does the
+    owner at a known browser buy strangers guesses at the account.
     """
-    session.execute(delete(Guess).where(Guess.key == _key("account", email)))
-    guess = session.get(Guess, _key("address", address))
+    session.execute(delete(Guess).where(Guess.key == who.account_key[0]))
+    guess = session.get(Guess, who.address_key[0])
     if guess is not None:
         guess.count = max(0, guess.count - 1)
 
@@ -66,9 +98,5 @@ def _remaining(guess: Guess | None, kind: str, present: datetime) -> timedelta:
     return max(timedelta(0), guess.last_at + wait_after(guess.count, FREE[kind]) - present)
 
 
-def _names(email: str, address: str) -> list[tuple[str, str]]:
-    return [("account", email), ("address", address)]
-
-
-def _key(kind: str, name: str) -> str:
-    return hashlib.sha256(f"{kind} {name}".encode()).hexdigest()
+def _key(kind: str, name: str) -> tuple[str, str]:
+    return hashlib.sha256(f"{kind} {name}".encode()).hexdigest(), kind

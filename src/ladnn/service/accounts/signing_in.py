@@ -22,10 +22,12 @@ from ladnn.service.accounts.sealing import derive
 from ladnn.service.context import Services, services
 from ladnn.service.errors import NotFound, SignInNeeded
 from ladnn.service.limits import address_of
-from ladnn.service.tables import Account
+from ladnn.service.tables import Account, new_id
 
 PENDING_COOKIE = "ladnn_pending"
 PENDING_SECONDS = 600
+BROWSER_COOKIE = "ladnn_browser"
+BROWSER_SECONDS = 365 * 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,21 @@ class Pending:
     since: int
     proof: str
     back: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Browser:
+    """A browser in which an account has signed in.
+
+    Attributes:
+        name: a random one of its own.
+        account: the public id.
+        proof: of the password at that time, so that a change of it makes the browser a stranger.
+    """
+
+    name: str
+    account: str
+    proof: str
 
 
 def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
@@ -124,31 +141,37 @@ def waiting(request: Request) -> tuple[Account, str]:
 
 def count_guess(request: Request, email: str) -> None:
     """Count an attempt before it is made; TooMany while this account or address has to wait."""
-    site, address = services(request), address_of(request)
-
-    def count(session: Session) -> None:
-        guessing.attempt(session, site.database, site.clock(), email=email, address=address)
-
-    site.database.write(count)
+    site, who = services(request), _guesser(request, email)
+    site.database.write(lambda session: guessing.attempt(session, site.database, site.clock(), who))
 
 
 def forgive(request: Request, email: str) -> None:
     """Take back what `count_guess` counted: it was right."""
-    address = address_of(request)
-    services(request).database.write(
-        lambda session: guessing.forget(session, email=email, address=address)
-    )
+    who = _guesser(request, email)
+    services(request).database.write(lambda session: guessing.forget(session, who))
+
+
+def _guesser(request: Request, email: str) -> guessing.Guesser:
+    """Who tries to sign in as `email`; by name if that account has signed in here before."""
+    site, address = services(request), address_of(request)
+    fields = opened_cookie(site, BROWSER_COOKIE, request.cookies.get(BROWSER_COOKIE, ""))
+    if fields is not None:
+        browser = Browser(**fields)  # type: ignore[arg-type]  # signed by this site
+        account = site.database.read(lambda session: _account(session, browser.account))
+        if account is not None and account.email == email and browser.proof == _proof(account):
+            return guessing.Guesser(email=email, address=address, browser=browser.name)
+    return guessing.Guesser(email=email, address=address)
 
 
 def enter(request: Request, answer: Response, account: Account) -> None:
     """Begin a session and hand its token to the browser."""
     site, present = services(request), services(request).clock()
     lifetimes = lifetimes_of(site.settings)
-    agent, address = request.headers.get("user-agent", ""), address_of(request)
+    agent, who = request.headers.get("user-agent", ""), _guesser(request, account.email)
 
     def write(session: Session) -> str:
         token = sessions.begin(session, account, agent, present, lifetimes)
-        guessing.forget(session, email=account.email, address=address)
+        guessing.forget(session, who)
         audit_log.record(session, of_account(account), "session.begin", account.public_id, {})
         return token
 
@@ -161,6 +184,9 @@ def enter(request: Request, answer: Response, account: Account) -> None:
         int(lifetimes.whole.total_seconds()),
     )
     drop_cookie(request, answer, PENDING_COOKIE)
+    known = Browser(name=new_id(), account=account.public_id, proof=_proof(account))
+    value = sealed_cookie(site, BROWSER_COOKIE, known)
+    set_cookie(request, answer, BROWSER_COOKIE, value, BROWSER_SECONDS)
 
 
 def refuse(request: Request, account: Account | None) -> None:
