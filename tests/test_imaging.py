@@ -170,12 +170,12 @@ def test_a_page_of_a_tiff_is_chosen():
 
 def test_several_pages_need_a_choice():
     page = Image.fromarray(GREY)
-    with pytest.raises(ImageError, match="has 2 frames: choose one with --frame 0 to 1"):
+    with pytest.raises(ImageError, match="has 2 frames: choose frame 1 to 2"):
         decode(encode(page, "TIFF", save_all=True, append_images=[page]))
 
 
 def test_a_wrong_frame_is_named():
-    with pytest.raises(ImageError, match="one frame only, so no frame 3"):
+    with pytest.raises(ImageError, match="one frame only, so no frame 4"):
         decode(encode(GREY, "PNG"), frame=3)
 
 

@@ -180,13 +180,13 @@ def test_one_frame_of_several_is_decoded(syntax):
 
 
 def test_several_frames_need_a_choice():
-    with pytest.raises(ImageError, match="has 3 frames: choose one with --frame 0 to 2"):
+    with pytest.raises(ImageError, match="has 3 frames: choose frame 1 to 3"):
         decode(dicom_bytes(frames()))
 
 
 @pytest.mark.parametrize("frame", [-1, 3])
 def test_a_frame_that_is_not_there_is_named(frame):
-    with pytest.raises(ImageError, match=f"has no frame {frame}: choose one with --frame 0 to 2"):
+    with pytest.raises(ImageError, match=f"has no frame {frame + 1}: choose frame 1 to 3"):
         decode(dicom_bytes(frames()), frame=frame)
 
 

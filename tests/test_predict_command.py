@@ -171,6 +171,15 @@ def test_a_window_is_level_and_width():
     assert parse_window("-600/1500") == (-600, 1500)
 
 
+def test_frames_are_counted_from_1(bundle, tmp_path):
+    path = tmp_path / "pages.tiff"
+    first, second = (Image.fromarray(thorax(seed, size=(64, 64))) for seed in (1, 2))
+    first.save(path, save_all=True, append_images=[second])
+    said = [run(path, "--bundle", bundle, "--json", "--frame", frame) for frame in (0, 1, 2, 3)]
+    assert [one.exit_code for one in said] == [2, 0, 0, 1]
+    assert "choose frame 1 to 2" in said[3].output
+
+
 def test_a_window_that_begins_with_a_minus_can_be_given(bundle, image):
     assert run(image, "--bundle", bundle, "--window", "-600/1500").exit_code == 0
 

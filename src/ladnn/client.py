@@ -15,6 +15,7 @@ RETRIES = 4
 """How often a request is made again; what is sent twice is answered once, by its content hash."""
 
 _PASSING = (429, 502, 503, 504)
+_LOST = (502, 504)  # a proxy that does not know what became of the request
 _LONGEST_PAUSE = 30.0  # seconds, whatever a server asks for
 _ABOUT_THE_FILE = (413, 422)
 
@@ -75,7 +76,7 @@ class Client:
 
         Args:
             path: PNG, JPEG, TIFF, BMP, WebP or DICOM.
-            frame: of a file of several frames, counted from 0.
+            frame: of a file of several frames, counted from 1.
 
         Returns:
             the design's Prediction with `id` and `links`.
@@ -117,6 +118,7 @@ class Client:
 
     def _ask(self, method: str, path: str, **what: Any) -> httpx.Response:  # noqa: ANN401
         """One request, made again while that may help."""
+        unsure = False  # whether an attempt was carried out whose answer got lost
         for attempt in range(self._retries + 1):
             last = attempt == self._retries
             pause = min(_LONGEST_PAUSE, 0.25 * 2**attempt)
@@ -125,7 +127,11 @@ class Client:
             except httpx.TransportError as error:
                 if last:
                     raise RemoteError(f"{self.url} cannot be reached ({_why(error)})") from error
+                unsure = True
             else:
+                if unsure and method == "DELETE" and answer.status_code == 404:
+                    return answer  # it is gone, which is what was asked for
+                unsure |= answer.status_code in _LOST
                 if answer.status_code not in _PASSING or last:
                     return self._checked(answer)
                 pause = min(_LONGEST_PAUSE, _wished(answer.headers, pause))

@@ -128,14 +128,17 @@ class BoundedStream(io.BytesIO):
 
 
 def check_frame(frame: int | None, frames: int) -> int:
-    """Return the index of the frame to decode; raises ImageError when it must be chosen anew."""
+    """Return the index of the frame to decode; raises ImageError when it must be chosen anew.
+
+    `frame` is an index, from 0; the sentences count from 1, as DICOM and everybody outside does.
+    """
     if frame is None and frames > 1:
-        raise ImageError(f"has {frames} frames: choose one with --frame 0 to {frames - 1}")
+        raise ImageError(f"has {frames} frames: choose frame 1 to {frames}")
     index = frame or 0
     if frames == 1 and index:
-        raise ImageError(f"has one frame only, so no frame {index}: leave out --frame")
+        raise ImageError(f"has one frame only, so no frame {index + 1}: choose none")
     if not 0 <= index < frames:
-        raise ImageError(f"has no frame {index}: choose one with --frame 0 to {frames - 1}")
+        raise ImageError(f"has no frame {index + 1}: choose frame 1 to {frames}")
     return index
 
 

@@ -102,6 +102,9 @@ class _Moody(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_DELETE(self) -> None:
+        self.do_GET()
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
@@ -136,6 +139,35 @@ def test_a_site_that_asks_for_patience_is_asked_again_when_it_says(moody: Thread
 def test_no_site_can_make_a_client_wait_for_long(moody: ThreadingHTTPServer):
     _, pauses = ask(moody, (503, {"retry-after": "86400"}, b""), GOOD)
     assert pauses == [30.0]
+
+
+LOST = (502, {}, b"")
+GONE = (404, {}, b'{"detail": "There is nothing here."}')
+
+
+def remove(moody: ThreadingHTTPServer, *answers: tuple[int, dict[str, str], bytes]) -> None:
+    _Moody.answers = list(answers)
+    url = f"http://127.0.0.1:{moody.server_address[1]}"
+    with Client(url, retries=2, sleep=lambda _: None) as client:
+        client.delete("x")
+
+
+def test_a_deletion_whose_answer_got_lost_is_done(moody: ThreadingHTTPServer):
+    remove(moody, LOST, GONE)
+    assert _Moody.answers == []
+
+
+@pytest.mark.parametrize("before", [(), ((429, {}, b""),), ((503, {}, b""),)])
+def test_a_deletion_of_what_never_was_there_is_an_error(
+    moody: ThreadingHTTPServer, before: tuple[tuple[int, dict[str, str], bytes], ...]
+):
+    with pytest.raises(RemoteError, match="nothing here"):
+        remove(moody, *before, GONE)
+
+
+def test_what_is_gone_is_not_there_to_be_read_after_a_lost_answer(moody: ThreadingHTTPServer):
+    with pytest.raises(RemoteError, match="nothing here"):
+        ask(moody, LOST, GONE)
 
 
 @pytest.mark.parametrize(

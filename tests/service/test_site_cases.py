@@ -168,13 +168,13 @@ def test_a_form_without_a_file_is_told_so(page: Site):
     assert "choose an image" in refusal(page.client, frame="1")
 
 
-def test_a_frame_is_counted_from_1_on_the_page(page: Site):
+def test_a_frame_is_counted_from_1_on_the_page_and_by_programs(page: Site):
     volume = np.stack([hounsfield(n, size=(64, 80)) for n in range(3)])
     file = dicom_bytes(volume)
-    assert "frame" in refusal(page.client, file)
+    assert "choose frame 1 to 3" in refusal(page.client, file)
     address = send(page.client, file, frame="2")
     sent = page.client.post(
-        "/api/v1/predictions", files={"file": ("a", file)}, data={"frame": "1"}
+        "/api/v1/predictions", files={"file": ("a", file)}, data={"frame": "2"}
     ).json()
     assert page.client.get(f"{address}/prediction.json").json()["id"] == sent["id"]
 

@@ -43,7 +43,7 @@ def predict(
     study: Annotated[
         bool, typer.Option(help="Add one result for each folder or DICOM study.")
     ] = False,
-    frame: Annotated[int | None, typer.Option(min=0, help="Of a multi-frame file.")] = None,
+    frame: Annotated[int | None, typer.Option(min=1, help="Of a multi-frame file, from 1.")] = None,
     window: Annotated[str | None, typer.Option(metavar="L/W", help="Of DICOM, in HU.")] = None,
     engine: Annotated[str, typer.Option(help="openvino or onnxruntime.")] = "openvino",
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
@@ -56,7 +56,7 @@ def predict(
     Example: ladnn predict scan.png study/ --heatmaps overlays --json
     """
     items = list(find_items(paths, skip=heatmaps))
-    reader = _reader(window, frame)
+    reader = _reader(window, None if frame is None else frame - 1)
     threading.Thread(target=_warm, args=(heatmaps is not None,), daemon=True).start()
     _, predictor = open_predictor(bundle, operating_point, engine, threads, len(items))
     if heatmaps is not None:

@@ -31,7 +31,7 @@ def predict(
     url: Annotated[str, typer.Argument(help="The site, as https://ladnn.example.org.")],
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each line.")] = False,
-    frame: Annotated[int | None, typer.Option(min=0, help="Of a multi-frame file.")] = None,
+    frame: Annotated[int | None, typer.Option(min=1, help="Of a multi-frame file, from 1.")] = None,
     key: Annotated[
         str, typer.Option(envvar="LADNN_KEY", help="An API key; best given by the environment.")
     ] = "",

@@ -44,9 +44,10 @@ class Principal:
     session_id: int | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Whether role and scopes both allow it."""
+        """Whether role and scopes both allow it; what every program may ask needs no scope."""
         allowed = permission in PERMISSIONS[self.role]
-        return allowed and (self.scopes is None or permission in self.scopes)
+        scoped = self.scopes is None or permission in self.scopes | {Permission.OPERATE}
+        return allowed and scoped
 
 
 class requires:  # noqa: N801  # reads as a word where a route is declared

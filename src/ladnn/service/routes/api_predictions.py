@@ -55,7 +55,7 @@ def create(
     response: Response,
     principal: Tester,
     file: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, BMP, WebP or DICOM")],
-    frame: Annotated[int | None, Form(ge=0, description="Of a file of several frames")] = None,
+    frame: Annotated[int | None, Form(ge=1, description="Of a file of several, from 1")] = None,
     maps: Annotated[bool, Form(description="Give the maps as numbers, too")] = False,
 ) -> dict[str, Any]:
     """Assess an image and keep the result.
@@ -66,7 +66,8 @@ def create(
     if not file.filename:
         raise BadRequest("error.no_file")
     upload = predictions.read_upload(file)
-    case, new = predictions.assess(services(request), principal, [upload], frame=frame)
+    index = None if frame is None else frame - 1
+    case, new = predictions.assess(services(request), principal, [upload], frame=index)
     response.status_code = 201 if new else 200
     response.headers["location"] = f"/api/v1/predictions/{case.public_id}"
     return prediction_json(case) | ({"maps": _numbers(case)} if maps else {})
