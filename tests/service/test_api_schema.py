@@ -1,6 +1,7 @@
 """Every operation of the interface, asked by schemathesis: no 5xx, nothing untold."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import schemathesis
@@ -15,6 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from sites import Site
 
+from ladnn.service.decoding import DecodingPool
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -23,6 +26,14 @@ CHECKS = [
 ]
 EXAMPLES = 100 if os.environ.get("LADNN_SOAK") else 8
 PATH = "/api/v1/openapi.json"
+
+
+@pytest.fixture
+def decoder() -> Iterator[DecodingPool]:
+    """A pool of this file's own: schemathesis ends the application, which closes its decoder."""
+    pool = DecodingPool(b"a secret of this test's site", workers=1)
+    yield pool
+    pool.close()
 
 
 def existing(site: Site, scan: bytes) -> dict[str, str]:
