@@ -241,7 +241,7 @@ def contexts(chromium: Browser, at: str, showcase: Showcase) -> Iterator[dict[st
     made = {}
     for who, browser in showcase.browsers.items():
         context = chromium.new_context(base_url=at, bypass_csp=True)  # for axe-core alone
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(20_000)
         if who:
             carry_over(showcase.site, browser, context, at)
         made[who] = context

@@ -18,7 +18,7 @@ from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
 from ladnn.service.champion import Champion
 from ladnn.service.tables import Case, CaseImage, Feedback, new_id
-from ladnn.service.watching import agreement, weeks
+from ladnn.service.watching import agreement, drift, weeks
 
 WHO = {"by": "ada", "why": "a test"}
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
@@ -241,6 +241,13 @@ def test_a_week_of_few_images_is_not_judged():
 def test_a_week_tells_how_many_images_were_not_assessable():
     found = weeks([day(0, 0.5, "not_assessable"), day(1, 0.5), day(2, 0.5), day(3, 0.5)])
     assert found[0].refused == 0.25
+
+
+def test_the_weeks_of_a_version_are_read_from_its_images(site: Site):
+    rows = [case(NOON + timedelta(days=day), 0.5) for day in (0, 1, 8)]
+    site.services.database.write(lambda session: session.add_all(rows))
+    found = site.services.database.read(lambda session: drift(session, "tiny", "1"))
+    assert [week.images for week in found] == [2, 1]
 
 
 def test_nothing_tested_makes_no_weeks():

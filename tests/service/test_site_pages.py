@@ -37,6 +37,11 @@ def test_a_sentence_has_the_same_placeholders_in_every_language():
     assert differing == []
 
 
+def test_chinese_has_chinese_punctuation():
+    narrow = re.compile(r"[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]")
+    assert [key for key, sentence in WORDS["zh"].items() if narrow.search(sentence)] == []
+
+
 def test_every_sentence_that_is_asked_for_exists():
     asked = {key for path in SOURCES for key in USED.findall(path.read_text(encoding="utf-8"))}
     assert asked - set(WORDS["en"]) == set()

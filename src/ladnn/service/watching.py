@@ -101,7 +101,7 @@ def drift(session: Session, name: str, version: str) -> list[Week]:
         .order_by(Case.created_at)
         .limit(_MOST)
     )
-    return weeks([row.tuple() for row in session.execute(query)])
+    return weeks(session.execute(query).all())
 
 
 def weeks(rows: Sequence[tuple[datetime, float, float, str]]) -> list[Week]:
