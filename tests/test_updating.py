@@ -59,7 +59,11 @@ def draw(path: Path, seed: int, *, covid: bool) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    folder = tmp_path_factory.mktemp("base")
+    return base_manifest(tmp_path_factory.mktemp("base"))
+
+
+def base_manifest(folder: Path) -> Manifest:
+    """Drawn images with and without lesions in all three parts, as `PARTS` says."""
     records, seed = [], 0
     for part, count in PARTS.items():
         for row in range(count):
