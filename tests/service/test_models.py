@@ -250,6 +250,30 @@ def test_the_weeks_of_a_version_are_read_from_its_images(site: Site):
     assert [week.images for week in found] == [2, 1]
 
 
+def test_drift_reads_so_many_images_of_the_reference_and_the_newest_whole_weeks(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ladnn.service.watching.MOST", 10)
+    days = [*range(15), *[30] * 10, *[37] * 4, *[44] * 4]
+    rows = [case(NOON + timedelta(days=number), 0.5) for number in days]
+    site.services.database.write(lambda session: session.add_all(rows))
+    found = site.services.database.read(lambda session: drift(session, "tiny", "1"))
+    assert sum(week.images for week in found if week.reference) == 10
+    assert [week.images for week in found if not week.reference] == [4, 4]
+
+
+def test_a_busy_week_is_shown_by_its_newest_images(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ladnn.service.watching.MOST", 5)
+    rows = [case(NOON + timedelta(days=number), 0.5) for number in [0] * 3 + [30] * 8]
+    site.services.database.write(lambda session: session.add_all(rows))
+    found = site.services.database.read(lambda session: drift(session, "tiny", "1"))
+    assert [week.images for week in found] == [3, 5]
+
+
+def test_a_version_that_tested_nothing_has_no_drift(site: Site):
+    assert site.services.database.read(lambda session: drift(session, "tiny", "1")) == []
+
+
 def test_nothing_tested_makes_no_weeks():
     assert weeks([]) == []
 

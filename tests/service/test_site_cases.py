@@ -252,7 +252,7 @@ def as_clinician(monkeypatch: pytest.MonkeyPatch) -> None:
         found = visitor(connection)  # type: ignore[arg-type]
         return Principal(role=Role.CLINICIAN, owner=found.owner, account_id=1, ambient=True)
 
-    for where in ("accounts.principals", "csrf", "pages"):
+    for where in ("accounts.principals", "pages"):
         monkeypatch.setattr(f"ladnn.service.{where}.identify", clinician)
 
 

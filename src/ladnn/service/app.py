@@ -56,10 +56,10 @@ from ladnn.service.tables import Secret, now
 
 ROUTERS = (
     operation.router,
+    api_predictions.router,  # early, because they are looked through in this order
     preferences.router,
     single.router,
     results.router,
-    api_predictions.router,
     model_pages.router,
     about.router,
     sign_in.router,

@@ -44,8 +44,8 @@ class Blobs:
         Raises StorageFull when there is no room; nothing is left behind then.
         """
         digest = hashlib.sha256(data).hexdigest()
-        with _told():
-            if not self._file_system.exists(self._path(digest)):
+        if not self.has(digest):
+            with _told():
                 self._write(digest, data)
         return digest
 
@@ -56,8 +56,9 @@ class Blobs:
 
     def has(self, digest: str) -> bool:
         """Whether bytes of that name are kept."""
+        path = self._path(digest)
         with _told():
-            return bool(self._file_system.exists(self._path(digest)))
+            return Path(path).exists() if self._local else bool(self._file_system.exists(path))
 
     def remove(self, digest: str) -> None:
         """Delete the bytes, if they are there; `release` says whether they may be."""

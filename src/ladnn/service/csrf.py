@@ -3,10 +3,9 @@
 import hmac
 from urllib.parse import urlsplit
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from ladnn.service.accounts.principals import Principal, identify, signature, welcome
+from ladnn.service.accounts.principals import Principal, identify_off_loop, signature, welcome
 from ladnn.service.context import services
 from ladnn.service.edge import is_api
 from ladnn.service.errors import NotAllowed
@@ -37,7 +36,7 @@ async def verify(request: Request) -> None:
         return
     if not _is_own_origin(request):
         raise NotAllowed("error.origin")
-    principal = await run_in_threadpool(identify, request)
+    principal = await identify_off_loop(request)
     if is_api(request) and not (principal.ambient and _from_browser(request)):
         return
     given = request.headers.get(HEADER)

@@ -124,4 +124,4 @@ def template_of(scope: Scope) -> str:
 
 def is_api(connection: HTTPConnection) -> bool:
     """Whether the answer is for a program."""
-    return str(connection.url.path).startswith("/api/")
+    return str(connection.scope["path"]).startswith("/api/")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from ladnn.runtime import Assessment, Predictor
 from ladnn.service import audit_log, blobs
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Decoded, Services
+from ladnn.service.database import insert_row
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.tables import Case, CaseImage, Feedback, new_id
 from ladnn.study import aggregate
@@ -42,7 +44,7 @@ class Upload:
     data: bytes
     came_as: str = ""
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of the bytes that came in, in hexadecimal."""
         return self.came_as or hashlib.sha256(self.data).hexdigest()
@@ -95,8 +97,8 @@ def assess(
     fingerprint = None  # two programs that nobody can tell apart never get the same case
     if owner != BEARER:
         fingerprint = _fingerprint(uploads, predictor.card, site.settings.operating_point, frame)
-    known = site.database.read(lambda session: _same(session, owner, fingerprint))
-    if known is not None:
+    known = fingerprint and site.database.read(lambda s: _same(s, owner, fingerprint))
+    if known:
         if also is not None:
             _join(site, known, also)
         return Tested(known, new=False)
@@ -165,6 +167,7 @@ def _make_case(card: Card, results: Sequence[_Read], point: str) -> Case:
     return Case(
         public_id=new_id(),
         share_token=new_id(),
+        state=ACTIVE,
         model_name=card.name,
         model_version=card.version,
         card=terms(card, point, study=whole is not None),
@@ -254,11 +257,13 @@ def _store(
                 return Tested(known, new=False)
             for _, data in sorted(zip(kept, files, strict=True)):  # one order of locks for all
                 blobs.keep(session, site.database, site.blobs, data)
-            session.add(case)
+            case.id = insert_row(session, case)
+            for image in case.images:
+                image.case_id = case.id
+                image.id = insert_row(session, image)
             detail = {"images": len(files), "model": f"{case.model_name} {case.model_version}"}
             audit_log.record(session, principal, "prediction.create", case.public_id, detail)
             if also is not None:
-                session.flush()
                 also(session, case.id)
             return Tested(case, new=True)
 

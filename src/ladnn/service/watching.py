@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import numpy as np
 from scipy.stats import ks_2samp
@@ -20,7 +21,11 @@ FEWEST = 20
 ALARM = 0.01
 """From this p-value down a week is marked."""
 
-_MOST = 200_000
+MOST = 20_000
+"""Images that are read of the reference, and of the time after it: a page must not grow slow."""
+
+Tested = tuple[datetime, float, float, str]
+"""When an image was tested, its probability, its score and its decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,25 +97,39 @@ def agreement(session: Session, name: str, version: str) -> Agreement:
 def drift(session: Session, name: str, version: str) -> list[Week]:
     """The weeks in which a version was used, the newest last, at most `WEEKS` after the reference.
 
-    The reference is the first `REFERENCE_DAYS` days of the version on this site.
+    The reference is the first `REFERENCE_DAYS` days of the version on this site, or the first
+    `MOST` images of them. After it the newest `MOST` images count, in whole weeks.
     """
+    of_version = Case.model_name == name, Case.model_version == version
+    first = session.scalar(select(func.min(Case.created_at)).where(*of_version))
+    if first is None:
+        return []
+    end = datetime.combine(_reference_end(first), time(), UTC)
     query = (
         select(Case.created_at, CaseImage.probability, CaseImage.score, CaseImage.decision)
         .join(Case, Case.id == CaseImage.case_id)
-        .where(Case.model_name == name, Case.model_version == version)
-        .order_by(Case.created_at)
-        .limit(_MOST)
+        .where(*of_version)
+        .limit(MOST)
     )
-    return weeks(session.execute(query).all())
+    usual = query.where(Case.created_at < end).order_by(Case.created_at)
+    newest = query.where(Case.created_at >= end).order_by(Case.created_at.desc())
+    later = _tested(session.execute(newest))[::-1]
+    if len(later) == MOST:  # its oldest week is cut off somewhere, unless it is the only one
+        cut, last = _monday(later[0][0]), _monday(later[-1][0])
+        later = [row for row in later if cut == last or _monday(row[0]) > cut]
+    return weeks(_tested(session.execute(usual)) + later)
 
 
-def weeks(rows: Sequence[tuple[datetime, float, float, str]]) -> list[Week]:
+def _tested(rows: Iterable[Any]) -> list[Tested]:
+    return [(moment, probability, score, said) for moment, probability, score, said in rows]
+
+
+def weeks(rows: Sequence[Tested]) -> list[Week]:
     """Weeks of (moment, probability, score, decision) in the order of time."""
     if not rows:
         return []
-    first = _monday(rows[0][0])
-    end = first + timedelta(days=REFERENCE_DAYS)
-    by_week: dict[date, list[tuple[datetime, float, float, str]]] = {}
+    end = _reference_end(rows[0][0])
+    by_week: dict[date, list[Tested]] = {}
     for row in rows:
         by_week.setdefault(_monday(row[0]), []).append(row)
     reference = [row for start, some in by_week.items() if start < end for row in some]
@@ -122,8 +141,8 @@ def weeks(rows: Sequence[tuple[datetime, float, float, str]]) -> list[Week]:
 
 def _week(
     start: date,
-    rows: Sequence[tuple[datetime, float, float, str]],
-    reference: Sequence[tuple[datetime, float, float, str]],
+    rows: Sequence[Tested],
+    reference: Sequence[Tested],
     is_reference: bool,
 ) -> Week:
     def p_value(column: int) -> float | None:
@@ -145,8 +164,13 @@ def _week(
     )
 
 
-def _column(rows: Iterable[tuple[datetime, float, float, str]], number: int) -> list[float]:
+def _column(rows: Iterable[Tested], number: int) -> list[float]:
     return [float(row[number]) for row in rows]  # type: ignore[arg-type]  # 1 and 2 are numbers
+
+
+def _reference_end(first: datetime) -> date:
+    """The Monday after the reference that begins in the week of the first image."""
+    return _monday(first) + timedelta(days=REFERENCE_DAYS)
 
 
 def _monday(moment: datetime) -> date:

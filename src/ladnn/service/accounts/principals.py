@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 
 from ladnn.service.accounts import api_keys, sessions
@@ -56,9 +57,9 @@ class requires:  # noqa: N801  # reads as a word where a route is declared
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
-    def __call__(self, request: Request) -> Principal:
+    async def __call__(self, request: Request) -> Principal:
         """The principal, or SignInNeeded, NotAllowed or TooMany."""
-        principal = identify(request)
+        principal = await identify_off_loop(request)
         who = principal.owner if principal.account_id is not None else ""
         services(request).limits.take(who, self.permission, request)
         if principal.may(self.permission):
@@ -77,6 +78,15 @@ def identify(connection: HTTPConnection) -> Principal:
         state.principal = _find(connection, services(connection))
     found: Principal = state.principal
     return found
+
+
+async def identify_off_loop(connection: HTTPConnection) -> Principal:
+    """`identify` for the event loop: a thread is taken only where the database must be asked."""
+    cookie = session_cookie(services(connection).settings)
+    asks = "authorization" in connection.headers or cookie in connection.cookies
+    if asks and not hasattr(connection.state, "principal"):
+        return await run_in_threadpool(identify, connection)
+    return identify(connection)
 
 
 def welcome(request: Request) -> Principal:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from starlette.responses import JSONResponse
 
 from ladnn.findings import OUTPUTS
 from ladnn.service import predictions
@@ -46,18 +47,16 @@ Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
     "",
     status_code=201,
     response_model=PredictionOut,
-    response_model_exclude_unset=True,  # `maps` is there only where it was asked for
     responses={200: {"model": PredictionOut, "description": "These bytes were tested before"}},
     summary="Test one image",
 )
 def create(
     request: Request,
-    response: Response,
     principal: Tester,
     file: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, BMP, WebP or DICOM")],
     frame: Annotated[int | None, Form(ge=1, description="Of a file of several, from 1")] = None,
     maps: Annotated[bool, Form(description="Give the maps as numbers, too")] = False,
-) -> dict[str, Any]:
+) -> Response:
     """Assess an image and keep the result.
 
     The same bytes of the same owner again give the same result and `id`; whoever shows neither a
@@ -68,9 +67,10 @@ def create(
     upload = predictions.read_upload(file)
     index = None if frame is None else frame - 1
     case, new = predictions.assess(services(request), principal, [upload], frame=index)
-    response.status_code = 201 if new else 200
-    response.headers["location"] = f"/api/v1/predictions/{case.public_id}"
-    return prediction_json(case) | ({"maps": _numbers(case)} if maps else {})
+    body = prediction_json(case) | ({"maps": _numbers(case)} if maps else {})
+    location = {"location": f"/api/v1/predictions/{case.public_id}"}
+    # a response, so that FastAPI does not check our own numbers in another thread
+    return JSONResponse(body, 201 if new else 200, location)
 
 
 @router.get(
