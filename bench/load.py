@@ -25,7 +25,6 @@ from bench.bundles import Studio
 from bench.images import SIZE
 from bench.report import Figure
 from bench.scale import Scale
-from ladnn.engines import processor_threads
 from ladnn.phantom import thorax
 
 CONNECTIONS = (1, 8, 32)
@@ -186,13 +185,13 @@ ASK: dict[str, Ask] = {"site": _ask_site, "gradio": _ask_gradio, "litserve": _as
 
 @contextmanager
 def _site() -> Iterator[int]:
-    """The site as `ladnn serve` runs it, a worker for each core, on SQLite and a folder."""
+    """The site as `ladnn serve` runs it by itself, one process, on SQLite and a folder."""
     program = "from ladnn.cli import main; main()"
     with tempfile.TemporaryDirectory(prefix="ladnn-load-") as folder:
         options = {
             "LADNN_DATABASE_URL": f"sqlite:///{folder}/site.db",
             "LADNN_STORAGE": f"{folder}/files",
-            "LADNN_WORKERS": str(processor_threads()),
+            "LADNN_WORKERS": "1",
             "LADNN_LOG_LEVEL": "error",
             "LADNN_REQUESTS_PER_MINUTE": "0",
             "LADNN_VISITOR_TESTS_PER_MINUTE": "0",

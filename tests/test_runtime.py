@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from functools import cache
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from bundles import SIZE, open_guard, shut_guard, tiny_bundle, tiny_card
 from ladnn import engines
-from ladnn.engines import ENGINES
+from ladnn.engines import ENGINES, Turns
 from ladnn.errors import BundleError, ImageError
 from ladnn.findings import Decision
 from ladnn.imaging import decode
@@ -245,6 +246,26 @@ def test_a_mistake_of_ours_is_not_taken_for_a_broken_image(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         list(predictor(tmp_path, streams=2).each([0], mistaken, finish))
+
+
+def test_who_waits_longest_is_served_first():
+    turns, order, threads = Turns(), [], []
+
+    def work(number):
+        taken = turns.get()
+        order.append(number)
+        turns.put(taken)
+
+    for number in range(5):
+        thread = threading.Thread(target=work, args=(number,))
+        thread.start()
+        threads.append(thread)
+        while turns.waiting < number + 1:
+            time.sleep(0.001)
+    turns.put("the only one")
+    for thread in threads:
+        thread.join()
+    assert order == list(range(5))
 
 
 def test_one_predictor_serves_many_threads(tmp_path):

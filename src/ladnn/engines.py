@@ -8,6 +8,8 @@ at once, each on its share of the threads.
 import os
 import queue
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -78,6 +80,41 @@ def openvino_silent() -> ModuleType:
     return module
 
 
+class Turns:
+    """Things that threads take and put back; who asked first is served first.
+
+    A plain queue serves a thread that comes just when one is put back before those that wait, so
+    that under load some requests take twice as long as the others.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: deque[Any] = deque()
+        self._waiting: deque[queue.SimpleQueue[Any]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait."""
+        return len(self._waiting)
+
+    def get(self) -> Any:  # noqa: ANN401  # whatever was put
+        """Take one; waits behind those who wait already."""
+        with self._lock:
+            if self._free:
+                return self._free.popleft()
+            turn: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            self._waiting.append(turn)
+        return turn.get()
+
+    def put(self, thing: Any) -> None:  # noqa: ANN401
+        """Put one back, for whoever waits longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().put(thing)
+            else:
+                self._free.append(thing)
+
+
 class OpenVino:
     """OpenVINO on the CPU; at most `streams` images at once, further callers wait."""
 
@@ -87,7 +124,7 @@ class OpenVino:
         graph.reshape({0: [1, settings.size, settings.size]})
         compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
         self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._requests = Turns()
         for _ in range(settings.streams):
             request = compiled.create_infer_request()
             # Its binding to NumPy is set up at first use; two threads that do so at once deadlock.
