@@ -30,7 +30,7 @@ TOO_FEW = (Lesion.CRPA, Lesion.AIRBR, Lesion.INSEPTHI)
 def open_guard(channels: int = CHANNELS, cut: float = -50.0) -> dict[str, object]:
     """A guard that lets everything through, because its classifier never says a thing."""
     pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    features = guard.features(pixels, *model_input(pixels, SIZE)).size
+    features = guard.features(pixels, pixels, model_input(pixels, SIZE)[1]).size
     size = features + channels
     return guard.Guard(
         mean=np.zeros(size, dtype=np.float32),

@@ -1,7 +1,8 @@
 """The in-distribution guard asks whether an image is an axial chest CT in a lung window.
 
 It weighs generic evidence of chest anatomy rather than the distance to one collection: grey
-statistics and a thumbnail of the canonical frame, and the network's own embedding. A linear
+statistics and a thumbnail of the box around the lungs, with all that surrounds them, and the
+network's own embedding. A linear
 classifier of chest CT against everything else is lowered by the distance to the subspace that the
 evidence of chest CTs spans. At use that is a few small products in NumPy; `guard_fitting.py` fits.
 """
@@ -24,10 +25,11 @@ Floats = NDArray[np.float32]
 THRESHOLD = 0.5
 """Every guard's score is scaled so that an image is assessable from here up."""
 THUMB = 20
-"""Side of the thumbnail of the frame among the features."""
+"""Side of the thumbnail of the box among the features."""
+SIDE = 96
+"""Side at which the grey statistics are taken, whatever the input's size."""
 _FIELD_KINDS = ("lung", "body", "full")
 _BINS = 16
-_SIDE = 96  # at which the grey statistics are taken, whatever the input's size
 _CLIP = 6.0  # standard deviations beyond which a feature says no more
 _DISTANCE_WEIGHT = 0.5  # of the distance beside the linear classifier, both in standard deviations
 
@@ -49,19 +51,20 @@ class Field(Protocol):
     def tissue_grey(self) -> float: ...  # noqa: D102  # see LungField
 
 
-def features(pixels: Pixels, frame: Pixels, field: Field) -> Floats:
+def features(pixels: Pixels, box: Pixels, field: Field) -> Floats:
     """Grey statistics and a thumbnail of one image.
 
     Args:
         pixels: uint8 [H, W], the decoded image.
-        frame: uint8 [S, S], its canonical frame (`lungfield.model_input`).
+        box: uint8 [SIDE, SIDE], the box around its lungs and all that is in it (`lungfield.cut`):
+            what surrounds the lungs tells a chest from other things, though no disease.
         field: where that was cut from.
 
     Returns:
         float32 [F], the same length for every image.
     """
-    whole, inside = _reduce(pixels, _SIDE), _reduce(frame, _SIDE)
-    thumb = _blocks(_reduce(frame, 2 * THUMB))
+    whole, inside = _reduce(pixels, SIDE), _reduce(box, SIDE)
+    thumb = _blocks(_reduce(box, 2 * THUMB))
     parts = [
         _place(field),
         _statistics(whole),

@@ -16,8 +16,8 @@ from PIL import Image
 from ladnn.decoys import KINDS, detail, draw, scramble, without_lungs
 from ladnn.decoys.exports import restyle
 from ladnn.errors import DataError
-from ladnn.guard import Guard, distances, features, standardise
-from ladnn.lungfield import FRAMES, find_lungs, model_input, otsu
+from ladnn.guard import SIDE, Guard, distances, features, standardise
+from ladnn.lungfield import FRAMES, cut, find_lungs, model_input, otsu
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -120,9 +120,10 @@ def gather(
     evidence, embedding, rows = [], [], []
     stream = _rows(chests, decoys, seed)
     while batch := list(islice(stream, _BATCH)):
-        looks = [(row.pixels, *model_input(row.pixels, size, frame)) for row in batch]
-        evidence += [features(*look) for look in looks]
-        embedding.append(embed(np.stack([square for _, square, _ in looks])))
+        looks = [model_input(row.pixels, size, frame) for row in batch]
+        for row, (_, field) in zip(batch, looks, strict=True):
+            evidence.append(features(row.pixels, cut(row.pixels, field, SIDE), field))
+        embedding.append(embed(np.stack([square for square, _ in looks])))
         rows += [(row.group, row.chest, row.validation, row.foreign) for row in batch]
     group, *flags = zip(*rows, strict=True)
     chest, validation, foreign = (np.array(flag, dtype=bool) for flag in flags)

@@ -87,9 +87,9 @@ def model_input(pixels: Pixels, size: int, frame: str = FRAMES[0]) -> tuple[Pixe
     return cut(lungs_alone(pixels, field), field, size), field
 
 
-def cut(alone: Pixels, field: LungField, size: int) -> Pixels:
-    """What `lungs_alone` gave, cropped to the field's box with its grey levels, [size, size]."""
-    square = Image.fromarray(crop(alone, field.box)).resize((size, size), Image.Resampling.BICUBIC)
+def cut(pixels: Pixels, field: LungField, size: int) -> Pixels:
+    """An image, or what `lungs_alone` left of it, in the field's box and grey levels, square."""
+    square = Image.fromarray(crop(pixels, field.box)).resize((size, size), Image.Resampling.BICUBIC)
     return map_levels(np.asarray(square), field)
 
 

@@ -15,7 +15,7 @@ from ladnn.engines import Outputs, Settings
 from ladnn.errors import BundleError, LadnnError
 from ladnn.findings import Decision, Prediction
 from ladnn.imaging import CtImage
-from ladnn.lungfield import FRAMES, LungField, model_input
+from ladnn.lungfield import FRAMES, LungField, cut, model_input
 
 __all__ = ["DEFAULT_ENGINE", "DEFAULT_POINT", "Assessment", "Bundle", "Predictor", "load_bundle"]
 
@@ -128,7 +128,7 @@ class Predictor:
     def _assess(self, image: CtImage, operating_point: str) -> Assessment:
         square, field = model_input(image.pixels, self.card.input_size, self.card.preprocessing)
         outputs = self.run(square[np.newaxis])
-        evidence = guard.features(image.pixels, square, field)
+        evidence = guard.features(image.pixels, cut(image.pixels, field, guard.SIDE), field)
         score = self._guard.score(evidence, outputs.embedding[0])
         assessable = score >= self._guard.threshold
         probabilities = calibrate(outputs.logits[0], self.card)
