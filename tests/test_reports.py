@@ -68,6 +68,10 @@ def test_ground_glass_is_found_by_its_names_spellings_and_damages(text):
         ("the interlobular septa were thickened", INSEPTHI),
         ("inter- and intralobular septal thickening", INSEPTHI),
         ("peribronchovascular and septal thickening", INSEPTHI),
+        ("interlobular thickening", INSEPTHI),
+        ("interlobular interstitial thickening", INSEPTHI),
+        ("an air broncho-gram", AIRBR),
+        ("GG opacity", GGO),
     ],
 )
 def test_the_other_lesions_are_found_by_their_names(text, lesion):
@@ -78,6 +82,7 @@ def test_the_other_lesions_are_found_by_their_names(text, lesion):
     "text",
     [
         "interventricular septal thickening",
+        "The interlobular septa were not thickened.",
         "bronchial wall thickening",
         "fissural thickening",
         "patchy high-density shadows",
@@ -108,6 +113,8 @@ def test_what_names_no_lesion_yields_none(text):
         ("Septal thickening is absent.", "InSepThi"),
         ("No pleural effusion, lymphadenopathy, or consolidation.", "Csld"),
         ("None of the patients had consolidation.", "Csld"),
+        ("No patient had consolidation.", "Csld"),
+        ("Consolidation was not a feature.", "Csld"),
         ("The lesions are not accompanied by consolidation.", "Csld"),
     ],
 )
@@ -204,6 +211,7 @@ def test_any_text_is_read_and_every_span_is_true(text):
     [
         *("inter-", "inter and ", "-", "septal-", "thick ", "a. ", "(A, ", "(A) GGO ", "a,"),
         *("GGO and consolidation, ", "no ", "patchy-", "test positive ", "GGO (", "A showed "),
+        *("(A) shows GGO ", "normal (A) ", "(red arrow, ", "Fig. 1A-", "GGO (A) and ", "a) "),
     ],
 )
 def test_a_hostile_repetition_takes_no_more_than_linear_work(phrase):
@@ -241,11 +249,42 @@ def test_covid_is_positive_negative_or_unstated(text, covid):
         "A showed ground-glass opacity, B showed consolidation.",
         "A, CT with ground-glass opacity. B, CT with consolidation.",
         "Panel A depicts ground-glass opacity, panel B consolidation.",
+        "CT on admission (A) shows GGO, CT on day 7 (B) shows consolidation.",
+        "Initial CT (A) demonstrates GGO. Follow-up CT (B) demonstrates consolidation.",
+        "On day 3 (A), GGO was seen; on day 7 (B), consolidation had formed.",
+        "Mild type (A): GGO. Severe type (B): consolidation.",
+        "(A): GGO; (B): consolidation; (C): normal.",
+        "(a) day 1, GGO, (b) day 5, consolidation, (c) day 14, absorbed.",
+        "(A) shows GGO, while (B) shows consolidation.",
+        "A mild case (A) with GGO, a severe case (B) with consolidation.",
+        "a) GGO b) consolidation",
+        "a, pure GGO; b, consolidation.",
+        "GGO (red arrow, A) and consolidation (B, white arrow).",
+        "Nodule and GGO in a mild case (A), consolidation in a severe case (B).",
     ],
 )
 def test_panels_are_told_however_a_caption_names_them(text):
     report = label_report(text)
     assert (report[GGO].panels, report[CSLD].panels) == (("A",), ("B",))
+
+
+@pytest.mark.parametrize(
+    ("text", "ggo", "csld"),
+    [
+        ("Fig. 1A shows GGO. Fig. 1B shows consolidation.", ("1A",), ("1B",)),
+        ("A1-A3, GGO. B1-B2, consolidation.", ("A1", "A2", "A3"), ("B1", "B2")),
+        ("Left panel: GGO. Right panel: consolidation.", ("LEFT",), ("RIGHT",)),
+        ("Normal lungs (A), GGO (B), consolidation (C).", ("B",), ("C",)),
+        ("CT on day 1 (A) was normal and on day 5 (B) shows GGO.", ("B",), ()),
+        ("GGO on day 3 (A) and normal lungs on day 20 (B).", ("A",), ()),
+        ("Axial (A) and coronal (B) CT images show GGO.", ("A", "B"), ()),
+        ("CT (A: day 1; B: day 6) shows GGO.", (), ()),
+        ("In 30 patients (12), GGO prevailed (A).", ("A",), ()),
+    ],
+)
+def test_panels_have_many_names_and_are_those_of_the_nearest_statement(text, ggo, csld):
+    report = label_report(text)
+    assert (report[GGO].panels, report[CSLD].panels) == (ggo, csld)
 
 
 def test_panels_come_in_runs_and_lists():

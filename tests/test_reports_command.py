@@ -95,9 +95,22 @@ def test_images_that_share_a_caption_are_its_panels():
     assert shown == [["CrPa"], ["Csld"], ["GGO"]]
 
 
+def test_a_numbered_part_of_a_figure_is_told_by_its_number():
+    caption = "Ground-glass opacity (a), consolidation (b) and crazy paving (c)."
+    (one,) = label_images([("f%1.png", caption)])
+    assert (one.panel, one.report.labels.count, one.report.labels[Lesion.CSLD]) == ("B", 1, True)
+
+
+@pytest.mark.parametrize("names", [("f_1%0.png", "f_1%1.png"), ("f%2.png", "f%3.png"), ("f1.png",)])
+def test_numbers_that_name_no_panel_tell_nothing(names):
+    caption = "Ground-glass opacity (a), consolidation (b) and crazy paving (c)."
+    labelled = label_images([(name, caption) for name in names])
+    assert {(one.panel, one.report.labels.count) for one in labelled} == {("", 3)}
+
+
 def test_a_caption_of_more_panels_than_images_counts_whole():
     caption = "Ground-glass opacity (a), consolidation (b) and crazy paving (c)."
-    pairs = [("f%0.png", caption), ("f%1.png", caption)]
+    pairs = [("f0.png", caption), ("f1.png", caption)]
     assert {one.report.labels.count for one in label_images(pairs)} == {3}
 
 

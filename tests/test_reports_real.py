@@ -38,8 +38,8 @@ def test_the_captions_are_those_of_the_training_part(cases):
 def test_the_labels_hold_what_is_published_when_tuned_on_other_patients(cases, tuned):
     """What docs/results.md says of the bar, and why no reading of these captions meets it."""
     found = f1(cases, tuned[0])
-    assert found["micro"] >= 0.935
-    assert found["macro"] >= 0.91
+    assert found["micro"] >= 0.938
+    assert found["macro"] >= 0.912
 
 
 def test_words_context_and_panels_beat_plain_keywords(cases):

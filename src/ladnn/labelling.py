@@ -26,6 +26,9 @@ COLUMNS = (
     *(f"{lesion}_{what}" for lesion in LESIONS for what in _OF_A_LESION),
     "note",
 )
+# The number of a part of a figure; `figure_1%0` counts inside a panel.
+_CUT = re.compile(r"(?<!_\d)%(\d)\.\w+$")
+
 BETWEEN = " | "
 """Stands between several mentions in one cell."""
 
@@ -56,7 +59,8 @@ def label_images(pairs: Sequence[tuple[str, str]], progress: Progress = iter) ->
     """Label images by their texts, `pairs` of (image, text), in the same order.
 
     Images that share a text are the panels of one figure. Where the text names as many panels as
-    there are images, each image in the order of their names is one panel, and only what the text
+    there are images, each image in the order of their names is one panel; where it names more, and
+    the names of the images are numbered as COVID-CT's are, the number tells. Only what the text
     says of that panel, or of none, counts for it: so the authors labelled such figures.
     """
     sharing: dict[str, set[str]] = defaultdict(set)
@@ -78,6 +82,15 @@ def _panels(images: Sequence[str], report: Report) -> Iterator[tuple[str, str]]:
         if len(images) > 1 and len(family) == len(images):
             yield from zip(images, family, strict=True)
             return
+    numbered = [_numbered(image) for image in images]
+    if len(images) < len(letters) and set(numbered) <= set(letters):
+        yield from zip(images, numbered, strict=True)
+
+
+def _numbered(image: str) -> str:
+    """`figure%2.png` is cut from panel C of its figure; empty where a name does not tell."""
+    match = _CUT.search(image)
+    return chr(ord("A") + int(match[1])) if match else ""
 
 
 def _of_panel(image: str, report: Report, panel: str) -> Labelled:

@@ -102,6 +102,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"not(?: \w+ly)? {SEEN}",
             rf"{BE}(?: also)? (?:absent|negative|excluded|ruled out|lacking|missing)",
             rf"{BE} not{_END}",
+            rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
             rf": (?:no|none|absent|negative|nil){_END}",
@@ -113,6 +114,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Side.BEFORE,
         (
             rf"(?:not|cannot|never|fail\w* to)(?: \w+ly)? {_SHOW}(?: (?:by|with|any))*",
+            r"no(?: other)? (?:patients?|cases?|one|subjects?|images?|scans?|lobes?)(?: \w+){0,3}? "
+            r"(?:had|has|have|showed|shows?|with)",
             r"(?:no|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ladnn.findings import LESIONS, Lesion, LesionLabels
+from ladnn.reports.attribution import panels_of
 from ladnn.reports.context import ORDER, Judged, judge
 from ladnn.reports.covid import Covid, judge_covid
 from ladnn.reports.cues import Course
-from ladnn.reports.panels import designators, panels_of
+from ladnn.reports.panels import designators
 from ladnn.reports.sentences import sentences, within
 from ladnn.reports.typography import Plain, plain
 from ladnn.reports.vocabulary import Term, lesion_terms
@@ -116,7 +117,7 @@ def label_report(text: str) -> Report:
     places = designators(read.text)
     lesions = list(lesion_terms(read.lower))
     mentions = _mentions(text, read, spans, lesions)
-    shown = panels_of([(term.start, term.end) for term in lesions], places, spans)
+    shown = panels_of(read.lower, [(term.start, term.end) for term in lesions], places, spans)
     found: dict[Lesion | None, list[Mention]] = {lesion: [] for lesion in LESIONS}
     for term, mention, panels in zip(lesions, mentions, shown, strict=True):
         found[term.lesion].append(replace(mention, panels=panels))

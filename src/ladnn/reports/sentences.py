@@ -7,7 +7,7 @@ from collections.abc import Sequence
 LONGEST = 1000
 """Characters; a longer run without a full stop is cut at a blank, so that work stays linear."""
 
-_END = re.compile(r"[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z])")
+_END = re.compile(r"[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z][a-z])")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:figs?|figures?|dr|prof|no|nos|vs|e\.g|i\.e|cf|approx|resp|al|ca|st|mr|mrs|ms|pt|pts|"
     r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[a-z]))$",

@@ -19,7 +19,7 @@ _HAZY = (
 
 _GLASS = rf"gr?ou?n?[dg]s?{_S}[gc][lr]as+(?:es|y)?"
 _SEPT = r"sept(?:al|a|ae|um|ums|as)"
-_LOBULAR = rf"(?:inter|intra)?{_S}lobul\w{1, 8}"
+_LOBULAR = rf"(?:inter|intra){_S}lobul\w{{1,8}}"
 _LOBULARS = r"(?:(?:inter|intra)[\s-]{0,3}(?:lobul\w{1,8})?(?:\s*(?:,|/|and|or|and/or)\s*)?){0,3}"
 _THICK = r"thick(?:en(?:ing|ings|ed|s)?|er)?"
 
@@ -27,6 +27,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
     Lesion.GGO: (
         rf"\b{_GLASS}(?:{_S}(?:like\s+)?(?:nodular\s+)?(?:{_SHADOW}|attenuations?|densit(?:y|ies)|"
         r"nodules?|lesions?|changes?|infiltrat\w+|appearances?|patterns?))?",
+        rf"\bgg{_S}(?:opacit(?:y|ies)|densit(?:y|ies)|lesions?|nodules?|attenuations?)\b",
         rf"\b(?:frosted|grinding|grounded|ground|matt?e?d?|milled|hairy?){_S}glass\w*",
         r"\bg\.?g\.?o\.?'?s?\b",
         r"\bggns?\b",
@@ -41,14 +42,14 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         rf"\b(?:pav(?:ing|ed|ement|er)s?){_S}(?:stones?|sign|pattern|appearance|like)",
     ),
     Lesion.AIRBR: (
-        rf"\b(?:air|gas){_S}(?:filled{_S}|containing{_S})?bronch\w*gra(?:m|ms|ph|phs|phy|phies)\b",
+        rf"\b(?:air|gas){_S}(?:filled{_S}|containing{_S})?bronch\w*-?gra(?:m|ms|ph|phs|phy|phies)\b",
         r"\bbronchograms?\b",
         rf"\bair{_S}bronch(?:us|i|ial)?\s+(?:signs?|phase|inflation)\b",
         rf"\b(?:air|gas){_S}(?:filled|containing){_S}bronch(?:us|i|ioles?)\b",
         r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
     ),
     Lesion.INSEPTHI: (
-        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|without\b)[\w-]+){{0,5}}?[\s-]{_THICK}\b",
+        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+){{0,5}}?[\s-]{_THICK}\b",
         rf"\b{_THICK}\s+(?:{_WORDS}{{0,4}}?){_LOBULARS}{_SEPT}\b",
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",

@@ -1,0 +1,136 @@
+"""Which panels of a figure a finding is given to: those named after it, or those that led to it."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from ladnn.reports.panels import Designator
+from ladnn.reports.sentences import within
+
+Span = tuple[int, int]
+Item = tuple[int, int, Designator | None]
+"""Where it starts, the index of a finding that counts (else -1), and the panels if it names any."""
+
+# What else a caption finds, or finds wanting; it takes a panel as a lesion does.
+_OTHER_FINDING = re.compile(
+    r"\b(?:normal|unremarkable|clear\s+lungs?|no\s+(?:\w+\s+)?(?:lesions?|abnormalit\w+)|nodul\w+|"
+    r"effusions?|fibros\w+|fibrotic|emphysema\w*|mass(?:es)?|bronchiectasis|cavit\w+|halo\s+signs?|"
+    r"lesions?|abnormalit\w+|reticul\w+|strips?)\b"
+)
+# `(A) shows`, `(B) obtained on day 3 demonstrates`, `(C):`
+_SHOWS_NEXT = re.compile(
+    r"\s*:|\s+(?:[\w-]+\s+){0,8}?(?:show|depict|reveal|demonstrat|illustrat|display|manifest)"
+)
+_WITH_NEXT = re.compile(r"\s+(?:with|was|were|is|are|had|has)\b")
+# `On day 3 (A), ...`
+_TIME_BEFORE = re.compile(
+    r"\s*(?:(?:and|then)\s+)?(?:on|at|after|before|during|by|initial\w*|baseline|follow\w*|day)\b"
+)
+_BREAK = re.compile(r"[,;:]|\b(?:and|while|whereas|but|then)\b")
+# Between panels that are told of together: `axial (A) and coronal (B) images`.
+_TOGETHER = re.compile(r"\s*(?:,\s*)?(?:and\s+)?(?:[\w-]+\s*){0,3}$")
+
+
+def panels_of(
+    lower: str, spans: Sequence[Span], places: Sequence[Designator], sentences: Sequence[Span]
+) -> list[tuple[str, ...]]:
+    """The panels for each of `spans` (sorted, in the plain text `lower`); empty where none is.
+
+    Where bracketed panels follow what they show, words belong to those that follow them in their
+    sentence, together with the words before them, up to the panels of earlier words. Failing
+    that, and where the panels come first, words belong to the panels that led last.
+    """
+    found: list[tuple[str, ...]] = [()] * len(spans)
+    marks = {place.end: place.labels for place in places if place.leading}
+    starts, heads = [start for start, _ in spans], [place.start for place in places]
+    for sentence in sentences:
+        inside = [place for place in places[within(heads, sentence)] if place.bracketed]
+        numbers = range(len(spans))[within(starts, sentence)]
+        items = _items(lower, sentence, {spans[number]: number for number in numbers}, inside)
+        if _lead(lower, sentence, items):
+            marks |= _leading(lower, items)
+        else:
+            for index, labels in _following(items).items():
+                found[index] = labels
+    ends = sorted(marks)
+    for index, start in enumerate(starts):
+        led = bisect_right(ends, start)
+        if led and not found[index]:
+            found[index] = marks[ends[led - 1]]
+    return found
+
+
+def _items(
+    lower: str, sentence: Span, numbers: dict[Span, int], places: Sequence[Designator]
+) -> list[Item]:
+    """Findings and bracketed panels of one sentence, in order."""
+    taken = [*numbers, *((place.start, place.end) for place in places)]
+    others = (match.span() for match in _OTHER_FINDING.finditer(lower, *sentence) if places)
+    items: list[Item] = [(span[0], number, None) for span, number in numbers.items()]
+    items += [(place.start, -1, place) for place in places]
+    items += [
+        (start, -1, None)
+        for start, end in others
+        if not any(begin < end and start < stop for begin, stop in taken)
+    ]
+    return sorted(items, key=lambda item: item[0])
+
+
+def _lead(lower: str, sentence: Span, items: Sequence[Item]) -> bool:
+    """Whether the bracketed panels of a sentence come before what they show."""
+    places = [place for _, _, place in items if place]
+    if not places or len(places) == len(items):
+        return False
+    first, last = items[0][2], items[-1][2]
+    if first and (first.leading or not last):
+        return True
+    if first:
+        return _first_leads(lower, sentence, items, first)
+    return not last and any(_SHOWS_NEXT.match(lower, place.end) for place in places)
+
+
+def _first_leads(lower: str, sentence: Span, items: Sequence[Item], first: Designator) -> bool:
+    """Of a sentence that has panels at both ends: whether the first begin it."""
+    if _SHOWS_NEXT.match(lower, first.end) or _WITH_NEXT.match(lower, first.end):
+        return True
+    if _TIME_BEFORE.match(lower, sentence[0]) and lower[first.end : first.end + 1] == ",":
+        return True
+    finding = next(start for start, _, place in items if not place)
+    before = max(place.end for start, _, place in items if place and start < finding)
+    after = min(start for start, _, place in items if place and start > finding)
+    return not _BREAK.search(lower, before, finding) and bool(_BREAK.search(lower, finding, after))
+
+
+def _leading(lower: str, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
+    """Panels by where their designators end; those told of together count together."""
+    marks: dict[int, tuple[str, ...]] = {}
+    before: Designator | None = None
+    for _, _, place in items:
+        if place:
+            joined = before and _TOGETHER.match(lower[before.end : place.start])
+            marks[place.end] = (marks[before.end] if before and joined else ()) + place.labels
+        before = place
+    return marks
+
+
+def _following(items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
+    """Runs of words without panels between them share the run of panels after them."""
+    found: dict[int, tuple[str, ...]] = {}
+    waiting: list[int] = []
+    for (_, index, place), after in _with_next(items):
+        if place is None:
+            waiting.append(index)
+            continue
+        for one in waiting:
+            found[one] = found.get(one, ()) + place.labels
+        if after is None:
+            waiting = []
+    found.pop(-1, None)
+    return found
+
+
+def _with_next(items: Sequence[Item]) -> Iterator[tuple[Item, Designator | None]]:
+    """Each item with the panels right after it; panels that lead by themselves are left out."""
+    kept = [item for item in items if not (item[2] and item[2].leading)]
+    return ((item, after) for item, (_, _, after) in pairwise([*kept, (0, -1, None)]))
