@@ -2,9 +2,9 @@
 
 It weighs generic evidence of chest anatomy rather than the distance to one collection: grey
 statistics and a thumbnail of the box around the lungs, with all that surrounds them, and the
-network's own embedding. A linear
-classifier of chest CT against everything else is lowered by the distance to the subspace that the
-evidence of chest CTs spans. At use that is a few small products in NumPy; `guard_fitting.py` fits.
+network's own embedding. A linear classifier of chest CT against everything else is lowered by the
+distance to the subspace that the evidence of chest CTs spans. At use that is a few small products
+in NumPy; `guard_fitting.py` fits.
 """
 
 import base64

@@ -8,6 +8,8 @@ import pytest
 from sites import Site
 
 import ladnn
+from ladnn.errors import ImageError
+from ladnn.imaging import decode
 from ladnn.phantom import thorax
 from ladnn.service.i18n import LANGUAGES, read_catalogues
 from ladnn.service.refusals import retell
@@ -86,3 +88,12 @@ def test_a_file_that_is_refused_on_a_chinese_page_is_refused_in_chinese(
     answer = page.client.post("/", data=form, files={"file": ("a.png", data)})
     assert answer.status_code == 422
     assert words in answer.text
+
+
+def test_a_program_is_told_the_very_cause(page: Site):
+    data = encode(thorax(0, size=(96, 120)), "PNG")[:900]
+    with pytest.raises(ImageError) as cause:
+        decode(data, name="a.png")
+    answer = page.client.post("/api/v1/predictions", files={"file": ("a.png", data)})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == str(cause.value)

@@ -68,8 +68,9 @@ def _service_error(request: Request, error: Exception) -> Response:
 
 
 def _image_error(request: Request, error: Exception) -> Response:
-    """An image that cannot be read: the sentence is meant for whoever sent it."""
-    return answer(request, 422, retell(partial(say, request), str(error)))
+    """An image that cannot be read: programs are told the very cause, people in their language."""
+    told = str(error) if is_api(request) else retell(partial(say, request), str(error))
+    return answer(request, 422, told)
 
 
 def _registry_error(request: Request, error: Exception) -> Response:
