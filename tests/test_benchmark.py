@@ -127,6 +127,17 @@ def test_a_wrong_grid_is_refused_in_one_sentence(tmp_path, old, new, part):
     assert "\n" not in str(caught.value)
 
 
+def test_a_variant_that_changes_nothing_is_refused(tmp_path):
+    variants = "\n[variants.plain]\n[variants.same]\nsettings.primary_weight = 5.0\n"
+    with pytest.raises(ConfigError, match="plain and same have the same settings"):
+        read_grid(write_grid(tmp_path, GRID + variants))
+
+
+@pytest.mark.parametrize("name", ["backbones", "lesions", "table2"])
+def test_a_grid_of_the_project_asks_for_runs(name):
+    assert read_grid(Path(__file__).parents[1] / "conf" / f"{name}.toml")[1]
+
+
 # ------------------------------------------------------------------ one run
 
 

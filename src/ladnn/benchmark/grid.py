@@ -1,7 +1,7 @@
 """A grid in TOML -> the runs that it asks for, each with its settings resolved."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -101,15 +101,29 @@ def read_grid(path: Path) -> tuple[Grid, tuple[Run, ...]]:
     Both go seed by seed, so that a part of a grid is already a result.
 
     Raises:
-        ConfigError: no such file, not TOML, an unknown key, or a setting that cannot be.
+        ConfigError: no such file, not TOML, an unknown key, a setting that cannot be, or a variant
+            that changes nothing.
     """
     grid = read_config(path, [], Grid)
     recipe = merge(read_toml(path.parent / grid.recipe), grid.settings)
     runs = [
         run for name, variant in grid.variants.items() for run in _runs(grid, name, variant, recipe)
     ]
+    _check_distinct(runs)
     first = next(iter(grid.variants))
     return grid, tuple(sorted(runs, key=lambda run: (run.variant != first, run.seed)))
+
+
+def _check_distinct(runs: Iterable[Run]) -> None:
+    """Refuse a run under two names: a comparison with itself finds no difference."""
+    variants: dict[str, str] = {}
+    for run in runs:
+        other = variants.setdefault(repr(run.config), run.variant)
+        if other != run.variant:
+            raise ConfigError(
+                f"the variants {other} and {run.variant} have the same settings: "
+                "give each a setting of its own"
+            )
 
 
 def _runs(grid: Grid, name: str, variant: Variant, recipe: Mapping[str, Any]) -> Iterator[Run]:
