@@ -16,7 +16,7 @@ from ladnn import engines
 from ladnn.bundle import PRECISIONS, Bundle
 from ladnn.engines import Settings
 from ladnn.findings import LESIONS
-from ladnn.lungfield import model_input
+from ladnn.lungfield import FRAMES, model_input
 from ladnn.phantom import thorax
 from ladnn.runtime import DEFAULT_ENGINE
 
@@ -125,22 +125,21 @@ def _ours(bundle: Bundle) -> dict[str, Callable[[], object]]:
 
 def _call(bundle: Bundle, engine: str, precision: str) -> Callable[[], object]:
     settings = Settings(
-        size=bundle.card.input_size,
         precision=precision,
         threads=engines.processor_threads(),
         streams=1,
     )
     maps = runtime_maps(engines.build(engine, bundle.model, settings))
-    return partial(maps, _frame(settings.size))
+    return partial(maps, _frame(bundle.card.input_size, bundle.card.preprocessing))
 
 
 def _eager(studio: Studio, name: str, size: int) -> Callable[[], object]:
     return partial(eager_maps(studio.net(name, size)), _frame(size))
 
 
-def _frame(size: int) -> Frame:
+def _frame(size: int, frame: str = FRAMES[0]) -> Frame:
     """What the network sees of a phantom."""
-    return model_input(thorax(1, lesions=LESIONS[:2]), size)[0]
+    return model_input(thorax(1, lesions=LESIONS[:2]), size, frame)[0]
 
 
 def _milliseconds(bench: str, name: str, seconds: float, note: str = "") -> Figure:

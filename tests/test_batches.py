@@ -18,8 +18,7 @@ def examples(counts):
     field, unknown = locate(pixels), np.full(5, np.nan, dtype=np.float32)
     return [
         Example(
-            pixels=lungs_alone(pixels, field),
-            field=field,
+            planes=[(lungs_alone(pixels, field), field)],
             covid=covid,
             lesions=unknown,
             source=source,
@@ -88,7 +87,17 @@ def test_a_large_image_is_kept_small_in_memory(tmp_path):
         pixels=np.zeros((900, 1200), np.uint8), sha256="", format="PNG", size=(1200, 900)
     )
     [item] = load([record], lambda _: image)
-    assert max(item.pixels.shape) == 512
+    assert max(item.planes[0][0].shape) == 512
+
+
+def test_of_a_pair_training_shows_the_box_and_serving_both(tmp_path):
+    record = Record(path=tmp_path / "a.png", source="a", patient="p", covid=True)
+    image = CtImage(pixels=clear_chest(120), sha256="", format="PNG", size=(120, 120))
+    pair = load([record], lambda _: image, frame="lungpair-1")
+    assert as_seen(pair, 48).images.shape == (1, 96, 48)
+    plain = load([record], lambda _: image, frame="lungbox-1")
+    drawn_pair, drawn_plain = (drawn(items * 4, batch_size=4)[0] for items in (pair, plain))
+    assert (drawn_pair.images == drawn_plain.images).all()
 
 
 def test_no_records_is_an_error():

@@ -141,7 +141,7 @@ def test_the_rival_draws_the_maps_that_the_runtime_draws(studio):
     with torch.no_grad():
         net.head.weight.mul_(1000)  # the rival adds a small number to its gradients' squares
     content = to_onnx(BundleGraph([net]), 128)
-    settings = Settings(size=128, precision="float32", threads=1, streams=1)
+    settings = Settings(precision="float32", threads=1, streams=1)
     frame = model_input(thorax(1), 128)[0]
     ours = runtime_maps(engines.build("openvino", content, settings))(frame)
     theirs = eager_maps(net)(frame)

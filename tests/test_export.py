@@ -140,7 +140,7 @@ class TestEveryNetwork:
     @pytest.mark.parametrize("engine", ENGINES)
     def test_torch_and_the_runtime_agree_in_probability_and_in_maps(self, name, mode, engine):
         made = exported(name, mode)
-        given = run_engine(open_engine(engine, made.content, made.net.input_size), made.frames)
+        given = run_engine(open_engine(engine, made.content), made.frames)
         expected = probability(torch_logits(made.net, made.frames))
         assert np.abs(probability(given.logits) - expected).max() <= 1e-4
         assert given.logits.shape[1] == (6 if mode == "ladnn" else 1)
@@ -164,7 +164,7 @@ def test_torch_and_the_runtimes_agree_on_real_images(data_root):
     frames = np.stack([model_input(read_image(f).pixels, net.input_size)[0] for f in files])
     content = to_onnx(BundleGraph([net]), net.input_size)
     for engine in ENGINES:
-        given = run_engine(open_engine(engine, content, net.input_size), frames)
+        given = run_engine(open_engine(engine, content), frames)
         expected = probability(torch_logits(net, frames))
         assert np.abs(probability(given.logits) - expected).max() <= 1e-4
     for frame, maps in zip(frames, given.heatmaps, strict=True):

@@ -6,6 +6,7 @@ import torch
 from ladnn.errors import ConfigError
 from ladnn.graph import BundleGraph
 from ladnn.haze import GREY, TYPICAL, Haze
+from ladnn.learner import TrainConfig
 from ladnn.lungfield import LUNG_LEVEL, TISSUE_LEVEL
 from ladnn.model import LesionNet
 
@@ -61,6 +62,22 @@ def test_the_graph_says_what_a_network_with_the_channel_says():
     logits, maps, embedding = BundleGraph([net])(image)
     assert torch.allclose(logits, net(image[:, None] / GREY), atol=1e-4)
     assert (maps.shape[1], embedding.shape[1]) == (6, 513)
+
+
+def test_of_a_pair_the_network_sees_the_first_square_and_haze_is_measured_in_the_last():
+    net = LesionNet("resnet18", input_size=64, haze=True).eval()
+    box, lungs = torch.rand(2, 2, 1, 64, 64)
+    pair = torch.cat([box, lungs], dim=2)
+    features = net.features(pair)
+    assert torch.equal(features[:, :-1], net.features(box)[:, :-1])
+    assert torch.equal(features[:, -1:], net.features(lungs)[:, -1:])
+    logits, _, embedding = BundleGraph([net], flip=True)((pair[:, 0] * GREY).to(torch.uint8))
+    assert (logits.shape, embedding.shape) == ((2, 6), (2, 513))
+
+
+def test_haze_needs_fixed_grey_levels():
+    with pytest.raises(ConfigError, match="which lungbox-1 has not: set frame to lungs-2 or"):
+        TrainConfig(haze=True, frame="lungbox-1")
 
 
 def test_a_network_with_hidden_layers_takes_no_channel():

@@ -139,6 +139,13 @@ def test_of_lungs_cropped_too_tightly_the_whole_image_is_seen():
     assert locate(pixels).box == (0.0, 0.0, 1.0, 1.0)
 
 
+def test_a_pair_is_the_box_above_the_lungs_alone(phantom):
+    pair, field = model_input(phantom, 64, "lungpair-1")
+    above, below = model_input(phantom, 64, "lungbox-1")[0], model_input(phantom, 64, "lungs-2")[0]
+    assert (pair == np.concatenate([above, below])).all()
+    assert field.mask is not None
+
+
 def test_the_box_frame_crops_and_changes_no_grey_value(phantom):
     square, field = model_input(phantom, 64, "lungbox-1")
     x0, y0, x1, y1 = (

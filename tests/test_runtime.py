@@ -19,6 +19,7 @@ from ladnn.engines import ENGINES, Turns
 from ladnn.errors import BundleError, ImageError
 from ladnn.findings import Decision
 from ladnn.imaging import decode
+from ladnn.lungfield import FRAMES
 from ladnn.runtime import Predictor, calibrate, load_bundle, scale_maps
 from synthetic import thorax
 
@@ -96,7 +97,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones(tmp_path):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_graph_that_is_none_is_one_sentence(engine):
-    settings = engines.Settings(size=32, precision="float32", threads=1, streams=1)
+    settings = engines.Settings(precision="float32", threads=1, streams=1)
     with pytest.raises(BundleError, match=r"cannot run this model\.onnx"):
         engines.build(engine, b"not a graph", settings)
 
@@ -108,7 +109,7 @@ def test_an_engine_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 def test_an_unknown_preprocessing_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="expected one of lungs-2, lungbox-1, whole-1"):
+    with pytest.raises(BundleError, match=f"expected one of {', '.join(FRAMES)}"):
         predictor(tmp_path, preprocessing="lungs-9")
 
 

@@ -19,7 +19,7 @@ from ladnn.dataset import Record
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS
 from ladnn.imaging import CtImage
-from ladnn.lungfield import FRAMES, LungField, cut, locate, lungs_alone
+from ladnn.lungfield import FRAMES, LungField, cut, locate, planes
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -30,10 +30,14 @@ _AHEAD = 2  # batches drawn before they are asked for
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One decoded image, its lungs alone, and what is known of it; lesions are 1, 0 or NaN."""
+    """One decoded image in the planes of its frame, and what is known of it.
 
-    pixels: Pixels
-    field: LungField
+    Attributes:
+        planes: of `lungfield.planes`; training shows the first.
+        lesions: 1, 0 or NaN, float [5].
+    """
+
+    planes: Sequence[tuple[Pixels, LungField]]
     covid: float
     lesions: Floats
     source: str
@@ -41,7 +45,10 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Images uint8 [N, S, S], COVID-19 labels float [N] and lesion labels float [N, 5]."""
+    """Images with labels of COVID-19, float [N], and of the lesions, float [N, 5].
+
+    The images are uint8 [N, S, S] for training, and as `lungfield.model_input` makes them as seen.
+    """
 
     images: Pixels
     covid: Floats
@@ -75,10 +82,8 @@ def _example(record: Record, pixels: Pixels, frame: str) -> Example:
         size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
     known = [np.nan if value is None else float(value) for value in record.lesions.values]
-    field = locate(pixels, frame)
     return Example(
-        pixels=lungs_alone(pixels, field),
-        field=field,
+        planes=planes(pixels, locate(pixels, frame), frame),
         covid=float(record.covid),
         lesions=np.array(known, dtype=np.float32),
         source=record.source,
@@ -88,10 +93,14 @@ def _example(record: Record, pixels: Pixels, frame: str) -> Example:
 def as_seen(examples: Sequence[Example], size: int) -> Batch:
     """The examples as serving would see them, without augmentation, in one batch."""
     return Batch(
-        images=np.stack([cut(item.pixels, item.field, size) for item in examples]),
+        images=np.stack([_squares(item, size) for item in examples]),
         covid=np.array([item.covid for item in examples], dtype=np.float32),
         lesions=np.stack([item.lesions for item in examples]).reshape(-1, len(LESIONS)),
     )
+
+
+def _squares(item: Example, size: int) -> Pixels:
+    return np.concatenate([cut(*plane, size) for plane in item.planes])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +183,7 @@ def _view(
     item: Example, size: int, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Pixels, float, Floats]:
     """One augmented image with its labels; a painted opacity makes a negative image positive."""
-    image, painted = augment(item.pixels, item.field, size, how, rng, healthy=item.covid == 0)
+    image, painted = augment(*item.planes[0], size, how, rng, healthy=item.covid == 0)
     if painted is None:
         return image, item.covid, item.lesions
     lesions = np.full(len(LESIONS), np.nan, dtype=np.float32)

@@ -26,9 +26,12 @@ PROBABILITY_TOLERANCE = 1e-4
 MAP_TOLERANCE = 0.01
 
 
-def to_onnx(graph: BundleGraph, size: int, *, half: bool = False) -> bytes:
-    """The graph as an ONNX file: uint8 `image` [N, S, S] -> logits, heatmaps, embedding."""
-    example = torch.zeros(2, size, size, dtype=torch.uint8)
+def to_onnx(graph: BundleGraph, size: int, *, squares: int = 1, half: bool = False) -> bytes:
+    """The graph as an ONNX file: uint8 `image` [N, R, S] -> logits, heatmaps, embedding.
+
+    R is S times the `squares` that the frame has, one below the other.
+    """
+    example = torch.zeros(2, squares * size, size, dtype=torch.uint8)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own future
         program = torch.onnx.export(
@@ -97,7 +100,7 @@ def _narrowed(tensor: "TensorProto") -> "TensorProto | None":
 
 
 def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float]:
-    """Hold torch and the installed runtimes together on uint8 [N, S, S].
+    """Hold torch and the installed runtimes together on uint8 [N, R, S].
 
     Returns:
         The largest differences in probability and in scaled maps.
@@ -109,7 +112,7 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
     worst = {"probability": 0.0, "heatmaps": 0.0}
     for name in installed_engines():
         # one thread: on a busy machine the runtimes' threads wait for each other much longer
-        given = run_engine(open_engine(name, content, frames.shape[-1], threads=1), frames)
+        given = run_engine(open_engine(name, content, threads=1), frames)
         worst = {key: max(worst[key], value) for key, value in differences(expected, given).items()}
         if not (
             worst["probability"] <= PROBABILITY_TOLERANCE and worst["heatmaps"] <= MAP_TOLERANCE
@@ -128,11 +131,10 @@ def installed_engines() -> list[str]:
 
 
 def open_engine(
-    name: str, content: bytes, size: int, precision: str = "float32", *, threads: int = 0
+    name: str, content: bytes, precision: str = "float32", *, threads: int = 0
 ) -> Engine:
     """An engine for one image at a time, on `threads` of the processor; 0 is all of them."""
     settings = engines.Settings(
-        size=size,
         precision=precision,
         threads=threads or engines.processor_threads(),
         streams=1,

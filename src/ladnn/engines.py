@@ -43,13 +43,11 @@ class Settings:
     """How an engine runs.
 
     Attributes:
-        size: side S of the input.
         precision: "float32", or "bfloat16" where the processor has it.
         threads: of the processor, shared by the streams.
         streams: images that run at the same time.
     """
 
-    size: int
     precision: str
     threads: int
     streams: int
@@ -59,7 +57,7 @@ class Engine(Protocol):
     """Runs one graph; safe to call from as many Python threads as there are streams, or more."""
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
-        """Run uint8 [1, S, S]; return logits, heatmaps and embedding that the caller owns."""
+        """Run uint8 [1, R, S]; return logits, heatmaps and embedding that the caller owns."""
         ...
 
 
@@ -121,7 +119,8 @@ class OpenVino:
     def __init__(self, model: bytes, settings: Settings) -> None:
         core = openvino_silent().Core()
         graph = core.read_model(model, b"")
-        graph.reshape({0: [1, settings.size, settings.size]})
+        _, rows, side = graph.input(0).partial_shape
+        graph.reshape({0: [1, rows, side]})
         compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
         self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
         self._requests = Turns()

@@ -151,8 +151,8 @@ def _fitted_card(
     model: Model, manifest: Manifest, identity: Identity, options: Options, stage: Stage
 ) -> Card:
     size, frame = model.ensemble.first.input_size, model.ensemble.first.frame
-    engine = open_engine(DEFAULT_ENGINE, model.content, size)
-    fast = _fast_engine(model.content, size) if options.precision == "auto" else None
+    engine = open_engine(DEFAULT_ENGINE, model.content)
+    fast = _fast_engine(model.content) if options.precision == "auto" else None
     records = manifest.part("val").records
     images = read_all(records, read_image, stage("validation images", len(records)))
     judged = judge(images, engine, size=size, frame=frame, fast=fast)
@@ -187,12 +187,12 @@ def _training_chests(manifest: Manifest, stage: Stage) -> list[Chest]:
     return _chests(records, images, validation=False)
 
 
-def _fast_engine(content: bytes, size: int) -> Engine | None:
+def _fast_engine(content: bytes) -> Engine | None:
     """A bfloat16 engine where this processor has bfloat16."""
     core = engines.openvino_silent().Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return None
-    return open_engine(DEFAULT_ENGINE, content, size, "bfloat16")
+    return open_engine(DEFAULT_ENGINE, content, "bfloat16")
 
 
 def _metrics(folder: Path, validation: Manifest, stage: Stage) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -
     """
     size, frame = ensemble.first.input_size, ensemble.first.frame
     graph = BundleGraph(ensemble.nets, flip=flip, half=half)
-    content = to_onnx(graph, size, half=half)
     frames = phantom_frames(size, frame)
+    content = to_onnx(graph, size, squares=frames.shape[1] // size, half=half)
     agreement = prove(graph, content, frames)
     if half:
         agreement["rounding_probability"] = _rounding(ensemble, graph, frames, flip=flip)
@@ -256,7 +256,7 @@ def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -
 
 
 def phantom_frames(size: int, frame: str) -> Frames:
-    """What the network sees of a few phantoms, uint8 [N, S, S]."""
+    """What the network sees of a few phantoms, uint8 [N, R, S]."""
     drawn = [thorax(seed, lesions=LESIONS[:seed]) for seed in range(PHANTOMS)]
     return np.stack([model_input(pixels, size, frame)[0] for pixels in drawn])
 

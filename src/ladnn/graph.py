@@ -118,8 +118,9 @@ class MemberGraph(nn.Module):
             round_to_half(self)
 
     def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Float [N, 1, S, S] in [0, 1] -> logits, maps, embedding."""
-        activations: Tensor = self.trunk.forward_features(grey - self.mean)  # type: ignore[operator]
+        """Float [N, 1, R, S] in [0, 1], see `LesionNet.features` -> logits, maps, embedding."""
+        seen = grey[..., : grey.shape[-1], :] - self.mean
+        activations: Tensor = self.trunk.forward_features(seen)  # type: ignore[operator]
         if self.haze is not None:
             height, width = activations.shape[2:]
             activations = torch.cat([activations, self.haze(grey, (height, width))], dim=1)
@@ -167,7 +168,7 @@ class BundleGraph(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 [N, S, S] -> logits [N, K], heatmaps [N, K, h, w], embedding [N, C]."""
+        """uint8 [N, R, S] -> logits [N, K], heatmaps [N, K, h, w], embedding [N, C]."""
         grey = image.to(torch.float32)[:, None] / GREY
         outputs = [self._views(member, grey) for member in self.members]
         if len(outputs) == 1:

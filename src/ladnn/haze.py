@@ -35,11 +35,14 @@ class Haze(nn.Module):
     """One more channel of activations, in [-0.03, 0.97]; zero in training; without parameters."""
 
     def forward(self, grey: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Float [N, 1 or 3, S, S] in [0, 1], a canonical frame -> float [N, 1, h, w]."""
+        """Float [N, 1, R, S] in [0, 1], a canonical frame -> float [N, 1, h, w].
+
+        Of a frame with several squares the last, which has the lungs at fixed grey levels.
+        """
         if self.training:
             return grey.new_zeros(len(grey), 1, *grid)
         # about the grey of lung, so that the variance is no small difference of large numbers
-        level = grey[:, :1] * GREY - LUNG_LEVEL
+        level = grey[:, :1, -grey.shape[-1] :] * GREY - LUNG_LEVEL
         window = 2 * round(level.shape[-1] * WINDOW / 2) + 1
         mean = _local_mean(level, window)
         spread = (_local_mean(level * level, window) - mean * mean).clamp_min(0).sqrt()

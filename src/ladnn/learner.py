@@ -22,7 +22,7 @@ from ladnn.backbones import BACKBONES
 from ladnn.batches import Batch, Example, Sampler, as_seen, batches, epoch_order
 from ladnn.errors import ConfigError
 from ladnn.findings import LESIONS
-from ladnn.lungfield import FRAMES
+from ladnn.lungfield import FRAMES, LEVELLED
 from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss
 from ladnn.statistics import roc_auc
 
@@ -94,6 +94,11 @@ class TrainConfig:
         for name in self.untrained_lesions:
             _one_of("a lesion of untrained_lesions", name, [str(lesion) for lesion in LESIONS])
         _one_of("select", self.select, ("auc", "loss", "last"))
+        if self.haze and self.frame not in LEVELLED:
+            raise ConfigError(
+                f"haze is measured at fixed grey levels, which {self.frame} has not: "
+                f"set frame to {' or '.join(LEVELLED)}, or haze to false"
+            )
         for name, low in (("epochs", 1), ("batch_size", 2), ("threads", 0), ("patience", 0)):
             if getattr(self, name) < low:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give at least {low}")

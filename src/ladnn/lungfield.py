@@ -2,8 +2,8 @@
 
 Hospitals export the same anatomy in other windows, fields of view and aspect ratios. A network that
 sees those learns the hospital. So training and serving both look through this frame: the box around
-the lungs, everything but the lungs hidden, air-filled lung and soft tissue at fixed grey values,
-squashed to a square.
+the lungs squashed to a square, with everything but the lungs hidden and air-filled lung and soft
+tissue at fixed grey values, or as it is, or both.
 """
 
 from dataclasses import dataclass, replace
@@ -21,9 +21,12 @@ Mask = NDArray[np.bool_]
 LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
 """Grey values that aerated lung and soft tissue are mapped to."""
 
-FRAMES = ("lungs-2", "lungbox-1", "whole-1")
+FRAMES = ("lungs-2", "lungbox-1", "lungpair-1", "whole-1")
 """The frames a bundle may ask for: the lungs alone at fixed grey levels; the box around them as it
-is, to compare networks inside one collection; the whole image (the authors' own recipe)."""
+is; both squares, the box above the lungs; the whole image (the authors' own recipe)."""
+
+LEVELLED = ("lungs-2", "lungpair-1")
+"""Those whose last square has fixed grey levels."""
 
 _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
 _MARGIN = 0.06  # of the lung box, so that the pleura and its subpleural lesions stay inside
@@ -81,10 +84,17 @@ def model_input(pixels: Pixels, size: int, frame: str = FRAMES[0]) -> tuple[Pixe
         frame: one of `FRAMES`.
 
     Returns:
-        uint8 [size, size] and the field it was cut from.
+        uint8 [size, size], or [2 size, size] of a pair, and the field it was cut from.
     """
     field = locate(pixels, frame)
-    return cut(lungs_alone(pixels, field), field, size), field
+    squares = [cut(*plane, size) for plane in planes(pixels, field, frame)]
+    return np.concatenate(squares), field
+
+
+def planes(pixels: Pixels, field: LungField, frame: str) -> list[tuple[Pixels, LungField]]:
+    """The squares of a frame, each as what `cut` takes: one, or of a pair the box and the lungs."""
+    alone = lungs_alone(pixels, field), field
+    return [(pixels, _as_it_is(field)), alone] if frame == "lungpair-1" else [alone]
 
 
 def cut(pixels: Pixels, field: LungField, size: int) -> Pixels:
@@ -98,9 +108,12 @@ def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
     if frame == "whole-1":
         return _WHOLE
     field = _find_field(pixels)
-    if frame == "lungbox-1":
-        return replace(field, lung_grey=LUNG_LEVEL, tissue_grey=TISSUE_LEVEL, mask=None)
-    return field
+    return _as_it_is(field) if frame == "lungbox-1" else field
+
+
+def _as_it_is(field: LungField) -> LungField:
+    """The field's box with nothing hidden and its grey left alone."""
+    return replace(field, lung_grey=LUNG_LEVEL, tissue_grey=TISSUE_LEVEL, mask=None)
 
 
 def _find_field(pixels: Pixels) -> LungField:

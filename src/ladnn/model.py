@@ -108,8 +108,12 @@ class LesionNet(nn.Module):
         return self.spec.std
 
     def features(self, x: Tensor) -> Tensor:
-        """Float [N, 1 or 3, H, W] in [0, 1] -> last activations [N, channels, h, w]."""
-        activations: Tensor = self.backbone.forward_features(self.normalise(x))  # type: ignore[operator]
+        """Float [N, 1 or 3, R, S] in [0, 1] -> last activations [N, channels, h, w].
+
+        The backbone sees the first square, the haze channel the last; mostly there is but one.
+        """
+        seen = self.normalise(x[..., : x.shape[-1], :])
+        activations: Tensor = self.backbone.forward_features(seen)  # type: ignore[operator]
         if self.haze is None:
             return activations
         height, width = activations.shape[2:]
@@ -123,7 +127,7 @@ class LesionNet(nn.Module):
         return activations.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float [N, 1 or 3, H, W] in [0, 1] -> logits [N, 6], or [N, 1] of a baseline."""
+        """Float [N, 1 or 3, R, S] in [0, 1] -> logits [N, 6], or [N, 1] of a baseline."""
         logits: Tensor = self.head(self.pool(self.features(x)))
         return logits
 

@@ -77,7 +77,6 @@ class Predictor:
         self.streams = streams
         self._guard = guard.Guard.from_json(bundle.card.guard)
         settings = Settings(
-            size=bundle.card.input_size,
             precision=precision or bundle.card.precision,
             threads=threads or engines.processor_threads(),
             streams=streams,
@@ -85,7 +84,7 @@ class Predictor:
         self._engine = engines.build(engine, bundle.model, settings)
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
-        """Run the graph on uint8 [N, S, S] that `lungfield.model_input` made, N >= 1."""
+        """Run the graph on uint8 [N, R, S] that `lungfield.model_input` made, N >= 1."""
         rows = [self._engine.infer(image[np.newaxis]) for image in batch]
         logits, heatmaps, embedding = (np.concatenate(column) for column in zip(*rows, strict=True))
         return Outputs(logits=logits, heatmaps=heatmaps, embedding=embedding)

@@ -190,11 +190,15 @@ def _see(
     kept = tuple(view for view in views if view.lungs is not None)
     looks = {}
     for name in names if kept else ():
-        squares = [LOOKS[name](view.square, view.lungs) for view in kept if view.lungs is not None]
-        logits, embeddings = run(predictor, squares, progress, f"Images, {name}")
+        shown = [_shown(view, view.lungs, LOOKS[name]) for view in kept if view.lungs is not None]
+        logits, embeddings = run(predictor, shown, progress, f"Images, {name}")
         chances = probability(logits, predictor.card.temperature)
         looks[name] = _Look(chances=chances, embeddings=embeddings)
     return _Seen(views=kept, looks=looks)
+
+
+def _shown(view: View, lungs: Mask, look: Callable[[Pixels, Mask], Pixels]) -> Pixels:
+    return np.concatenate([look(square, lungs) for square in view.squares])
 
 
 def _rows(seen: _Seen, source: str) -> NDArray[np.intp]:

@@ -28,12 +28,12 @@ class View:
     """What the network sees of one image.
 
     Attributes:
-        square: uint8 [S, S].
+        squares: what the network sees, uint8 [1 or 2, S, S]; see `lungfield.planes`.
         lungs: bool [S, S]; None where they were not found.
     """
 
     record: Record
-    square: Pixels
+    squares: Pixels
     lungs: Mask | None
 
 
@@ -114,16 +114,18 @@ def views(
 
 def _view(predictor: Predictor, record: Record, image: CtImage) -> View:
     card = predictor.card
-    square, _ = model_input(image.pixels, card.input_size, card.preprocessing)
-    return View(record=record, square=square, lungs=lung_mask(square))
+    side = card.input_size
+    seen, _ = model_input(image.pixels, side, card.preprocessing)
+    squares = seen.reshape(-1, side, side)
+    return View(record=record, squares=squares, lungs=lung_mask(squares[0]))
 
 
 def run(
-    predictor: Predictor, squares: Sequence[Pixels], progress: Progress, doing: str
+    predictor: Predictor, shown: Sequence[Pixels], progress: Progress, doing: str
 ) -> tuple[Floats, Floats]:
     """COVID-19 logits [N] and embeddings [N, C], as many at a time as the predictor has streams."""
     with ThreadPoolExecutor(predictor.streams) as pool:
-        waiting = pool.map(lambda square: predictor.run(square[np.newaxis]), squares)
-        rows = [row for row, _ in zip(waiting, progress(doing, squares), strict=True)]
+        waiting = pool.map(lambda image: predictor.run(image[np.newaxis]), shown)
+        rows = [row for row, _ in zip(waiting, progress(doing, shown), strict=True)]
     logits = np.concatenate([row.logits[:, 0] for row in rows])
     return logits, np.concatenate([row.embedding for row in rows])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ladnn.engines import processor_threads
+from ladnn.lungfield import model_input
 from ladnn.runtime import Bundle, Predictor
 from ladnn.service.settings import Settings
 
@@ -65,6 +66,7 @@ def build_predictor(settings: Settings, bundle: Bundle) -> Predictor:
     threads = settings.threads or max(1, processor_threads() // settings.workers)
     predictor = Predictor(bundle, engine=settings.engine, threads=threads, streams=threads)
     predictor.card.operating_point(settings.operating_point)
-    size = predictor.card.input_size
-    predictor.run(np.zeros((1, size, size), dtype=np.uint8))  # the first run takes longest
+    blank = np.zeros((8, 8), dtype=np.uint8)
+    image, _ = model_input(blank, predictor.card.input_size, predictor.card.preprocessing)
+    predictor.run(image[np.newaxis])  # the first run takes longest
     return predictor
