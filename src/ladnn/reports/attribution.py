@@ -1,8 +1,8 @@
 """Which panels of a figure a finding is given to: those named after it, or those that led to it."""
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ladnn.reports.panels import Designator
@@ -16,7 +16,7 @@ Item = tuple[int, int, Designator | None]
 _OTHER_FINDING = re.compile(
     r"\b(?:normal|unremarkable|clear\s+lungs?|no\s+(?:\w+\s+)?(?:lesions?|abnormalit\w+)|nodul\w+|"
     r"effusions?|fibros\w+|fibrotic|emphysema\w*|mass(?:es)?|bronchiectasis|cavit\w+|halo\s+signs?|"
-    r"lesions?|abnormalit\w+|reticul\w+|strips?)\b"
+    r"lesions?|abnormalit\w+|reticul\w+|strip(?:e)?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening)\b"
 )
 # `(A) shows`, `(B) obtained on day 3 demonstrates`, `(C):`
 _SHOWS_NEXT = re.compile(
@@ -54,11 +54,34 @@ def panels_of(
             for index, labels in _following(items).items():
                 found[index] = labels
     ends = sorted(marks)
-    for index, start in enumerate(starts):
-        led = bisect_right(ends, start)
-        if led and not found[index]:
-            found[index] = marks[ends[led - 1]]
+    for sentence in sentences:
+        before = bisect_right(ends, sentence[0])
+        numbers = range(len(spans))[within(starts, sentence)]
+        whole = bool(numbers) and _of_all(lower, starts, ends[:before], marks, sentence[0])
+        for index in numbers:
+            led = bisect_right(ends, starts[index])
+            if led and not found[index] and not (whole and led == before):
+                found[index] = marks[ends[led - 1]]
     return found
+
+
+def _of_all(
+    lower: str,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    marks: Mapping[int, tuple[str, ...]],
+    begin: int,
+) -> bool:
+    """Whether a sentence from `begin` on is of all the panels before it.
+
+    So it is where several have led one by one, up to `ends`, and none of them has shown anything:
+    `A, axial. B, coronal. Ground-glass opacities are seen.`
+    """
+    if len(ends) < 2 or set(marks[ends[0]]) <= set(marks[ends[-1]]):
+        return False
+    if bisect_left(starts, ends[0]) < bisect_left(starts, begin):
+        return False
+    return not _OTHER_FINDING.search(lower, ends[0], begin)
 
 
 def _items(
@@ -80,8 +103,10 @@ def _items(
 def _lead(lower: str, sentence: Span, items: Sequence[Item]) -> bool:
     """Whether the bracketed panels of a sentence come before what they show."""
     places = [place for _, _, place in items if place]
-    if not places or len(places) == len(items):
+    if not places:
         return False
+    if len(places) == len(items):  # `(A) and (B), a woman of 45; ...`
+        return not lower[sentence[0] : places[0].start].strip()
     first, last = items[0][2], items[-1][2]
     if first and (first.leading or not last):
         return True

@@ -25,13 +25,29 @@ _BREAK = re.compile(
     r"there\s+(?:is|are|was|were)|then|followed\s+by|progress(?:ed|ing)?|develop\w*|appear\w*|"
     r"only)\b"
 )
+# After what is denied, the place where it is not: `no air bronchogram in the consolidated lobe`.
+_PLACE = re.compile(
+    r"\w\s+(?:in|within|inside|throughout|amid|among)\s+(?:(?!(?:or|nor|and|of)\b)[\w-]+\s+){0,3}$"
+)
+# What is excepted from a denial is there: `none in the right lung, only in the left`.
+_EXCEPTED = re.compile(r"[^.;:,]{0,80}(?:,\s*(?:but\s+)?only|,?\s*\bexcept)\s+(?:in|at|on)\b")
 _VERB = re.compile(rf"\b(?:{BE}|{SEEN}|increas\w+)\b")
 _NEW_STATEMENT = re.compile(
-    r"(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
+    r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
     r"bilateral|patchy|scattered|large|extensive|increased|typical|single|small|local|obvious)\b"
     # After words of place or time, what `and` adds is no longer part of a list.
     r"|\b(?:on|at|in|after|before|during)\s+(?:[\w-]+\s+){1,4}(?:and\b|,)"
 )
+# Between a finding and a verb after it: what begins another subject.
+_NEW_SUBJECT = re.compile(
+    r"\b(?:in|on|at|of|under|within|near|along)\s+[^,]*?"
+    r"(?:,|\band\b(?!\s+(?:left|right|upper|middle|lower|both|bilateral|peripheral|central)\b))"
+    r"|,\s*(?:and\s+)?(?:the|an?|his|her|this)\b"
+    r"|\b(?:whose|who|when|where|because|since|as|if)\b"
+    r"|\bin\s+an?\s+(?:[\w-]+\s+){0,4}?(?:patients?|m[ae]n|wom[ae]n)\b"
+)
+_APART = re.compile(r"[,()]|\band\s+the\b")
+_SINGULAR = re.compile(r"(?:is|was|has|does)\b")
 _OTHER_CLAUSE = re.compile(
     r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
 )
@@ -70,7 +86,9 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
     gap = lower[cue.end : term.start] if before else lower[term.end : cue.start]
     if cue.course in (Course.RESOLVING, Course.RESOLVED):
         return _changes(gap, before)
-    return _covers(gap, lower[term.end : sentence[1]]) if before else _closes(gap)
+    if before:
+        return _covers(gap, lower[term.end : sentence[1]])
+    return _closes(gap, lower[cue.start : cue.end])
 
 
 def _covers(gap: str, rest: str) -> bool:
@@ -78,7 +96,9 @@ def _covers(gap: str, rest: str) -> bool:
 
     Over a comma only along a list that `or` or `nor` closes.
     """
-    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_STATEMENT.search(gap):
+    if any(ends.search(gap) for ends in (_BREAK, _VERB, _NEW_STATEMENT, _PLACE)):
+        return False
+    if _EXCEPTED.match(rest):
         return False
     items = gap.split(",")[1:]
     clause = gap + re.split(r"[.;:]|\bbut\b", rest)[0]
@@ -86,9 +106,16 @@ def _covers(gap: str, rest: str) -> bool:
     return not items or (bool(listed) and all(len(item.split()) <= _ITEM for item in items))
 
 
-def _closes(gap: str) -> bool:
-    """Whether a cue after a finding, `gap` away, is the verb of its phrase."""
-    return not (_BREAK.search(gap) or _VERB.search(gap)) and len(gap.split()) <= _FAR
+def _closes(gap: str, cue: str) -> bool:
+    """Whether a cue after a finding, `gap` away, is the verb of its phrase or its mark.
+
+    A mark such as `(-)` or `: none` is of the nearest words, and so is a verb in the singular
+    where a comma parts it from what comes before.
+    """
+    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
+        return False
+    alone = cue.startswith(("(", ":")) or _SINGULAR.match(cue)
+    return not (alone and _APART.search(gap)) and len(gap.split()) <= _FAR
 
 
 def _changes(gap: str, before: bool) -> bool:
@@ -96,6 +123,8 @@ def _changes(gap: str, before: bool) -> bool:
     words = gap.split()
     if _OTHER_CLAUSE.search(gap):
         return False
+    if not before and words[-1:] in (["and"], ["or"]):
+        return False  # `consolidation and reduced ground glass`
     if before:
         return len(words) <= _NEAR and words[:1] not in (["and"], ["or"]) and not _VERB.search(gap)
     return len(words) <= _FAR

@@ -28,13 +28,15 @@ _TEST = (
     r"\b(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?|ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)\b"
     r"[^.;,]{0,60}?\b"
 )
+_THEN_POSITIVE = r"\b(?:then|later|subsequently|turned|became|finally)\s+positive\b"
 _OTHER_CAUSE = (
     r"(?:bacterial|fungal|viral\s+non\s*-\s*covid|mycoplasma|influenza|h1n1|adenovirus|aspiration|"
     r"pneumocystis|lobar|community\s*-?\s*acquired)"
 )
 _EXPRESSION = re.compile(
-    rf"(?P<name>{_NAMES})"
-    rf"|(?P<positive>{_TEST}positive\b)|(?P<negative>{_TEST}negative\b)"
+    rf"(?P<without>(?:{_NAMES})[\s-]{{0,2}}negative\b|\b(?:other\s+than|unrelated\s+to)\s+(?:{_NAMES}))"
+    rf"|(?P<name>{_NAMES})"
+    rf"|(?P<positive>{_TEST}positive\b|{_THEN_POSITIVE})|(?P<negative>{_TEST}negative\b)"
     r"|(?P<other>\b(?:control(?:s|\s+(?:group|subjects?|patients?))?|healthy\s+(?:\w+\s+)?"
     r"(?:volunteers?|subjects?|people|persons?|individuals?|adults?|m[ae]n|wom[ae]n|controls?))\b"
     rf"|\b{_OTHER_CAUSE}(?:\s+a)?\s+pneumonia\b|\b(?:tuberculosis|lung\s+cancers?|"
@@ -77,7 +79,7 @@ def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> 
     """`judged` with its course read as that of COVID-19."""
     if kind == "positive":
         return judged
-    if kind in ("negative", "other"):
+    if kind in ("negative", "other", "without"):
         denied = judged.course in (Course.NEGATED, Course.UNCERTAIN)
         return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
     before = lower[sentence[0] : judged.term.start][-80:]

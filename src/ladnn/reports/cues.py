@@ -71,11 +71,15 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         None,
         Side.EITHER,
         (
-            rf"(?:no|not|without|any)... {_CHANGE}(?: (?:of|in))?",
-            rf"(?:not|never)... (?:{_GONE}|{_LESS}|chang\w+|only)",
+            rf"(?:no|not|without|any|neither)... {_CHANGE}(?: (?:of|in))?",
+            rf"(?:not|never)... (?:{_GONE}|{_LESS}|chang\w+|only|merely|just|simply)",
             r"(?:no|without) doubt",
+            r"with(?: or |/)without",
             rf",(?: which)?(?: \w+)? not {SEEN} (?:on|in|at|before|previously|earlier)",
-            r"(?:no|without)... (?:contrast|enhancement|treatment|fever|cough|symptoms?)",
+            rf"not (?:previously {SEEN}|{SEEN} previously)",
+            r"(?:no|without)(?: (?!or\b|and\b)\w+){0,2}? (?:contrast|enhancement|treatment|fever|"
+            r"cough|symptoms?|comorbid\w+|history|underlying|exposure|complaints?|dyspn\w+|"
+            r"hypox\w+|smok\w+)",
         ),
     ),
     (
@@ -105,6 +109,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
+            rf"(?:in|on) none{_END}",
             rf": (?:no|none|absent|negative|nil){_END}",
             r"\(-\)",
         ),
@@ -116,12 +121,13 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"(?:not|cannot|never|fail\w* to)(?: \w+ly)? {_SHOW}(?: (?:by|with|any))*",
             r"no(?: other)? (?:patients?|cases?|one|subjects?|images?|scans?|lobes?)(?: \w+){0,3}? "
             r"(?:had|has|have|showed|shows?|with)",
+            r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
+            r"(?: any)?",
             r"(?:no|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",
-            r"(?:free (?:of|from)|negative for|devoid of|exclud(?:es|ed|ing)|"
+            r"(?:(?:free|clear) (?:of|from)|negative for|devoid of|exclud(?:es|ed|ing)|"
             r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
-            r"none of(?: \w+){0,3}? (?:had|has|have|showed|shows?)",
             r"not(?: (?:an?|any|in|the))?",
             r"non(?=[ -]+(?:covid|consolid|ground))",
         ),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_LABEL = r"(?:\d{0,2}[A-Za-z]|[A-Za-z]\d{1,2}|\d{1,2})"
+_LABEL = r"(?:\d{0,2}[A-Za-z]|[Ii]{2,3}|[Ii][Vv]|[Vv][Ii]{1,3}|[A-Za-z]\d{1,2}|\d{1,2})"
 _ONE = rf"(?:{_LABEL})(?:\s*(?:-|to)\s*(?:{_LABEL}))?"
 _LIST = rf"{_ONE}(?:\s*(?:,\s*and|,|;|and|&)\s*{_ONE}){{0,11}}"
 _SHOWS = (
@@ -37,11 +37,13 @@ _LEADING = re.compile(
     rf"|(?:^|[.:;]\s*)(?P<numbered>[A-K]\d(?:{_JOIN}[A-K]\d)*)(?=[.:,]\s)"
     # Left panel: / in the upper image
     r"|\b(?P<side>[Ll]eft|[Rr]ight|[Uu]pper|[Mm]iddle|[Ll]ower|[Tt]op|[Bb]ottom)"
-    r"(?=\s+(?:panel|image|picture|column|row)s?\b))"
+    r"(?=\s+(?:panel|image|picture|column|row)s?\b)"
+    r"|(?:^|[.;]\s*)(?P<edge>(?i:left|right|upper|middle|lower|top|bottom))(?=\s*:))"
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _ORDINAL = re.compile(
-    rf"\b[Tt]he\s+(?P<ordinal>{'|'.join(_ORDINALS)})\s+(?:image|panel|picture|scan)s?\b"
+    r"(?:\b[Tt]he\s+|(?:^|[.;,]\s*)(?=\w+\s+(?:image|panel|picture|row|column)))"
+    rf"(?P<ordinal>(?i:{'|'.join(_ORDINALS)}))\s+(?:image|panel|picture|scan|row|column)s?\b"
 )
 _SENTENCE_START = re.compile(r"(?:^|[.:;])\s*$")
 _VERB_BEFORE = re.compile(rf"\b(?:{_SHOWS})\w*(?:\s+that)?\s*:?\s*$")
@@ -82,11 +84,13 @@ def _leading_ones(text: str) -> Iterator[Designator]:
     """Those that begin a statement without brackets, such as `A, ...` or `the second image`."""
     for match in (*_LEADING.finditer(text), *_ORDINAL.finditer(text)):
         name = str(match.lastgroup)
-        start = match.start() if name == "ordinal" else match.start(name)
+        start = match.start(name)
         if _inside_brackets(text, start):
             continue
         labels = (
-            (str(_ORDINALS.index(match[name]) + 1),) if name == "ordinal" else _labels(match[name])
+            (str(_ORDINALS.index(match[name].lower()) + 1),)
+            if name == "ordinal"
+            else _labels(match[name])
         )
         yield Designator(labels=labels, start=start, end=match.end(), leading=True, bracketed=False)
 

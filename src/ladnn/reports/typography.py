@@ -47,7 +47,8 @@ _DAMAGED = re.compile(
     r"(?<=\w)(?:\u00e2[\u0080-\u00ff\u0152-\u2122]{0,2}|[\u2e80-\u9fff]{1,2}\??)(?=\w)"
 )
 _ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
-_WORD = re.compile(r"[a-z]{7,}")
+# Also a word that a line end has cut: `consoli- dation`.
+_WORD = re.compile(r"[a-z]{2,9}- [a-z]{2,9}|[a-z]{7,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +138,13 @@ def _lower(text: str) -> str:
 def meant(word: str) -> str:
     """The word of the lexicon that `word` (lower case) misspells by one slip, or `word` itself.
 
-    A slip is a letter too many, too few, wrong or exchanged with its neighbour; words of 12
-    letters and more bear two.
+    A word cut in two is joined. A slip is a letter too many, too few, wrong or exchanged with its
+    neighbour; words of 12 letters and more bear two.
     """
-    if word in LEXICON:
+    joined = word.replace("- ", "")
+    if joined in LEXICON:
+        return joined
+    if joined != word:
         return word
     for candidate in LEXICON:
         slips = 2 if len(candidate) >= _LONG and "lobular" not in candidate else 1

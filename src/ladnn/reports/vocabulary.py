@@ -19,8 +19,11 @@ _HAZY = (
 
 _GLASS = rf"gr?ou?n?[dg]s?{_S}[gc][lr]as+(?:es|y)?"
 _SEPT = r"sept(?:al|a|ae|um|ums|as)"
-_LOBULAR = rf"(?:inter|intra){_S}lobul\w{{1,8}}"
-_LOBULARS = r"(?:(?:inter|intra)[\s-]{0,3}(?:lobul\w{1,8})?(?:\s*(?:,|/|and|or|and/or)\s*)?){0,3}"
+# Thickening inside a lobule is another sign, unless it is named with that between lobules.
+_LOBULAR = rf"inter{_S}(?:(?:lobul\w{{1,8}}\s+)?(?:and|or)\s+intra{_S})?lobul\w{{1,8}}"
+_LOBULARS = (
+    r"(?:(?:inter|intra)[\s-]{0,3}(?:lobul\w{1,8})?(?:\s*(?:,|/|and|or|and/or)\s*|\s+)?){0,3}"
+)
 _THICK = r"thick(?:en(?:ing|ings|ed|s)?|er)?"
 
 LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
@@ -29,7 +32,9 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         r"nodules?|lesions?|changes?|infiltrat\w+|appearances?|patterns?))?",
         rf"\bgg{_S}(?:opacit(?:y|ies)|densit(?:y|ies)|lesions?|nodules?|attenuations?)\b",
         rf"\b(?:frosted|grinding|grounded|ground|matt?e?d?|milled|hairy?){_S}glass\w*",
-        r"\bg\.?g\.?o\.?'?s?\b",
+        # pGGO is a pure one, mGGO a mixed one.
+        r"\b[pm]?g\.?g\.?o(?:\.?'?s)?\b",
+        rf"\bglass{_S}(?:like\s+)?{_SHADOW}\b",
         r"\bggns?\b",
         rf"\b{_HAZY}\s+(?:(?:and|or)\s+)?(?:{_DENSE}[\w-]+\s+){{0,2}}?{_SHADOW}\b",
     ),
@@ -49,8 +54,8 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
     ),
     Lesion.INSEPTHI: (
-        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+){{0,5}}?[\s-]{_THICK}\b",
-        rf"\b{_THICK}\s+(?:{_WORDS}{{0,4}}?){_LOBULARS}{_SEPT}\b",
+        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+|-lines?){{0,5}}?[\s-]{_THICK}\b",
+        rf"\b{_THICK}\s+(?:(?!alveolar\s+sept){_WORDS}){{0,6}}?{_LOBULARS}{_SEPT}\b",
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
         r"\b(?:septal|kerley(?:'s)?(?:\s*-?\s*[abc])?)\s+lines\b",
@@ -58,7 +63,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
 }
 """Alternatives for each lesion; together they are one expression of a named group per lesion."""
 
-_OTHER_SEPTA = re.compile(r"(?:ventricular|nasal|atrial|cardiac|uterine)\s+$")
+_OTHER_SEPTA = re.compile(r"(?:ventricular|alveolar|nasal|atrial|cardiac|uterine)\s+$")
 
 _LESIONS = re.compile(
     "|".join(f"(?P<{name}>{'|'.join(patterns)})" for name, patterns in LESION_PATTERNS.items())

@@ -1,0 +1,131 @@
+"""What captions of COVID-19 figures say: invented sentences in the manner of the published ones."""
+
+import pytest
+
+from ladnn.findings import LESIONS
+from ladnn.labelling import label_images
+from ladnn.reports import Covid, label_report
+
+
+def labels(report):
+    return " ".join(str(lesion) for lesion in LESIONS if report.labels[lesion])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Multiple mGGO in both lungs.", "GGO"),
+        ("Glass-like shadows of the lower lungs.", "GGO"),
+        ("Thickening of bronchovascular bundles and interlobular septa.", "InSepThi"),
+        ("GGO with septal-line thickening.", "GGO InSepThi"),
+        ("Interlobular and intralobular interstitial thickening.", "InSepThi"),
+        ("Intralobular and interlobular septa were thickened.", "InSepThi"),
+        ("Consoli- dation with air broncho- gram", "Csld AirBr"),
+        ("Ground-glass opaci- ties; GGO- consolidation", "GGO Csld"),
+        ("GGO/consolidation in both lower lobes.", "GGO Csld"),
+        ("Thickening of the adjacent pleura and of the interlobar fissure.", ""),
+        ("Fine intralobular lines within the lesion.", ""),
+        ("Intralobular interstitium thickening.", ""),
+        ("Mild thickening of the alveolar septum.", ""),
+        ("Bilateral areas of increased density with fine reticulation.", ""),
+    ],
+)
+def test_signs_are_told_by_their_names_and_from_their_neighbours(text, expected):
+    assert labels(label_report(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GGO in a patient whose first RT-PCR was negative.", "GGO"),
+        ("GGO was seen when nucleic acid was negative.", "GGO"),
+        ("GGO in both lungs, and pleural effusion was not observed.", "GGO"),
+        ("Bilateral ground-glass opacities, lymphadenopathy was absent.", "GGO"),
+        ("Consolidation in the left lower lobe, the throat swab was negative.", "Csld"),
+        ("The left lung has consolidation and the right lung does not.", "Csld"),
+        ("Crazy paving, reticulation and consolidation were not identified.", ""),
+        ("GGO (+), consolidation (\u2212), crazy paving (+).", "GGO CrPa"),
+    ],
+)
+def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
+    assert labels(label_report(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GGO with or without consolidation.", "GGO Csld"),
+        ("Not merely ground-glass opacities but also consolidation.", "GGO Csld"),
+        ("Absent air bronchogram in a consolidated lobe.", "Csld"),
+        ("No evidence of air bronchogram within the consolidation.", "Csld"),
+        ("CT showed neither progression of GGO nor new lesions.", "GGO"),
+        ("GGOs with no zonal predominance and with septal thickening.", "GGO InSepThi"),
+        ("No GGO was found in the right lung, only in the left lung.", "GGO"),
+        ("GGO in a man without comorbidity and consolidation in a woman.", "GGO Csld"),
+        ("GGO was observed in all patients, and crazy paving in none.", "GGO"),
+        ("No consolidation or cough.", ""),
+        ("No consolidation, GGO only in the left lung.", "GGO"),
+        ("Consolidation in the left and right lung was not seen.", ""),
+        ("Lungs clear of consolidation.", ""),
+        ("Neither lung had any ground-glass opacity.", ""),
+        ("None of the lesions contained an air bronchogram.", ""),
+        ("No ground-glass opacity in the left or the right lung.", ""),
+    ],
+)
+def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
+    assert labels(label_report(text)) == expected
+
+
+def test_the_words_that_prove_septal_thickening_are_whole():
+    (mention,) = label_report("Mild interlobular septal thickening.")[LESIONS[-1]].mentions
+    assert mention.span.words == "interlobular septal thickening"
+
+
+@pytest.mark.parametrize("text", ["GGO\u201ccrazy-paving\u201d", "GGO.Then none", "G.G.O."])
+def test_a_mark_after_an_abbreviation_is_not_part_of_it(text):
+    (mention,) = label_report(text)[LESIONS[0]].mentions
+    assert mention.span.words in ("GGO", "G.G.O")
+
+
+def test_a_change_is_of_what_stands_beside_it():
+    report = label_report("Increased consolidation and decreased ground-glass opacity.")
+    assert [str(report[lesion].course) for lesion in LESIONS[:2]] == ["resolving", "present"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("First row: patient 1 with GGO. Second row: patient 2 with consolidation.", "GGO|Csld"),
+        ("Top: ground-glass opacities. Bottom: crazy-paving.", "GGO|CrPa"),
+        ("CT: (i) GGO; (ii) consolidation; (iii) crazy-paving.", "GGO|Csld|CrPa"),
+        ("GGO (a), consolidation (b), and fibrous stripes (c).", "GGO|Csld|"),
+        (
+            "(A) and (B), 45-year-old woman; GGO. (C) and (D), 69-year-old man; consolidation.",
+            "GGO|GGO|Csld|Csld",
+        ),
+        ("A, B: one patient with crazy-paving. C: another without crazy-paving.", "CrPa|CrPa|"),
+        ("A, Axial CT. B, Coronal CT. Bilateral ground-glass opacities are seen.", "GGO|GGO"),
+        ("(A) X-ray. (B) CT with GGO.", "|GGO"),
+        ("Bilateral GGOs. (A) A man of 35. (B) A woman with consolidation.", "GGO|GGO Csld"),
+        ("Multiple GGO in both lungs (a: upper lobes, b: lower lobes).", "GGO|GGO"),
+    ],
+)
+def test_each_image_of_a_figure_has_what_its_panel_shows(caption, expected):
+    wanted = expected.split("|")
+    pairs = [(f"figure%{number}.png", caption) for number in range(len(wanted))]
+    assert [labels(one.report) for one in label_images(pairs)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("RT-PCR was negative twice, and then positive.", Covid.POSITIVE),
+        ("A COVID-19 negative patient with lobar consolidation.", Covid.NEGATIVE),
+        ("Viral pneumonia other than COVID-19.", Covid.NEGATIVE),
+        ("The tests for influenza were negative. COVID-19 was confirmed.", Covid.POSITIVE),
+        ("A patient with negative RT-PCR and later confirmed COVID-19.", Covid.POSITIVE),
+        ("CT of a returnee from Wuhan with fever.", Covid.UNSTATED),
+    ],
+)
+def test_covid_is_read_through_repeated_tests_and_other_causes(text, covid):
+    assert label_report(text).covid is covid
