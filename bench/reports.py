@@ -40,7 +40,6 @@ FOLDS = 10
 _VAGUE = re.compile(r"(?!.*gl?[ra]+s).*(?:shadow|opacit)", re.IGNORECASE)
 _COBBLESTONE = re.compile(r"cobble", re.IGNORECASE)
 _CONDENSATION = re.compile(r"condensation", re.IGNORECASE)
-_INTRALOBULAR = re.compile(r"intra[\s-]?lobular", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,6 @@ class Conventions:
         vague: patchy or hazy shadows are ground glass.
         gone: a lesion that goes or went away is a label.
         doubted: so is one that is only possible.
-        intralobular: thickening of intralobular septa alone is InSepThi.
         cobblestone: is crazy paving.
         condensation: is consolidation.
     """
@@ -71,7 +69,6 @@ class Conventions:
     vague: bool = True
     gone: bool = True
     doubted: bool = True
-    intralobular: bool = True
     cobblestone: bool = False
     condensation: bool = False
 
@@ -148,7 +145,6 @@ def _counts(mention: Mention, conventions: Conventions, denied: bool) -> bool:
         gone and not conventions.gone,
         mention.course is Course.UNCERTAIN and not conventions.doubted,
         bool(_VAGUE.fullmatch(mention.span.words)) and not conventions.vague,
-        bool(_INTRALOBULAR.match(mention.span.words)) and not conventions.intralobular,
     )
     return not any(left_out)
 

@@ -23,7 +23,7 @@ _BREAK = re.compile(
     r"[;:]|,\s+with\b|\b(?:but|however|although|though|except|whereas|while|yet|apart\s+from|"
     r"other\s+than|which|that|show(?:s|ed|ing)?|reveal\w*|demonstrat\w+|"
     r"there\s+(?:is|are|was|were)|then|followed\s+by|progress(?:ed|ing)?|develop\w*|appear\w*|"
-    r"only)\b"
+    r"only|presence\s+of)\b"
 )
 # After what is denied, the place where it is not: `no air bronchogram in the consolidated lobe`.
 _PLACE = re.compile(

@@ -102,7 +102,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Course.NEGATED,
         Side.AFTER,
         (
-            rf"{BE} (?:not|never)(?: (?:\w+ly|been|be))* {SEEN}",
+            rf"(?:{BE} (?:not|never)|cannot|can't)(?: (?:(?!only\b)\w+ly|been|be))* {SEEN}",
             rf"not(?: \w+ly)? {SEEN}",
             rf"{BE}(?: also)? (?:absent|negative|excluded|ruled out|lacking|missing)",
             rf"{BE} not{_END}",
