@@ -69,6 +69,9 @@ def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
         ("Ground-glass opacity cannot be seen on this image.", ""),
         ("No consolidation, GGO only in the left lung.", "GGO"),
         ("Consolidation in the left and right lung was not seen.", ""),
+        ("GGO not seen at baseline now present in the right lung.", "GGO"),
+        ("Air bronchogram, not seen 5 days before.", "AirBr"),
+        ("Not all lesions contain consolidation.", "Csld"),
         ("Lungs clear of consolidation.", ""),
         ("Neither lung had any ground-glass opacity.", ""),
         ("None of the lesions contained an air bronchogram.", ""),
@@ -99,6 +102,7 @@ def test_a_change_is_of_what_stands_beside_it():
     ("caption", "expected"),
     [
         ("First row: patient 1 with GGO. Second row: patient 2 with consolidation.", "GGO|Csld"),
+        ("CT on day 5 (upper panel) shows GGO; on day 9 (lower panel) consolidation.", "GGO|Csld"),
         ("Top: ground-glass opacities. Bottom: crazy-paving.", "GGO|CrPa"),
         ("CT: (i) GGO; (ii) consolidation; (iii) crazy-paving.", "GGO|Csld|CrPa"),
         ("GGO (a), consolidation (b), and fibrous stripes (c).", "GGO|Csld|"),

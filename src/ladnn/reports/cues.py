@@ -77,6 +77,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"with(?: or |/)without",
             rf",(?: which)?(?: \w+)? not {SEEN} (?:on|in|at|before|previously|earlier)",
             rf"not (?:previously {SEEN}|{SEEN} previously)",
+            rf"not {SEEN}(?: [\w-]+){{1,5}}? "
+            r"(?:now|(?:hours?|days?|weeks?) (?:before|earlier|ago))",
+            r"not (?:all|every\w*|always|necessarily)",
             r"(?:no|without)(?: (?!or\b|and\b)\w+){0,2}? (?:contrast|enhancement|treatment|fever|"
             r"cough|symptoms?|comorbid\w+|history|underlying|exposure|complaints?|dyspn\w+|"
             r"hypox\w+|smok\w+)",

@@ -12,13 +12,16 @@ _SHOWS = (
     r"was\b|were\b|obtained\b|taken\b|manifest)"
 )
 
-# (A), (a and b), (D-F), (1A, red arrow), (red arrow, 1A), [B]
+_SIDE = r"[Ll]eft|[Rr]ight|[Uu]pper|[Mm]iddle|[Ll]ower|[Tt]op|[Bb]ottom"
+_PART = r"\s+(?:panel|image|picture|column|row)s?\b"
+
+# (A), (a and b), (D-F), (1A, red arrow), (red arrow, 1A), [B], (upper row)
 _MARK = (
     r"[^()\[\]]{0,30}\b(?:arrow(?:head)?|box|circle|line|asterisk|star)(?:e?s)?\s*(?:[,;]|in)\s*"
 )
 _BRACKETED = re.compile(
-    rf"[(\[]\s*(?:{_MARK})?(?:(?:panel|image|fig(?:ure|\.)?)s?\s+)?(?P<labels>{_LIST})"
-    r"(?:\s*[,;]\s*[^()\[\]]{0,60})?\s*[)\]]"
+    rf"[(\[]\s*(?:{_MARK})?(?:(?:panel|image|fig(?:ure|\.)?)s?\s+)?(?P<labels>{_LIST}|(?:{_SIDE})(?={_PART}))"
+    rf"(?:{_PART})?(?:\s*[,;]\s*[^()\[\]]{{0,60}})?\s*[)\]]"
 )
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
 _JOIN = r"\s*(?:-|,|and|&)\s*"
@@ -36,9 +39,8 @@ _LEADING = re.compile(
     rf"(?=\s*[:.,]|\s+{_SHOWS})"
     rf"|(?:^|[.:;]\s*)(?P<numbered>[A-K]\d(?:{_JOIN}[A-K]\d)*)(?=[.:,]\s)"
     # Left panel: / in the upper image
-    r"|\b(?P<side>[Ll]eft|[Rr]ight|[Uu]pper|[Mm]iddle|[Ll]ower|[Tt]op|[Bb]ottom)"
-    r"(?=\s+(?:panel|image|picture|column|row)s?\b)"
-    r"|(?:^|[.;]\s*)(?P<edge>(?i:left|right|upper|middle|lower|top|bottom))(?=\s*:))"
+    rf"|\b(?P<side>{_SIDE})(?={_PART})"
+    rf"|(?:^|[.;]\s*)(?P<edge>{_SIDE})(?=\s*:))"
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _ORDINAL = re.compile(
