@@ -291,11 +291,12 @@ class TestArchitecture:
         from ladnn.backbones import BACKBONES
 
         stages = BACKBONES["efficientnet_lite0"].build().feature_info
+        side = load_bundle("default").card.input_size
         by_name = {stage.name: stage for stage in network.stages}
         assert network.members == 2
         for stage in stages:
             drawn = by_name[stage["module"]]
-            assert (drawn.channels, 224 // drawn.height) == (stage["num_chs"], stage["reduction"])
+            assert (drawn.channels, side // drawn.height) == (stage["num_chs"], stage["reduction"])
 
     def test_draws_a_block_for_image_stages_and_pool(self, network):
         figure = architecture.draw(load_bundle("default"), network)
