@@ -272,6 +272,11 @@ def test_the_recipe_is_the_champions_with_the_changes(tmp_path: Path):
     assert (found[0].augmentation.paint, found[0].augmentation.erase) == (0.0, 0.2)
 
 
+def test_changes_that_make_two_members_the_same_network_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="two of the 2 members the same network"):
+        recipe(card(tmp_path, {"seed": 3}, {"seed": 4}), [], {"seed": 5})
+
+
 def test_a_recipe_of_some_sources_learns_from_the_contributed_one_too(tmp_path: Path):
     found = recipe(card(tmp_path, {"sources": ["home"]}), ["clinic"], {})
     assert found[0].sources == ("home", "clinic")

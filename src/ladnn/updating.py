@@ -135,7 +135,8 @@ def recipe(card: Card, sources: Sequence[str], changes: Mapping[str, Any]) -> li
     that it started from and that are not on this machine are replaced by ImageNet's.
 
     Raises:
-        ConfigError: a card that tells no recipe, or a change that is no setting.
+        ConfigError: a card that tells no recipe, or a change that is no setting or that makes two
+            members the same.
     """
     members = card.training.get("members")
     if not isinstance(members, Sequence) or not members:
@@ -143,7 +144,13 @@ def recipe(card: Card, sources: Sequence[str], changes: Mapping[str, Any]) -> li
             f"the card of {card.name} {card.version} does not say how it was trained: "
             "update a version that was made by `ladnn export`"
         )
-    return [_member(merge(member["config"], changes), sources) for member in members]
+    found = [_member(merge(member["config"], changes), sources) for member in members]
+    if any(one in found[:place] for place, one in enumerate(found)):
+        raise ConfigError(
+            f"the changes make two of the {len(found)} members the same network, which would learn "
+            "the same: leave out seed, each member has its own"
+        )
+    return found
 
 
 def _member(settings: dict[str, Any], sources: Sequence[str]) -> TrainConfig:
