@@ -56,7 +56,7 @@ class Studio:
         folder = self.folder / name
         if not folder.exists():
             size = self.size(name)
-            model = to_onnx(BundleGraph([self.net(name, size)]), size)
+            model = to_onnx(BundleGraph([self.net(name, size)]), (size, size))
             folder.mkdir(parents=True)
             (folder / MODEL_FILE).write_bytes(model)
             write_card(_card(name, size, model), folder)

@@ -140,7 +140,7 @@ def test_the_rival_draws_the_maps_that_the_runtime_draws(studio):
     net = studio.net("resnet18", 128)
     with torch.no_grad():
         net.head.weight.mul_(1000)  # the rival adds a small number to its gradients' squares
-    content = to_onnx(BundleGraph([net]), 128)
+    content = to_onnx(BundleGraph([net]), (128, 128))
     settings = Settings(precision="float32", threads=1, streams=1)
     frame = model_input(thorax(1), 128)[0]
     ours = runtime_maps(engines.build("openvino", content, settings))(frame)

@@ -94,7 +94,7 @@ def exported(name: str, mode: str) -> Exported:
     # only the newest is needed, and VGG-16 takes a gigabyte
     exported.cache_clear()
     net = network(name, mode, size=None if BACKBONES[name].hidden else 128)
-    content = to_onnx(BundleGraph([net]), net.input_size)
+    content = to_onnx(BundleGraph([net]), (net.input_size, net.input_size))
     return Exported(net, content, phantoms(3, net.input_size)[1:])
 
 
@@ -162,7 +162,7 @@ def test_torch_and_the_runtimes_agree_on_real_images(data_root):
         sorted((folder / "CT_COVID").iterdir())[:3] + sorted((folder / "CT_NonCOVID").iterdir())[:3]
     )
     frames = np.stack([model_input(read_image(f).pixels, net.input_size)[0] for f in files])
-    content = to_onnx(BundleGraph([net]), net.input_size)
+    content = to_onnx(BundleGraph([net]), (net.input_size, net.input_size))
     for engine in ENGINES:
         given = run_engine(open_engine(engine, content), frames)
         expected = probability(torch_logits(net, frames))
@@ -188,7 +188,7 @@ def frames() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def single(nets) -> bytes:
-    return to_onnx(BundleGraph(nets[:1]), SIZE)
+    return to_onnx(BundleGraph(nets[:1]), (SIZE, SIZE))
 
 
 def run_batch(content: bytes, frames: np.ndarray) -> list[np.ndarray]:
@@ -213,7 +213,7 @@ def test_the_embedding_is_the_pooled_features(nets, single, frames):
 
 def test_an_ensemble_averages_logits_and_scaled_maps_and_joins_embeddings(nets, frames):
     parts = [run_torch(BundleGraph([net]), frames) for net in nets]
-    logits, maps, embedding = run_batch(to_onnx(BundleGraph(nets), SIZE), frames)
+    logits, maps, embedding = run_batch(to_onnx(BundleGraph(nets), (SIZE, SIZE)), frames)
     assert logits == pytest.approx(np.mean([p.logits for p in parts], axis=0), abs=1e-4)
     expected = np.mean([scaled(p.heatmaps.astype(np.float64)) for p in parts], axis=0)
     assert maps == pytest.approx(expected, abs=1e-4)
@@ -223,7 +223,7 @@ def test_an_ensemble_averages_logits_and_scaled_maps_and_joins_embeddings(nets, 
 
 def test_flip_averaging_is_the_mean_over_the_image_and_its_mirror_image(nets, frames):
     flipped = np.ascontiguousarray(frames[:, :, ::-1])
-    logits, maps, _ = run_batch(to_onnx(BundleGraph(nets[:1], flip=True), SIZE), frames)
+    logits, maps, _ = run_batch(to_onnx(BundleGraph(nets[:1], flip=True), (SIZE, SIZE)), frames)
     expected = [torch_logits(nets[0], each) for each in (frames, flipped)]
     assert logits == pytest.approx(np.mean(expected, axis=0), abs=1e-4)
     one, other = (run_torch(BundleGraph(nets[:1]), each).heatmaps for each in (frames, flipped))
@@ -256,7 +256,7 @@ def test_a_graph_that_says_something_else_than_torch_is_not_proven(nets, single,
 @pytest.fixture(scope="module")
 def halved(nets) -> tuple[BundleGraph, bytes]:
     graph = BundleGraph(nets[:1], half=True)
-    return graph, to_onnx(graph, SIZE, half=True)
+    return graph, to_onnx(graph, (SIZE, SIZE), half=True)
 
 
 def test_float16_storage_halves_the_file(single, halved):

@@ -327,7 +327,7 @@ def test_the_stages_of_an_exported_network_are_read_from_its_graph(name, tmp_pat
     torch.manual_seed(0)
     net = LesionNet(name, "baseline", weights="random", input_size=64).eval()
     card = SimpleNamespace(members=[SimpleNamespace(backbone=name)])
-    bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), 64), path=tmp_path, card=card)
+    bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), (64, 64)), path=tmp_path, card=card)
     found = layers.read_network(bundle)
     assert [(stage.name, stage.channels) for stage in found.stages] == EXPECTED[name]
     assert (found.outputs, found.hidden, found.map_size) == (1, (), (2, 2))

@@ -113,6 +113,13 @@ def test_an_unknown_preprocessing_is_refused(tmp_path):
         predictor(tmp_path, preprocessing="lungs-9")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("changes", [{"input_size": 64}, {"preprocessing": "lungpair-1"}])
+def test_a_card_that_makes_other_images_than_the_graph_takes_is_refused(tmp_path, engine, changes):
+    with pytest.raises(BundleError, match=r"takes images of 32 x 32 pixels and its card makes 64"):
+        predictor(tmp_path, engine, **changes)
+
+
 def test_the_maps_lie_over_the_frame_that_the_card_asks_for(tmp_path):
     said = predictor(tmp_path, preprocessing="whole-1").predict([image()])[0]
     assert said.field.box == (0, 0, 1, 1)

@@ -19,7 +19,7 @@ from ladnn.dataset import Record
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS
 from ladnn.imaging import CtImage
-from ladnn.lungfield import FRAMES, LungField, cut, locate, planes
+from ladnn.lungfield import FRAMES, LungField, locate, planes, squares
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -93,14 +93,10 @@ def _example(record: Record, pixels: Pixels, frame: str) -> Example:
 def as_seen(examples: Sequence[Example], size: int) -> Batch:
     """The examples as serving would see them, without augmentation, in one batch."""
     return Batch(
-        images=np.stack([_squares(item, size) for item in examples]),
+        images=np.stack([squares(item.planes, size) for item in examples]),
         covid=np.array([item.covid for item in examples], dtype=np.float32),
         lesions=np.stack([item.lesions for item in examples]).reshape(-1, len(LESIONS)),
     )
-
-
-def _squares(item: Example, size: int) -> Pixels:
-    return np.concatenate([cut(*plane, size) for plane in item.planes])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,12 +26,9 @@ PROBABILITY_TOLERANCE = 1e-4
 MAP_TOLERANCE = 0.01
 
 
-def to_onnx(graph: BundleGraph, size: int, *, squares: int = 1, half: bool = False) -> bytes:
-    """The graph as an ONNX file: uint8 `image` [N, R, S] -> logits, heatmaps, embedding.
-
-    R is S times the `squares` that the frame has, one below the other.
-    """
-    example = torch.zeros(2, squares * size, size, dtype=torch.uint8)
+def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, half: bool = False) -> bytes:
+    """The graph as an ONNX file: uint8 `image` [N, *shape] -> logits, heatmaps, embedding."""
+    example = torch.zeros(2, *shape, dtype=torch.uint8)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own future
         program = torch.onnx.export(

@@ -54,7 +54,13 @@ class Settings:
 
 
 class Engine(Protocol):
-    """Runs one graph; safe to call from as many Python threads as there are streams, or more."""
+    """Runs one graph; safe to call from as many Python threads as there are streams, or more.
+
+    Attributes:
+        shape: rows and columns of the images that the graph takes.
+    """
+
+    shape: tuple[int, int]
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """Run uint8 [1, R, S]; return logits, heatmaps and embedding that the caller owns."""
@@ -119,8 +125,9 @@ class OpenVino:
     def __init__(self, model: bytes, settings: Settings) -> None:
         core = openvino_silent().Core()
         graph = core.read_model(model, b"")
-        _, rows, side = graph.input(0).partial_shape
-        graph.reshape({0: [1, rows, side]})
+        _, rows, columns = graph.input(0).partial_shape
+        self.shape = rows.get_length(), columns.get_length()
+        graph.reshape({0: [1, *self.shape]})
         compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
         self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
         self._requests = Turns()
@@ -165,7 +172,9 @@ class OnnxRuntime:
         self._session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
         )
-        self._input = self._session.get_inputs()[0].name
+        image = self._session.get_inputs()[0]
+        self._input = image.name
+        self.shape = int(image.shape[1]), int(image.shape[2])
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.infer`."""

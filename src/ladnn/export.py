@@ -26,7 +26,7 @@ from ladnn.graph import BundleGraph, combination
 from ladnn.guard_fitting import Chest, fit_guard
 from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
-from ladnn.lungfield import model_input
+from ladnn.lungfield import input_shape, model_input
 from ladnn.model import LesionNet
 from ladnn.phantom import thorax
 from ladnn.runtime import DEFAULT_ENGINE, Predictor
@@ -248,7 +248,7 @@ def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -
     size, frame = ensemble.first.input_size, ensemble.first.frame
     graph = BundleGraph(ensemble.nets, flip=flip, half=half)
     frames = phantom_frames(size, frame)
-    content = to_onnx(graph, size, squares=frames.shape[1] // size, half=half)
+    content = to_onnx(graph, input_shape(size, frame), half=half)
     agreement = prove(graph, content, frames)
     if half:
         agreement["rounding_probability"] = _rounding(ensemble, graph, frames, flip=flip)

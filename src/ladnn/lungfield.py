@@ -6,6 +6,7 @@ the lungs squashed to a square, with everything but the lungs hidden and air-fil
 tissue at fixed grey values, or as it is, or both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +22,12 @@ Mask = NDArray[np.bool_]
 LUNG_LEVEL, TISSUE_LEVEL = 48.0, 208.0
 """Grey values that aerated lung and soft tissue are mapped to."""
 
-FRAMES = ("lungs-2", "lungbox-1", "lungpair-1", "whole-1")
+_PAIR = "lungpair-1"
+FRAMES = ("lungs-2", "lungbox-1", _PAIR, "whole-1")
 """The frames a bundle may ask for: the lungs alone at fixed grey levels; the box around them as it
 is; both squares, the box above the lungs; the whole image (the authors' own recipe)."""
 
-LEVELLED = ("lungs-2", "lungpair-1")
+LEVELLED = ("lungs-2", _PAIR)
 """Those whose last square has fixed grey levels."""
 
 _SEARCH_SIDE = 192  # the lungs are found at this size: enough for a box, fast at any input size
@@ -87,14 +89,23 @@ def model_input(pixels: Pixels, size: int, frame: str = FRAMES[0]) -> tuple[Pixe
         uint8 [size, size], or [2 size, size] of a pair, and the field it was cut from.
     """
     field = locate(pixels, frame)
-    squares = [cut(*plane, size) for plane in planes(pixels, field, frame)]
-    return np.concatenate(squares), field
+    return squares(planes(pixels, field, frame), size), field
+
+
+def input_shape(size: int, frame: str) -> tuple[int, int]:
+    """Rows and columns of what `model_input` makes."""
+    return (2 * size if frame == _PAIR else size), size
 
 
 def planes(pixels: Pixels, field: LungField, frame: str) -> list[tuple[Pixels, LungField]]:
     """The squares of a frame, each as what `cut` takes: one, or of a pair the box and the lungs."""
     alone = lungs_alone(pixels, field), field
-    return [(pixels, _as_it_is(field)), alone] if frame == "lungpair-1" else [alone]
+    return [(pixels, _as_it_is(field)), alone] if frame == _PAIR else [alone]
+
+
+def squares(shown: Sequence[tuple[Pixels, LungField]], size: int) -> Pixels:
+    """The planes of a frame cut to squares, one below the other."""
+    return np.concatenate([cut(*plane, size) for plane in shown])
 
 
 def cut(pixels: Pixels, field: LungField, size: int) -> Pixels:

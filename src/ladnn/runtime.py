@@ -15,7 +15,7 @@ from ladnn.engines import Outputs, Settings
 from ladnn.errors import BundleError, LadnnError
 from ladnn.findings import Decision, Prediction
 from ladnn.imaging import CtImage
-from ladnn.lungfield import FRAMES, LungField, cut, model_input
+from ladnn.lungfield import FRAMES, LungField, cut, input_shape, model_input
 
 __all__ = ["DEFAULT_ENGINE", "DEFAULT_POINT", "Assessment", "Bundle", "Predictor", "load_bundle"]
 
@@ -66,7 +66,7 @@ class Predictor:
 
         Raises:
             BundleError: when the engine is missing or refuses the graph, or when the card asks for
-                a preprocessing that is not known here.
+                a preprocessing that is not known here or not the graph's.
         """
         if bundle.card.preprocessing not in FRAMES:
             raise BundleError(
@@ -82,6 +82,7 @@ class Predictor:
             streams=streams,
         )
         self._engine = engines.build(engine, bundle.model, settings)
+        _check_shape(bundle, self._engine.shape)
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
         """Run the graph on uint8 [N, R, S] that `lungfield.model_input` made, N >= 1."""
@@ -145,6 +146,17 @@ class Predictor:
         )
         maps = scale_maps(outputs.heatmaps[0], probabilities)
         return Assessment(prediction, maps, field, outputs.embedding[0])
+
+
+def _check_shape(bundle: Bundle, taken: tuple[int, int]) -> None:
+    """Refuse a graph that takes other images than the card says."""
+    card = bundle.card
+    made = input_shape(card.input_size, card.preprocessing)
+    if taken != made:
+        raise BundleError(
+            f"the model.onnx of {bundle.path} takes images of {taken[0]} x {taken[1]} pixels and "
+            f"its card makes {made[0]} x {made[1]}: export the bundle again"
+        )
 
 
 def calibrate(logits: NDArray[np.float32], card: Card) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ Item = tuple[int, int, Designator | None]
 _OTHER_FINDING = re.compile(
     r"\b(?:normal|unremarkable|clear\s+lungs?|no\s+(?:\w+\s+)?(?:lesions?|abnormalit\w+)|nodul\w+|"
     r"effusions?|fibros\w+|fibrotic|emphysema\w*|mass(?:es)?|bronchiectasis|cavit\w+|halo\s+signs?|"
-    r"lesions?|abnormalit\w+|reticul\w+|strip(?:e)?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening)\b"
+    r"lesions?|abnormalit\w+|reticul\w+|stripe?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening)\b"
 )
 # `(A) shows`, `(B) obtained on day 3 demonstrates`, `(C):`
 _SHOWS_NEXT = re.compile(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ladnn.engines import processor_threads
-from ladnn.lungfield import model_input
+from ladnn.lungfield import input_shape
 from ladnn.runtime import Bundle, Predictor
 from ladnn.service.settings import Settings
 
@@ -66,7 +66,6 @@ def build_predictor(settings: Settings, bundle: Bundle) -> Predictor:
     threads = settings.threads or max(1, processor_threads() // settings.workers)
     predictor = Predictor(bundle, engine=settings.engine, threads=threads, streams=threads)
     predictor.card.operating_point(settings.operating_point)
-    blank = np.zeros((8, 8), dtype=np.uint8)
-    image, _ = model_input(blank, predictor.card.input_size, predictor.card.preprocessing)
-    predictor.run(image[np.newaxis])  # the first run takes longest
+    shape = input_shape(predictor.card.input_size, predictor.card.preprocessing)
+    predictor.run(np.zeros((1, *shape), dtype=np.uint8))  # the first run takes longest
     return predictor
