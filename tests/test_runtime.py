@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from bundles import SIZE, open_guard, shut_guard, tiny_bundle, tiny_card
 from ladnn import engines
-from ladnn.engines import ENGINES, Turns
+from ladnn.engines import ENGINES, Elastic
 from ladnn.errors import BundleError, ImageError
 from ladnn.findings import Decision
 from ladnn.imaging import decode
@@ -31,9 +32,9 @@ def image(seed=0):
     return decode(buffer.getvalue(), name=f"{seed}.png")
 
 
-def predictor(folder, engine="openvino", streams=1, **changes):
+def predictor(folder, engine="openvino", streams=1, elastic=False, **changes):
     bundle = load_bundle(tiny_bundle(folder, **changes))
-    return Predictor(bundle, engine=engine, threads=2, streams=streams)
+    return Predictor(bundle, engine=engine, threads=2, streams=streams, elastic=elastic)
 
 
 def squares(count):
@@ -256,26 +257,6 @@ def test_a_mistake_of_ours_is_not_taken_for_a_broken_image(tmp_path):
         list(predictor(tmp_path, streams=2).each([0], mistaken, finish))
 
 
-def test_who_waits_longest_is_served_first():
-    turns, order, threads = Turns(), [], []
-
-    def work(number):
-        taken = turns.get()
-        order.append(number)
-        turns.put(taken)
-
-    for number in range(5):
-        thread = threading.Thread(target=work, args=(number,))
-        thread.start()
-        threads.append(thread)
-        while turns.waiting < number + 1:
-            time.sleep(0.001)
-    turns.put("the only one")
-    for thread in threads:
-        thread.join()
-    assert order == list(range(5))
-
-
 def test_one_predictor_serves_many_threads(tmp_path):
     made, batch = predictor(tmp_path, streams=2), squares(8)
     expected, got = made.run(batch).logits, {}
@@ -289,6 +270,50 @@ def test_one_predictor_serves_many_threads(tmp_path):
     for thread in threads:
         thread.join()
     np.testing.assert_array_equal(np.stack([got[index] for index in range(8)]), expected)
+
+
+class Slow:
+    """An engine whose images wait until they are let go."""
+
+    shape = (8, 8)
+
+    def __init__(self):
+        self.taken, self.go = [], threading.Event()
+
+    def infer(self, image):
+        self.taken.append(int(image[0, 0, 0]))
+        assert self.go.wait(10)
+        return ()
+
+
+def test_an_image_that_comes_alone_runs_on_all_threads_and_others_beside_it_on_one_each():
+    alone, together = Slow(), Slow()
+    engine, started = Elastic(alone, together), []
+    for number in range(3):
+        image = np.full((1, 8, 8), number, np.uint8)
+        thread = threading.Thread(target=engine.infer, args=(image,))
+        thread.start()
+        started.append(thread)
+        while len(alone.taken) + len(together.taken) <= number:
+            time.sleep(0.001)
+    for one in (alone, together):
+        one.go.set()
+    for thread in started:
+        thread.join()
+    engine.infer(np.full((1, 8, 8), 3, np.uint8))  # alone again
+    assert (alone.taken, together.taken) == ([0, 3], [1, 2])
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_how_many_come_at_once_changes_no_bit(tmp_path, name):
+    batch = squares(4)
+    plain = predictor(tmp_path / "plain", name).run(batch)
+    elastic = predictor(tmp_path / "elastic", name, streams=3, elastic=True)
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda index: elastic.run(batch[index : index + 1]), range(4)))
+    for index, row in enumerate([*rows, elastic.run(batch[:1])]):
+        np.testing.assert_array_equal(row.logits[0], plain.logits[index % 4])
+        np.testing.assert_array_equal(row.heatmaps[0], plain.heatmaps[index % 4])
 
 
 def test_a_larger_logit_is_a_larger_probability():

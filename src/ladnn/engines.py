@@ -6,10 +6,8 @@ at once, each on its share of the threads.
 """
 
 import os
-import queue
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ladnn.errors import BundleError
+from ladnn.turns import Turns
 
 OUTPUT_NAMES = ("logits", "heatmaps", "embedding")
 
@@ -44,7 +43,7 @@ class Settings:
 
     Attributes:
         precision: "float32", or "bfloat16" where the processor has it.
-        threads: of the processor, shared by the streams.
+        threads: of the processor, shared by the streams; each has one at least.
         streams: images that run at the same time.
     """
 
@@ -84,41 +83,6 @@ def openvino_silent() -> ModuleType:
     return module
 
 
-class Turns:
-    """Things that threads take and put back; who asked first is served first.
-
-    A plain queue serves a thread that comes just when one is put back before those that wait, so
-    that under load some requests take twice as long as the others.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._free: deque[Any] = deque()
-        self._waiting: deque[queue.SimpleQueue[Any]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many threads wait."""
-        return len(self._waiting)
-
-    def get(self) -> Any:  # noqa: ANN401  # whatever was put
-        """Take one; waits behind those who wait already."""
-        with self._lock:
-            if self._free:
-                return self._free.popleft()
-            turn: queue.SimpleQueue[Any] = queue.SimpleQueue()
-            self._waiting.append(turn)
-        return turn.get()
-
-    def put(self, thing: Any) -> None:  # noqa: ANN401
-        """Put one back, for whoever waits longest."""
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().put(thing)
-            else:
-                self._free.append(thing)
-
-
 class OpenVino:
     """OpenVINO on the CPU; at most `streams` images at once, further callers wait."""
 
@@ -130,7 +94,7 @@ class OpenVino:
         graph.reshape({0: [1, *self.shape]})
         compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
         self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
-        self._requests = Turns()
+        self._requests = Turns[Any]()
         for _ in range(settings.streams):
             request = compiled.create_infer_request()
             # Its binding to NumPy is set up at first use; two threads that do so at once deadlock.
@@ -139,19 +103,16 @@ class OpenVino:
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.infer`."""
-        request = self._requests.get()
-        try:
+        with self._requests.held() as request:
             request.infer({0: image})
             # The tensors belong to the request, which the next caller will overwrite.
             return tuple(np.array(request.get_tensor(o).data) for o in self._outputs)
-        finally:
-            self._requests.put(request)
 
 
 def _openvino_config(settings: Settings) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": "bf16" if settings.precision == "bfloat16" else "f32",
-        "INFERENCE_NUM_THREADS": settings.threads,
+        "INFERENCE_NUM_THREADS": max(settings.threads, settings.streams),
         "NUM_STREAMS": settings.streams,
         "PERFORMANCE_HINT": "LATENCY" if settings.streams == 1 else "THROUGHPUT",
         # Two processes that both pin themselves to the first cores would share one of them.
@@ -179,6 +140,30 @@ class OnnxRuntime:
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.infer`."""
         return tuple(self._session.run(list(OUTPUT_NAMES), {self._input: image}))
+
+
+class Elastic:
+    """An image that comes alone runs on all threads, several at once on a stream each.
+
+    Several at once are answered at a higher rate with a thread each, one alone sooner with all. It
+    holds the network in memory twice.
+    """
+
+    def __init__(self, alone: Engine, together: Engine) -> None:
+        self.shape = together.shape
+        self._alone, self._together = alone, together
+        self._lock, self._running = threading.Lock(), 0
+
+    def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """See `Engine.infer`."""
+        with self._lock:
+            self._running += 1
+            engine = self._alone if self._running == 1 else self._together
+        try:
+            return engine.infer(image)
+        finally:
+            with self._lock:
+                self._running -= 1
 
 
 ENGINES: dict[str, Callable[[bytes, Settings], Engine]] = {

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -54,6 +55,7 @@ class Predictor:
         threads: int | None = None,
         streams: int = 1,
         precision: str | None = None,
+        elastic: bool = False,
     ) -> None:
         """Build the engine.
 
@@ -63,6 +65,8 @@ class Predictor:
             threads: of the processor; all that the process may use by default.
             streams: images at the same time in `each`; 1 answers a single image soonest.
             precision: "float32" or "bfloat16"; the card's by default.
+            elastic: whether an image that comes alone has the threads of all `streams`; this holds
+                the network in memory twice.
 
         Raises:
             BundleError: when the engine is missing or refuses the graph, or when the card asks for
@@ -82,6 +86,9 @@ class Predictor:
             streams=streams,
         )
         self._engine = engines.build(engine, bundle.model, settings)
+        if elastic and streams > 1:
+            alone = engines.build(engine, bundle.model, replace(settings, streams=1))
+            self._engine = engines.Elastic(alone, self._engine)
         _check_shape(bundle, self._engine.shape)
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:

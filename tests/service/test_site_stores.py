@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -159,6 +160,30 @@ def test_of_many_writers_none_overwrites_another(database: Database):
     for worker in workers:
         worker.join()
     assert database.read(lambda session: session.scalar(select(Secret.value))) == b"30"
+
+
+def test_on_sqlite_the_writers_of_one_process_are_served_in_the_order_they_came(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path}/site.db")
+    assert database.writers is not None
+    order: list[int] = []
+    go = threading.Event()
+
+    def first(_session: Session) -> None:
+        assert go.wait(10)
+
+    workers = [threading.Thread(target=database.write, args=(first,))]
+    workers[0].start()
+    for number in range(6):
+        note = (lambda _session, number=number: order.append(number),)
+        workers.append(threading.Thread(target=database.write, args=note))
+        workers[-1].start()
+        deadline = time.monotonic() + 10
+        while database.writers.waiting <= number and time.monotonic() < deadline:
+            time.sleep(0.001)
+    go.set()
+    for worker in workers:
+        worker.join()
+    assert order == list(range(6))
 
 
 def test_work_is_done_again_when_the_database_restarts(postgresql: PostgreSql):

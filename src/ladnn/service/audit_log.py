@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
+from ladnn.service.database import insert_row
 from ladnn.service.tables import AuditEvent, now
 from ladnn.service.tables_accounts import AuditChain
 
@@ -53,8 +54,7 @@ def record(
     )
     if is_chained(action):
         _append(session, event)
-    session.add(event)
-    session.flush()
+    insert_row(session, event)
 
 
 def is_chained(action: str) -> bool:

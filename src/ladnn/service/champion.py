@@ -62,9 +62,16 @@ class Champion:
 
 
 def build_predictor(settings: Settings, bundle: Bundle) -> Predictor:
-    """A predictor for requests that come at the same time: one stream for each of its threads."""
+    """A predictor for requests that come at the same time; one that comes alone has all threads.
+
+    There is one stream more than threads, so that no core stands idle while the image that ran on
+    it is handed over.
+    """
     threads = settings.threads or max(1, processor_threads() // settings.workers)
-    predictor = Predictor(bundle, engine=settings.engine, threads=threads, streams=threads)
+    streams = threads + 1 if threads > 1 else 1
+    predictor = Predictor(
+        bundle, engine=settings.engine, threads=threads, streams=streams, elastic=True
+    )
     predictor.card.operating_point(settings.operating_point)
     shape = input_shape(predictor.card.input_size, predictor.card.preprocessing)
     predictor.run(np.zeros((1, *shape), dtype=np.uint8))  # the first run takes longest

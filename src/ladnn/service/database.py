@@ -4,6 +4,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,6 +22,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from ladnn.errors import ConfigError
 from ladnn.service.errors import BadRequest, DatabaseAway, StorageFull
+from ladnn.turns import Turns
 
 Result = TypeVar("Result")
 
@@ -41,6 +43,8 @@ class Database:
         self.engine = _make_engine(url)
         self.sqlite = self.engine.dialect.name == "sqlite"
         self._writing = self.engine.execution_options(**{_WRITES: True})
+        # SQLite lets writers sleep and try again; those of one process need not.
+        self.writers = Turns("the only one") if self.sqlite else None
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Run `work` in a transaction that changes nothing; see `write`."""
@@ -58,7 +62,8 @@ class Database:
             DatabaseAway: no connection, also after a second.
             StorageFull: no room to write.
         """
-        return self._run(self._writing, work)
+        with self.writers.held() if self.writers else nullcontext():
+            return self._run(self._writing, work)
 
     def dispose(self) -> None:
         """Close all connections."""

@@ -5,7 +5,6 @@ time. One that dies, overruns or answers nonsense is replaced, and its file gets
 """
 
 import os
-import queue
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from ladnn.errors import ImageError, LadnnError
 from ladnn.imaging import LIMITS, LONGER_SIDE, CtImage, Window, one_sentence
 from ladnn.service.context import Decoded
 from ladnn.service.decoding_worker import receive, send
+from ladnn.turns import Turns
 
 SECONDS = 10
 """What one file may take, of the clock and of the processor."""
@@ -44,10 +44,8 @@ class DecodingPool:
     """
 
     def __init__(self, secret: bytes, *, workers: int | None = None) -> None:
-        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
         self._workers = [_Worker(secret) for _ in range(workers or min(4, os.cpu_count() or 1))]
-        for worker in self._workers:
-            self._idle.put(worker)
+        self._idle = Turns[_Worker | None](*self._workers)
 
     def decode(
         self, data: bytes, *, name: str = "", window: Window | None = None, frame: int | None = None

@@ -1,0 +1,34 @@
+import threading
+import time
+
+import pytest
+
+from ladnn.turns import Turns
+
+
+def test_who_waits_longest_is_served_first():
+    turns, order, threads = Turns(), [], []
+
+    def work(number):
+        taken = turns.get()
+        order.append(number)
+        turns.put(taken)
+
+    for number in range(5):
+        thread = threading.Thread(target=work, args=(number,))
+        thread.start()
+        threads.append(thread)
+        while turns.waiting < number + 1:
+            time.sleep(0.001)
+    turns.put("the only one")
+    for thread in threads:
+        thread.join()
+    assert order == list(range(5))
+
+
+def test_a_failure_puts_back_what_it_held():
+    turns = Turns("one")
+    with pytest.raises(ValueError, match="of the work"), turns.held() as thing:
+        raise ValueError(f"of the work with {thing}")
+    with turns.held() as thing:
+        assert thing == "one"
