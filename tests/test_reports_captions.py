@@ -2,7 +2,7 @@
 
 import pytest
 
-from ladnn.findings import LESIONS
+from ladnn.findings import LESIONS, Lesion
 from ladnn.labelling import label_images
 from ladnn.reports import Covid, label_report
 
@@ -80,6 +80,53 @@ def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
 )
 def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
     assert labels(label_report(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No pleural effusion, consolidation, lymphadenopathy.", ""),
+        ("CT shows no ground-glass opacity, consolidation, crazy-paving pattern.", ""),
+        ("Without consolidation, crazy paving, interlobular septal thickening.", ""),
+        ("There is no consolidation, cavitation, effusion; bilateral GGO is seen.", "GGO"),
+        ("No consolidation, ground glass opacity in the right lower lobe.", "GGO"),
+        ("No effusion, lymphadenopathy, GGO in both lungs.", "GGO"),
+        ("No pleural effusion, GGO, consolidation and crazy paving.", "GGO Csld CrPa"),
+        ("No pleural effusion, bilateral GGO, consolidation.", "GGO Csld"),
+    ],
+)
+def test_a_list_of_bare_names_is_denied_as_a_whole(text, expected):
+    assert labels(label_report(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("A man of 40 whose wife was positive for COVID-19; CT shows GGO.", Covid.UNSTATED),
+        ("Her husband's RT-PCR was positive. CT shows GGO.", Covid.UNSTATED),
+        ("A woman with COVID-19, whose husband also had COVID-19.", Covid.POSITIVE),
+        ("Her husband had fever. She was positive for COVID-19.", Covid.POSITIVE),
+        ("CT features atypical for COVID-19: lobar consolidation.", Covid.UNSTATED),
+        ("Atypical CT findings of COVID-19 in a woman of 30.", Covid.POSITIVE),
+    ],
+)
+def test_a_test_of_someone_else_says_nothing_of_the_patient(text, covid):
+    assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "ggo", "csld"),
+    [
+        ("a Axial CT shows GGO; b coronal CT shows consolidation.", "A", "B"),
+        ("a\u2013c Axial CT shows GGO; d coronal CT shows consolidation.", "A B C", "D"),
+        ("A woman. a Multiple GGO. b After 3 days a consolidation.", "A", "B"),
+        ("a, b Axial CT images show GGO. c Coronal CT shows consolidation.", "A B", "C"),
+        ("A patient. a ground glass opacity. b consolidation.", "", ""),
+    ],
+)
+def test_small_letters_alone_are_panels_where_they_begin_with_the_first(text, ggo, csld):
+    found = {one.lesion: " ".join(one.panels) for one in label_report(text).findings}
+    assert (found[Lesion.GGO], found[Lesion.CSLD]) == (ggo, csld)
 
 
 def test_the_words_that_prove_septal_thickening_are_whole():

@@ -18,6 +18,7 @@ _REACH = 200  # characters between any cue and its finding
 _FAR = 10  # words between a finding and the verb that follows it
 _NEAR = 5  # words between a cue of change and the finding that follows it
 _ITEM = 6  # words of one item in a list of what is denied
+_BARE_ITEM = 4  # words of one item in a list that no `or` closes
 
 _BREAK = re.compile(
     r"[;:]|,\s+with\b|\b(?:but|however|although|though|except|whereas|while|yet|apart\s+from|"
@@ -32,6 +33,7 @@ _PLACE = re.compile(
 # What is excepted from a denial is there: `none in the right lung, only in the left`.
 _EXCEPTED = re.compile(r"[^.;:,]{0,80}(?:,\s*(?:but\s+)?only|,?\s*\bexcept)\s+(?:in|at|on)\b")
 _VERB = re.compile(rf"\b(?:{BE}|{SEEN}|increas\w+)\b")
+_MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after)\b")
 _NEW_STATEMENT = re.compile(
     r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
     r"bilateral|patchy|scattered|large|extensive|increased|typical|single|small|local|obvious)\b"
@@ -94,16 +96,30 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
 def _covers(gap: str, rest: str) -> bool:
     """Whether a cue before a finding reaches it over `gap`; `rest` is what follows the finding.
 
-    Over a comma only along a list that `or` or `nor` closes.
+    Over a comma only along a list that `or` or `nor` closes, or one of three bare names or more.
     """
     if any(ends.search(gap) for ends in (_BREAK, _VERB, _NEW_STATEMENT, _PLACE)):
         return False
     if _EXCEPTED.match(rest):
         return False
     items = gap.split(",")[1:]
-    clause = gap + re.split(r"[.;:]|\bbut\b", rest)[0]
-    listed = re.search(r"\b(?:or|nor)\b", clause)
-    return not items or (bool(listed) and all(len(item.split()) <= _ITEM for item in items))
+    tail = re.split(r"[.;:]|\bbut\b", rest)[0]
+    if not items or _bare(gap, tail):
+        return True
+    listed = re.search(r"\b(?:or|nor)\b", gap + tail)
+    return bool(listed) and all(len(item.split()) <= _ITEM for item in items)
+
+
+def _bare(gap: str, tail: str) -> bool:
+    """Whether a statement is a list of three names or more and nothing else.
+
+    So `no effusion, consolidation, lymphadenopathy` is, and not `no effusion, consolidation in the
+    left lobe`.
+    """
+    items = f"{gap} {tail}".split(",")
+    if len(items) < 3 or any(len(item.split()) > _BARE_ITEM for item in items):
+        return False
+    return not any(words.search(gap + tail) for words in (_MORE_THAN_A_NAME, _VERB, _NEW_STATEMENT))
 
 
 def _closes(gap: str, cue: str) -> bool:

@@ -48,6 +48,12 @@ _NO_DIAGNOSIS = re.compile(
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
     r"during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
 )
+# A test or an illness of someone near the patient.
+_OF_KIN = re.compile(
+    r"\b(?:whose|his|her|their|patient's)\s+(?:own\s+)?(?:\w+-in-law|wife|husband|spouse|partner|"
+    r"sons?|daughters?|mother|father|parents?|brothers?|sisters?|child|children|relatives?|family|"
+    r"colleagues?|friends?|neighbou?rs?|roommates?)(?:'s)?\s+(?:[\w-]+\s+){0,4}$"
+)
 # What is denied or doubted of a patient with it: `no consolidation in COVID-19`.
 _OF_SOMEONE = re.compile(r"\b(?:in|among|from|(?:patients?|cases?|m[ae]n|wom[ae]n)\s+with)\b")
 _FOUND = re.compile(r"[^.;]{0,30}?\b(?:positive|confirmed|detected)\b")
@@ -77,12 +83,14 @@ def judge_covid(
 
 def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """`judged` with its course read as that of COVID-19."""
+    before = lower[sentence[0] : judged.term.start][-80:]
+    if _OF_KIN.search(before):
+        return replace(judged, course=Course.UNCERTAIN)
     if kind == "positive":
         return judged
     if kind in ("negative", "other", "without"):
         denied = judged.course in (Course.NEGATED, Course.UNCERTAIN)
         return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
-    before = lower[sentence[0] : judged.term.start][-80:]
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
     if judged.course is Course.PRESENT and _NO_DIAGNOSIS.search(before):

@@ -157,7 +157,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         (
             r"(?:possibl[ey]|probabl[ey]|potential(?:ly)?|suspect(?:ed|ing)?|suspicious|"
             r"suggest(?:s|ed|ing|ive)?|likely|perhaps|may|might|could|questionable|presum(?:ed|ably)|"
-            r"rule out|r/o|differential|concern(?:ing)? for|equivocal|doubtful|versus|vs)"
+            r"rule out|r/o|atypical (?:for|of)|differential|concern(?:ing)? for|equivocal|"
+            r"doubtful|versus|vs)"
             r"(?: (?:of|for|be|represent\w*|reflect\w*|indicat\w*|that))*",
         ),
     ),

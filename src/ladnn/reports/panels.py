@@ -23,12 +23,14 @@ _BRACKETED = re.compile(
     rf"[(\[]\s*(?:{_MARK})?(?:(?:panel|image|fig(?:ure|\.)?)s?\s+)?(?P<labels>{_LIST}|(?:{_SIDE})(?={_PART}))"
     rf"(?:{_PART})?(?:\s*[,;]\s*[^()\[\]]{{0,60}})?\s*[)\]]"
 )
+# a Axial image; b, c Coronal images
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
 _JOIN = r"\s*(?:-|,|and|&)\s*"
 _LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:)-])){{0,11}}"
 _CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
-    rf"(?:(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>{_LETTERS})"
+    rf"(?:(?:^|[.:;]\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
+    rf"|(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>{_LETTERS})"
     r"(?:[.:)]|,(?=\s*\w))(?=\s*\S)"
     r"|(?:^|[.:;]\s+)(?P<numbers>\d{1,2})[.)](?=\s+[A-Z])"
     rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>{_CAPITALS})(?=\s+{_SHOWS})"
@@ -84,8 +86,12 @@ def _bracketed_ones(text: str) -> list[Designator]:
 
 def _leading_ones(text: str) -> Iterator[Designator]:
     """Those that begin a statement without brackets, such as `A, ...` or `the second image`."""
-    for match in (*_LEADING.finditer(text), *_ORDINAL.finditer(text)):
+    led = list(_LEADING.finditer(text))
+    from_a = any((match["small"] or "").startswith("a") for match in led)
+    for match in (*led, *_ORDINAL.finditer(text)):
         name = str(match.lastgroup)
+        if name == "small" and not from_a:
+            continue
         start = match.start(name)
         if _inside_brackets(text, start):
             continue
