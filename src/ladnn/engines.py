@@ -98,7 +98,8 @@ class OpenVino:
         for _ in range(settings.streams):
             request = compiled.create_infer_request()
             # Its binding to NumPy is set up at first use; two threads that do so at once deadlock.
-            request.get_tensor(self._outputs[0]).data.sum()
+            # Nothing was computed yet, so the numbers may be any and are not to be reckoned with.
+            np.array(request.get_tensor(self._outputs[0]).data)
             self._requests.put(request)
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
