@@ -177,28 +177,17 @@ def evaluate(
     cases: list[Case] = []
     failures: list[Failure] = []
     kept: list[Assessment] = []
-    found = predictor.each(
-        records,
-        lambda record: read_listed(record, read),
-        lambda record, _, said: (case_of(record, said.prediction, card), said),
-        operating_point,
-    )
-    for record, result in found:
+    for record, result in _judged(predictor, records, operating_point, read):
         if isinstance(result, LadnnError):
             path = record.path.as_posix()
             failures.append(Failure(path=path, source=record.source, error=str(result)))
         else:
-            cases.append(result[0])
-            kept += [result[1]] if maps else []
+            cases.append(case_of(record, result.prediction, card))
+            kept += [result] if maps else []
         on_image()
     overall, sources = _groups(cases, records, card, chosen)
     return Evaluation(
-        model={
-            "name": card.name,
-            "version": card.version,
-            "mode": card.mode,
-            "sha256": card.sha256,
-        },
+        model={name: getattr(card, name) for name in ("name", "version", "mode", "sha256")},
         split=split,
         labels=manifest.labels,
         operating_point=operating_point,
@@ -210,6 +199,21 @@ def evaluate(
         calibrated={name: item.calibrated for name, item in card.lesions.items()},
         patient_rule=card.study_rule,
         heatmaps=_heatmaps(cases, kept) if maps else None,
+    )
+
+
+def _judged(
+    predictor: Judge,
+    records: Sequence[Record],
+    operating_point: str,
+    read: Callable[[Path], CtImage],
+) -> Iterator[tuple[Record, Assessment | LadnnError]]:
+    """What the predictor says of each image, in their order, or why it could not be read."""
+    return predictor.each(
+        records,
+        lambda record: read_listed(record, read),
+        lambda _record, _image, said: said,
+        operating_point,
     )
 
 

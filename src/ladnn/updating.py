@@ -211,15 +211,11 @@ def update(
     settings = recipe(old.card, contributed.manifest.sources, config.training)
     whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
     runs = _train(settings, whole, folder)
-    identity = Identity(
-        name=old.card.name,
-        version=next_version(old.card, registry.versions()),
-        licence=old.card.licence,
-        intended_use=old.card.intended_use,
+    identity = _successor(old.card, registry)
+    export(
+        runs, whole, folder / "bundle", identity, options=_options(old.card, config), stage=stage
     )
-    target, options = folder / "bundle", _options(old.card, config)
-    export(runs, whole, target, identity, options=options, stage=stage)
-    new = load_bundle(target)
+    new = load_bundle(folder / "bundle")
     verdict, files = _judge_both(old, new, base, config.gate, stage)
     passed = "passed" if verdict.passed else "refused"
     label = registry.add(
@@ -233,6 +229,16 @@ def update(
         verdict=verdict,
         contributed=len(whole) - len(base),
         left_out=(*contributed.failures, *left_out),
+    )
+
+
+def _successor(card: Card, registry: Registry) -> Identity:
+    """The name of the champion with the next version that the registry does not have."""
+    return Identity(
+        name=card.name,
+        version=next_version(card, registry.versions()),
+        licence=card.licence,
+        intended_use=card.intended_use,
     )
 
 
