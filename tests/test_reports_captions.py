@@ -21,6 +21,9 @@ def labels(report):
         ("Interlobular and intralobular interstitial thickening.", "InSepThi"),
         ("Intralobular and interlobular septa were thickened.", "InSepThi"),
         ("Consoli- dation with air broncho- gram", "Csld AirBr"),
+        ("Patchy consoli-dation and con solidation.", "Csld"),
+        ("Inter-lobular septal thicken-ing", "InSepThi"),
+        ("Bronchi filled with air run through the lesion.", "AirBr"),
         ("Ground-glass opaci- ties; GGO- consolidation", "GGO Csld"),
         ("GGO/consolidation in both lower lobes.", "GGO Csld"),
         ("Thickening of the adjacent pleura and of the interlobar fissure.", ""),
@@ -55,6 +58,9 @@ def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
     ("text", "expected"),
     [
         ("GGO with or without consolidation.", "GGO Csld"),
+        ("GGO but no consolidative changes.", "GGO"),
+        ("No ground glass changes, no septal changes.", ""),
+        ("No significant changes of consolidation.", "Csld"),
         ("Not merely ground-glass opacities but also consolidation.", "GGO Csld"),
         ("Absent air bronchogram in a consolidated lobe.", "Csld"),
         ("No evidence of air bronchogram within the consolidation.", "Csld"),
@@ -182,4 +188,63 @@ def test_each_image_of_a_figure_has_what_its_panel_shows(caption, expected):
     ],
 )
 def test_covid_is_read_through_repeated_tests_and_other_causes(text, covid):
+    assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("GGO in a man with positive RT-PCR.", Covid.POSITIVE),
+        ("RT-PCR (+). Chest CT: GGO.", Covid.POSITIVE),
+        ("RT-PCR (-), chest CT normal.", Covid.NEGATIVE),
+        ("A man with chest pain and negative RT-PCR for SARS-CoV-2.", Covid.NEGATIVE),
+        ("Two negative SARS-CoV-2 swabs; the CT is normal.", Covid.NEGATIVE),
+        ("COVID-19 with a negative RT-PCR on the first day.", Covid.POSITIVE),
+        ("Initially negative RT-PCR, positive on the third test.", Covid.POSITIVE),
+        ("Two throat swabs were negative; the third one was positive.", Covid.POSITIVE),
+        ("False-negative RT-PCR for SARS-CoV-2 in a woman with GGO.", Covid.POSITIVE),
+        ("GGO was absorbed and the RT-PCR turned negative.", Covid.POSITIVE),
+        ("He was discharged after two negative swabs for SARS-CoV-2.", Covid.UNSTATED),
+    ],
+)
+def test_the_result_of_a_test_is_read_before_and_after_it(text, covid):
+    assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("Legionella pneumonia; the urinary antigen test was positive.", Covid.NEGATIVE),
+        ("Consolidation; IgM was positive for Mycoplasma.", Covid.NEGATIVE),
+        ("Consolidation; influenza A PCR was negative.", Covid.UNSTATED),
+        ("PCR for influenza was negative, RT-PCR for SARS-CoV-2 positive.", Covid.POSITIVE),
+        ("SARS-CoV-2 RT-PCR was negative.", Covid.NEGATIVE),
+        ("A patient with HIV and positive SARS-CoV-2 PCR.", Covid.POSITIVE),
+    ],
+)
+def test_a_test_of_another_germ_is_no_test_of_covid(text, covid):
+    assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("Klebsiella pneumoniae pneumonia with consolidation.", Covid.NEGATIVE),
+        ("Influenza A (H1N1) pneumonia.", Covid.NEGATIVE),
+        ("Pulmonary alveolar proteinosis with crazy paving.", Covid.NEGATIVE),
+        ("Radiation pneumonitis after breast cancer.", Covid.NEGATIVE),
+        ("A healthy volunteer of 40.", Covid.NEGATIVE),
+        ("A 40-year-old healthy volunteer.", Covid.NEGATIVE),
+        ("A previously healthy man with fever; GGO in both lungs.", Covid.UNSTATED),
+        ("Sarcoidosis mimicking COVID-19.", Covid.NEGATIVE),
+        ("A woman with a history of sarcoidosis; GGO in both lungs.", Covid.UNSTATED),
+        ("COVID-19 in a woman with sarcoidosis.", Covid.POSITIVE),
+        ("No signs of tuberculosis or sarcoidosis.", Covid.UNSTATED),
+        ("GGO beside old tuberculosis; diabetes under good control.", Covid.UNSTATED),
+        ("GGO resembling COVID-19 in a woman without a test.", Covid.UNSTATED),
+        ("Control CT after 10 days shows regression of GGO.", Covid.UNSTATED),
+        ("Reported to the Centers for Disease Control.", Covid.UNSTATED),
+    ],
+)
+def test_another_disease_of_the_lungs_is_named_in_place_of_covid(text, covid):
     assert label_report(text).covid is covid

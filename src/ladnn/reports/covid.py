@@ -24,28 +24,77 @@ _NAMES = (
     r"|\b(?:2019\s+)?(?:(?:novel|new)\s+)?corona\s?virus"
     r"(?:\s+(?:disease|pneumonia|infection)(?:\s*-?\s*(?:20)?19)?)?\b"
 )
-_TEST = (
-    r"\b(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?|ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)\b"
-    r"[^.;,]{0,60}?\b"
+_TESTS = (
+    r"(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?|ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)"
 )
-_THEN_POSITIVE = r"\b(?:then|later|subsequently|turned|became|finally)\s+positive\b"
-_OTHER_CAUSE = (
+_TEST = rf"\b{_TESTS}\b[^.;,]{{0,60}}?\b"
+_SIGN = rf"\b{_TESTS}(?:\s+(?:tests?|assays?|results?))?\s*:?\s*\(%s\)"
+# The other order: `a positive RT-PCR`, `two negative swabs for SARS-CoV-2`.
+_BEFORE_TEST = rf"\s+(?:(?!(?:and|but|or)\b)[\w-]+\s+){{0,3}}?{_TESTS}\b"
+_SOUGHT = (
+    rf"(?:\s+(?:tests?|assays?|results?|testing))?(?:\s+(?:for|of)\s+(?:the\s+)?(?:{_NAMES}))?"
+)
+_AGAIN = r"(?:second|third|fourth|fifth|next|last|final|repeat(?:ed)?)"
+_POSITIVE = (
+    rf"{_TEST}positive\b|\b(?:then|later|subsequently|turned|became|finally)\s+positive\b"
+    rf"|\b{_AGAIN}\s+(?:(?:one|test|swab|sample)\s+)?(?:was\s+|came\s+back\s+)?positive\b"
+    rf"|\bpositive\s+(?:on|at|in)\s+(?:the\s+)?{_AGAIN}\b"
+    rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
+)
+_NEGATIVE = rf"{_TEST}negative\b|{_SIGN % '-'}|(?<!false[\s-])\bnegative{_BEFORE_TEST}{_SOUGHT}"
+# Not follow-up (`control CT`) and not an authority (`Disease Control`).
+_CONTROL = (
+    r"(?<!disease\s)(?<!infection\s)(?<!under\s)(?<!good\s)(?<!poor\s)"
+    r"\bcontrol(?:s|\s+(?:group|subjects?|patients?))?\b"
+    r"(?!\s+(?:ct|chest|scan|imaging|computed|tomograph\w+|radiograph\w*|x-ray|examination)\b)"
+)
+# What explains the lungs in place of COVID-19; no common comorbidity (emphysema, heart failure).
+_PNEUMONIA = (
     r"(?:bacterial|fungal|viral\s+non\s*-\s*covid|mycoplasma|influenza|h1n1|adenovirus|aspiration|"
-    r"pneumocystis|lobar|community\s*-?\s*acquired)"
+    r"pneumocystis|lobar|community\s*-?\s*acquired|klebsiella|legionella|\w*coccal|chlamydia\w*|"
+    r"cytomegalovirus|cmv|varicella|eosinophilic|cryptogenic\s+organi[sz]ing|lipoid)"
+)
+_DISEASE = (
+    r"(?:(?:tuberculosis|lung\s+cancers?|adenocarcinomas?|lung\s+tumou?rs?)"
+    r"|(?:hypersensitivity|radiation|drug\s*-?\s*induced)\s+pneumonitis"
+    r"|idiopathic\s+pulmonary\s+fibrosis|sarcoidosis|alveolar\s+proteinosis"
+    r"|lymphangitic\s+carcinomatosis|(?:pulmonary|lung)\s+(?:metastas[ei]s|lymphoma)"
+    r"|(?:aspergill|nocardi|cryptococc|histoplasm|actinomyc|mucormyc)osis|septic\s+(?:pulmonary\s+)?emboli"
+    r"|alveolar\s+ha?emorrhage|cardiogenic\s+(?:pulmonary\s+)?o?edema|evali"
+    r"|(?:infectious|respiratory)\s+bronchiolitis)"
 )
 _EXPRESSION = re.compile(
     rf"(?P<without>(?:{_NAMES})[\s-]{{0,2}}negative\b|\b(?:other\s+than|unrelated\s+to)\s+(?:{_NAMES}))"
-    rf"|(?P<name>{_NAMES})"
-    rf"|(?P<positive>{_TEST}positive\b|{_THEN_POSITIVE})|(?P<negative>{_TEST}negative\b)"
-    r"|(?P<other>\b(?:control(?:s|\s+(?:group|subjects?|patients?))?|healthy\s+(?:\w+\s+)?"
-    r"(?:volunteers?|subjects?|people|persons?|individuals?|adults?|m[ae]n|wom[ae]n|controls?))\b"
-    rf"|\b{_OTHER_CAUSE}(?:\s+a)?\s+pneumonia\b|\b(?:tuberculosis|lung\s+cancers?|"
-    r"adenocarcinomas?|lung\s+tumou?rs?)\b)"
+    rf"|(?P<name>{_NAMES})|(?P<positive>{_POSITIVE})|(?P<negative>{_NEGATIVE})"
+    r"|(?P<other>\bhealthy\s+(?:\w+\s+)?"
+    r"(?:volunteers?|subjects?|people|persons?|individuals?|adults?|m[ae]n|wom[ae]n|controls?)\b"
+    rf"|{_CONTROL}|\b{_PNEUMONIA}(?:\s+[\w()]+){{0,2}}?\s+pneumonia\b|\b{_DISEASE}\b)"
+)
+# A test of something else, by what it is of: `influenza PCR`, `IgM positive for Mycoplasma`.
+_ELSE = (
+    r"(?:(?:para)?influenza|h1n1|\w*(?:adeno|rhino|pneumo|megalo)virus|cmv|rsv|hiv|syncytial|mycoplasma|"
+    r"chlamydia|legionella|urin(?:e|ary)|\w+cocc(?:us|al)|pneumocystis|aspergillus|tuberculosis|"
+    r"bacteri\w+|fung(?:i|al)|other\s+(?:\w+\s+){0,2}(?:virus(?:es)?|pathogens?))"
+)
+_ELSE_IN = re.compile(rf"\b{_ELSE}\b")
+_ELSE_BEFORE = re.compile(rf"\b{_ELSE}\s+(?:(?!{_NAMES}|and\b|or\b|but\b|with\b)[\w-]+\s+){{0,2}}$")
+_ELSE_AFTER = re.compile(rf"(?:\s+tests?)?\s+for\s+(?:(?!{_NAMES})[\w-]+\s+){{0,2}}?{_ELSE}\b")
+# A negative test that ends the illness tells of a positive one.
+_TURNED = re.compile(r"\b(?:turn\w*|became|conver[ts]\w+)\s+(?:to\s+)?(?:be\s+)?negative$")
+_DISCHARGED = re.compile(
+    r"\b(?:discharged|(?:at|before|until|on|for)\s+discharge|released|recover\w+|cured)\b"
+)
+# An illness of the past, which explains nothing now.
+_PAST = re.compile(
+    r"\b(?:history\s+of|previous(?:ly)?|prior|healed|treated\s+for|underlying|concomitant|known)"
+    r"\s+(?:(?!(?:with|in|who|and\s+new)\b)[\w-]+\s+){0,3}$"
+    r"|(?<!-)(?<!years\s)(?<!year\s)\bold\s+(?:pulmonary\s+)?$"
 )
 # A name that tells whom someone met, or what was looked for, is no diagnosis.
 _NO_DIAGNOSIS = re.compile(
     r"\b(?:contact(?:ed)?\s+with|expos(?:ure|ed)\s+to|(?:screen|test|examin|check)\w*\s+for|"
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
+    r"mimic\w*|resembl\w+|(?:mis)?interpreted\s+as|misdiagnosed\s+as|mistaken\s+for|similar\s+to|"
     r"during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
 )
 # A test or an illness of someone near the patient.
@@ -56,6 +105,8 @@ _OF_KIN = re.compile(
 )
 # What is denied or doubted of a patient with it: `no consolidation in COVID-19`.
 _OF_SOMEONE = re.compile(r"\b(?:in|among|from|(?:patients?|cases?|m[ae]n|wom[ae]n)\s+with)\b")
+# What a test looks for is not found by being looked for: `SARS-CoV-2 RT-PCR was negative`.
+_TARGET = re.compile(rf"\s+(?:(?:real\s*-?\s*time|viral|virus|specific)\s+)?{_TESTS}\b")
 _FOUND = re.compile(r"[^.;]{0,30}?\b(?:positive|confirmed|detected)\b")
 
 
@@ -86,14 +137,46 @@ def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> 
     before = lower[sentence[0] : judged.term.start][-80:]
     if _OF_KIN.search(before):
         return replace(judged, course=Course.UNCERTAIN)
-    if kind == "positive":
+    if kind in ("positive", "negative"):
+        return _tested(kind == "positive", judged, lower, sentence)
+    if kind == "other" and _PAST.search(before):
+        return replace(judged, course=Course.UNCERTAIN)
+    if kind in ("other", "without"):
+        return _opposite(judged)
+    return _named(judged, lower, sentence)
+
+
+def _tested(positive: bool, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
+    """What a test says of COVID-19; that of another germ tells of another cause, or nothing."""
+    before = lower[sentence[0] : judged.term.start][-80:]
+    words = lower[judged.term.start : judged.term.end]
+    if (
+        _ELSE_IN.search(words)
+        or _ELSE_BEFORE.search(before)
+        or _ELSE_AFTER.match(lower, judged.term.end, sentence[1])
+    ):
+        return _opposite(judged) if positive else replace(judged, course=Course.UNCERTAIN)
+    if positive:
         return judged
-    if kind in ("negative", "other", "without"):
-        denied = judged.course in (Course.NEGATED, Course.UNCERTAIN)
-        return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
+    if _TURNED.search(words):
+        return replace(judged, course=Course.PRESENT)
+    if _DISCHARGED.search(before):
+        return replace(judged, course=Course.UNCERTAIN)
+    return _opposite(judged)
+
+
+def _opposite(judged: Judged) -> Judged:
+    denied = judged.course in (Course.NEGATED, Course.UNCERTAIN)
+    return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
+
+
+def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
+    """What is said of COVID-19 by a name of it."""
+    before = lower[sentence[0] : judged.term.start][-80:]
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
-    if judged.course is Course.PRESENT and _NO_DIAGNOSIS.search(before):
+    sought = _NO_DIAGNOSIS.search(before) or _TARGET.match(lower, judged.term.end, sentence[1])
+    if judged.course is Course.PRESENT and sought:
         found = _FOUND.match(lower, judged.term.end, sentence[1])
         return judged if found else replace(judged, course=Course.UNCERTAIN)
     if judged.course is Course.UNCERTAIN and _FOUND.match(lower, judged.term.end, sentence[1]):

@@ -71,7 +71,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         None,
         Side.EITHER,
         (
-            rf"(?:no|not|without|any|neither)... {_CHANGE}(?: (?:of|in))?",
+            # But `no consolidative changes` denies what they are changes of.
+            r"(?:no|not|without|any|neither)(?!(?: \w+)? (?:ground[ -]?glass|consolidati(?:ve|on)|"
+            rf"crazy[ -]paving|septal) changes?)... {_CHANGE}(?: (?:of|in))?",
             rf"(?:not|never)... (?:{_GONE}|{_LESS}|chang\w+|only|merely|just|simply)",
             r"(?:no|without) doubt",
             r"with(?: or |/)without",

@@ -47,8 +47,11 @@ _DAMAGED = re.compile(
     r"(?<=\w)(?:\u00e2[\u0080-\u00ff\u0152-\u2122]{0,2}|[\u2e80-\u9fff]{1,2}\??)(?=\w)"
 )
 _ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
-# Also a word that a line end has cut: `consoli- dation`.
-_WORD = re.compile(r"[a-z]{2,9}- [a-z]{2,9}|[a-z]{7,}")
+# A word that a line end has cut: `consoli- dation`, `consoli-dation`, `consoli dation`.
+_CUT = "|".join(
+    f"{word[:at]}(?:- ?| ){word[at:]}" for word in LEXICON for at in range(2, len(word) - 1)
+)
+_WORD = re.compile(rf"\b(?:{_CUT})\b|[a-z]{{7,}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +144,7 @@ def meant(word: str) -> str:
     A word cut in two is joined. A slip is a letter too many, too few, wrong or exchanged with its
     neighbour; words of 12 letters and more bear two.
     """
-    joined = word.replace("- ", "")
+    joined = word.replace("-", "").replace(" ", "")
     if joined in LEXICON:
         return joined
     if joined != word:

@@ -51,6 +51,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         r"\bbronchograms?\b",
         rf"\bair{_S}bronch(?:us|i|ial)?\s+(?:signs?|phase|inflation)\b",
         rf"\b(?:air|gas){_S}(?:filled|containing){_S}bronch(?:us|i|ioles?)\b",
+        r"\bbronch(?:us|i|ioles?)\s+(?:filled\s+with|containing)\s+(?:air|gas)\b",
         r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
     ),
     Lesion.INSEPTHI: (
