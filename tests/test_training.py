@@ -159,6 +159,15 @@ def test_patience_ends_a_run(manifest, tmp_path):
     assert rows == best.epoch + 2
 
 
+def test_the_same_run_with_mixed_styles_ends_with_the_same_weights_and_others_than_without(
+    manifest, finished, tmp_path
+):
+    for name in ("one", "two"):
+        run(manifest, tmp_path / name, select="last", style_mix=0.5)
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
+    assert weights(tmp_path / "one") != weights(finished)
+
+
 def test_a_baseline_trains(manifest, tmp_path):
     run(manifest, tmp_path, mode="baseline", epochs=1)
     _, net = read_checkpoint(tmp_path)
@@ -188,7 +197,8 @@ def test_frozen_stages_keep_their_weights_and_statistics(manifest):
         ({"batch_size": 64}, "smaller batch"),
         ({"untrained_lesions": ("GG0",)}, "'GG0': choose one of GGO"),
         ({"lesion_targets": "none"}, "choose one of labelled, all"),
-        ({"backbone": "resnet18", "frozen_stages": 1}, "no such stages"),
+        ({"backbone": "resnet18", "frozen_stages": 1}, "no stages as frozen_stages means them"),
+        ({"backbone": "resnet18", "style_mix": 0.5}, "no stages as style_mix means them"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(manifest, tmp_path, changes, part):

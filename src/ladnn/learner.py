@@ -25,6 +25,7 @@ from ladnn.findings import LESIONS
 from ladnn.lungfield import FRAMES, LEVELLED
 from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss
 from ladnn.statistics import roc_auc
+from ladnn.styles import STAGES, mix_while_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class TrainConfig:
             0 trains all. Stages are timm's, the stem counted with the first.
         bn_momentum: of every batch norm in (0, 1].
         mixup: alpha of mixup's Beta distribution; 0 leaves it out.
+        style_mix: share of batches in which styles are exchanged, stage by stage (`styles`).
         averaging: decay of the exponential average of the weights per step; 0 leaves it out.
         primary_weight: of the COVID-19 term in the loss.
         lesion_targets: which images teach the lesions, `labelled` or `all` of them, where an
@@ -74,6 +76,7 @@ class TrainConfig:
     frozen_stages: int = 2
     bn_momentum: float = 0.1
     mixup: float = 0.4
+    style_mix: float = 0.0
     averaging: float = 0.98
     primary_weight: float = 5.0
     lesion_targets: str = LESION_TARGETS[0]
@@ -138,6 +141,8 @@ class Learner:
         self.net = _network(config).to(memory_format=torch.channels_last)
         self.size = config.input_size or self.net.input_size
         self.average = copy.deepcopy(self.net)
+        if config.style_mix:
+            mix_while_training(self.net, _stages(self.net, "style_mix")[:STAGES], config.style_mix)
         self.optimiser = _optimiser(config, self.net)
         self.sources = [item.source for item in validation]
         self.validation = as_seen(validation, self.size) if validation else None
@@ -339,12 +344,15 @@ def frozen_stages(net: LesionNet, count: int) -> list[nn.Module]:
     """
     if count == 0:
         return []
-    network = net.backbone
-    if not hasattr(network, "conv_stem"):
-        raise ConfigError(
-            f"frozen_stages is {count} and {net.name} has no such stages: set it to 0"
-        )
-    return [network.conv_stem, network.bn1, *list(network.blocks)[:count]]  # type: ignore[arg-type,list-item]
+    stages = _stages(net, "frozen_stages")
+    return [net.backbone.conv_stem, net.backbone.bn1, *stages[:count]]  # type: ignore[list-item]
+
+
+def _stages(net: LesionNet, asked_by: str) -> list[nn.Module]:
+    """The stages of an EfficientNet after its stem; ConfigError for another family."""
+    if not hasattr(net.backbone, "conv_stem"):
+        raise ConfigError(f"{net.name} has no stages as {asked_by} means them: set it to 0")
+    return list(net.backbone.blocks)  # type: ignore[arg-type]
 
 
 def _network(config: TrainConfig) -> LesionNet:
