@@ -24,8 +24,11 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Embed = Callable[[Pixels], Floats]
 
-REFUSED = 0.025
-"""Share of each source's validation images, foreign looks included, that the threshold gives up."""
+REFUSED = 0.05
+"""Share of each source's validation images, foreign looks included, that the threshold gives up.
+
+Hardly an image as it is comes so low: it is foreign looks that are given up.
+"""
 AXES = 40
 _PENALTY = 0.3  # of squared weights beside the mean loss; chosen on leave-kind-out
 _BATCH = 64
