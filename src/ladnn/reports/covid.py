@@ -134,7 +134,7 @@ def judge_covid(
 
 def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """`judged` with its course read as that of COVID-19."""
-    before = lower[sentence[0] : judged.term.start][-80:]
+    before = _before(judged, lower, sentence)
     if _OF_KIN.search(before):
         return replace(judged, course=Course.UNCERTAIN)
     if kind in ("positive", "negative"):
@@ -148,7 +148,7 @@ def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> 
 
 def _tested(positive: bool, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """What a test says of COVID-19; that of another germ tells of another cause, or nothing."""
-    before = lower[sentence[0] : judged.term.start][-80:]
+    before = _before(judged, lower, sentence)
     words = lower[judged.term.start : judged.term.end]
     if (
         _ELSE_IN.search(words)
@@ -165,14 +165,20 @@ def _tested(positive: bool, judged: Judged, lower: str, sentence: tuple[int, int
     return _opposite(judged)
 
 
+def _before(judged: Judged, lower: str, sentence: tuple[int, int]) -> str:
+    """The words of the sentence that lead to the place, as many as can bear on it."""
+    return lower[sentence[0] : judged.term.start][-80:]
+
+
 def _opposite(judged: Judged) -> Judged:
+    """What is there tells that COVID-19 is not; what is denied or doubted tells nothing."""
     denied = judged.course in (Course.NEGATED, Course.UNCERTAIN)
     return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
 
 
 def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """What is said of COVID-19 by a name of it."""
-    before = lower[sentence[0] : judged.term.start][-80:]
+    before = _before(judged, lower, sentence)
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
     sought = _NO_DIAGNOSIS.search(before) or _TARGET.match(lower, judged.term.end, sentence[1])
