@@ -3,16 +3,19 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 import uvicorn
@@ -20,6 +23,14 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from ladnn.service.context import Services
+
+SERVE = (sys.executable, "-c", "from ladnn.cli import main; main()", "serve")
+UNLIMITED = (
+    "LADNN_REQUESTS_PER_MINUTE",
+    "LADNN_VISITOR_TESTS_PER_MINUTE",
+    "LADNN_VISITOR_MIB_PER_DAY",
+)
+START = 150.0  # seconds that a replica may take to start on a crowded machine
 
 
 def needs(found: object, what: str) -> None:
@@ -153,3 +164,43 @@ def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     target = tmp_path / "site.db"
     shutil.copy(request.getfixturevalue("prepared_sqlite"), target)
     return f"sqlite:///{target}"
+
+
+@dataclass
+class Replica:
+    """One `ladnn serve` that can be killed and started again on its port."""
+
+    options: tuple[str, ...]
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [*SERVE, "--port", str(self.port), *self.options],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | dict.fromkeys(UNLIMITED, "0"),
+        )
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            assert self.process.poll() is None, "the replica ended by itself"
+            try:
+                if httpx.get(f"{self.address}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        pytest.fail("the replica did not get ready")

@@ -2,20 +2,15 @@
 
 import hashlib
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
-from sites import PostgreSql, free_port
+from sites import PostgreSql, Replica
 from sqlalchemy import select
 from test_site_batches import packed
 
@@ -25,49 +20,7 @@ from ladnn.service.database import Database
 from ladnn.service.tables import CaseImage
 from synthetic import encode
 
-SERVE = (sys.executable, "-c", "from ladnn.cli import main; main()", "serve")
 AFTER_RESTART = 30.0  # seconds until all is done
-START = 150.0  # seconds that a replica may take to start on a crowded machine
-
-
-@dataclass
-class Replica:
-    """One `ladnn serve` that can be killed and started again on its port."""
-
-    options: tuple[str, ...]
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [*SERVE, "--port", str(self.port), *self.options],
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"LADNN_VISITOR_TESTS_PER_MINUTE": "0"},
-        )
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + START
-        while time.monotonic() < deadline:
-            assert self.process is not None
-            assert self.process.poll() is None, "the replica ended by itself"
-            try:
-                if httpx.get(f"{self.address}/readyz", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        pytest.fail("the replica did not get ready")
 
 
 class Sender:
