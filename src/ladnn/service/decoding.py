@@ -8,11 +8,12 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from ladnn.errors import ImageError, LadnnError
+from ladnn.errors import ImageError
 from ladnn.imaging import LIMITS, LONGER_SIDE, CtImage, Window, one_sentence
 from ladnn.service.context import Decoded
 from ladnn.service.decoding_worker import receive, send
@@ -31,7 +32,6 @@ TASKS = 2000
 _FAILED = (
     f"takes more than {SECONDS} s or {MEMORY >> 20} MiB to decode: save it again as PNG or JPEG"
 )
-_FAILURES = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, LadnnError)
 _MOST = 2 * LIMITS.bytes + 256 * (1 << 20)
 
 
@@ -55,19 +55,21 @@ class DecodingPool:
         Raises ImageError: one sentence.
         """
         name = name.encode("utf-8", "replace").decode()  # half a surrogate could not be answered
-        worker = self._take()
-        try:
-            task = {"name": name, "window": _numbers(window), "frame": frame}
-            head, body = worker.ask(task, data[: LIMITS.bytes + 1])
-            decoded = None if "error" in head else _decoded(head, body, data)
-        except _FAILURES:
-            worker.restart()
-            with one_sentence(name):
-                raise ImageError(_FAILED) from None
-        finally:
-            if worker.tasks >= TASKS:
+        task = {"name": name, "window": _numbers(window), "frame": frame}
+        with self._idle.held() as worker:
+            if worker is None:
+                raise RuntimeError("the decoder was closed")
+            if not worker.alive:
                 worker.restart()
-            self._idle.put(worker)
+            try:
+                head, body = worker.ask(task, data[: LIMITS.bytes + 1])
+                decoded = None if "error" in head else _decoded(head, body)
+            except Exception:  # hostile bytes may have chosen the answer, and so the error
+                worker.renew()
+                with one_sentence(name):
+                    raise ImageError(_FAILED) from None
+            if worker.tasks >= TASKS:
+                worker.renew()
         if decoded is None:
             raise ImageError(str(head["error"]))
         return decoded
@@ -75,15 +77,6 @@ class DecodingPool:
     def pids(self) -> list[int]:
         """The processes, for whoever watches them."""
         return [worker.pid for worker in self._workers]
-
-    def _take(self) -> "_Worker":
-        worker = self._idle.get()
-        if worker is None:
-            self._idle.put(None)
-            raise RuntimeError("the decoder was closed")
-        if not worker.alive:
-            worker.restart()
-        return worker
 
     def close(self) -> None:
         """End the workers; those at work end with their file."""
@@ -129,7 +122,7 @@ class _Worker:
         return self._process.poll() is None
 
     def ask(self, task: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Give it a file and wait; raises OSError, EOFError or ValueError when it failed."""
+        """Give it a file and wait; whatever it raises, the process is not to be asked again."""
         if not self._ready:
             receive(self._link, 0, START_SECONDS)
             self._ready = True
@@ -142,6 +135,11 @@ class _Worker:
         """End the process and start another in its place."""
         self.end()
         self._start()
+
+    def renew(self) -> None:
+        """Restart after a file; where the system has no room for a process, before the next one."""
+        with suppress(OSError):
+            self.restart()
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -161,11 +159,11 @@ def _numbers(window: Window | None) -> dict[str, float] | None:
     return {"level": window.level, "width": window.width} if window else None
 
 
-def _decoded(head: dict[str, Any], body: bytes, data: bytes) -> Decoded:
+def _decoded(head: dict[str, Any], body: bytes) -> Decoded:
     """Read a worker's answer; it is checked, because hostile bytes may have written it."""
     height, width = (int(side) for side in head["shape"])
     count = height * width
-    if not 0 < max(height, width) <= LONGER_SIDE:
+    if min(height, width) < 1 or max(height, width) > LONGER_SIDE:
         raise ValueError(f"an image of {height} x {width} pixels")
     image = CtImage(
         pixels=np.frombuffer(body[:count], np.uint8).reshape(height, width),
