@@ -32,3 +32,12 @@ def test_a_failure_puts_back_what_it_held():
         raise ValueError(f"of the work with {thing}")
     with turns.held() as thing:
         assert thing == "one"
+
+
+def test_who_waits_too_long_leaves_the_queue():
+    turns = Turns("one")
+    with turns.held():
+        with pytest.raises(TimeoutError):
+            turns.get(0.01)
+        assert turns.waiting == 0
+    assert turns.get(0.01) == "one"

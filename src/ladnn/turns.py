@@ -36,14 +36,24 @@ class Turns(Generic[Thing]):
         finally:
             self.put(thing)
 
-    def get(self) -> Thing:
-        """Take one; waits behind those who wait already."""
+    def get(self, seconds: float | None = None) -> Thing:
+        """Take one; waits behind those who wait already.
+
+        Raises TimeoutError when its turn has not come within `seconds`.
+        """
         with self._lock:
             if self._free:
                 return self._free.popleft()
             turn: queue.SimpleQueue[Thing] = queue.SimpleQueue()
             self._waiting.append(turn)
-        return turn.get()
+        try:
+            return turn.get(timeout=seconds)
+        except queue.Empty:
+            with self._lock:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                    raise TimeoutError from None
+            return turn.get()  # it came at the last moment
 
     def put(self, thing: Thing) -> None:
         """Put one back, for whoever waits longest."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 from sites import PostgreSql, Site, free_port
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -184,6 +185,32 @@ def test_on_sqlite_the_writers_of_one_process_are_served_in_the_order_they_came(
     for worker in workers:
         worker.join()
     assert order == list(range(6))
+
+
+def test_on_sqlite_a_stuck_lock_is_told_to_all_writers_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ladnn.service.database._LONGEST", 0.3)
+    path = tmp_path / "site.db"
+    database = Database(f"sqlite:///{path}")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    took: list[float] = []
+
+    def write() -> None:
+        start = time.monotonic()
+        with pytest.raises(DatabaseAway):
+            database.write(lambda session: session.execute(text("SELECT 1")))
+        took.append(time.monotonic() - start)
+
+    workers = [threading.Thread(target=write) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    other.close()
+    assert len(took) == 8
+    assert max(took) < 4  # one after the other they would take five seconds and more
 
 
 def test_work_is_done_again_when_the_database_restarts(postgresql: PostgreSql):

@@ -3,8 +3,8 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 
 _WRITES = "ladnn_writes"
 _PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts; a restart of the server takes about one
+_LONGEST = 30.0  # seconds that a writer of SQLite waits for its turn, and then for other processes
 _RETRIED = (
     *("40001", "40P01"),  # serialization, deadlock
     *("23503", "23505"),  # a row that another transaction deleted, or wrote first
@@ -59,17 +60,33 @@ class Database:
 
         Raises:
             BadRequest: a value that the database cannot hold, such as a text with a NUL.
-            DatabaseAway: no connection, also after a second.
+            DatabaseAway: no connection, also after a second; on SQLite no turn to write in time.
             StorageFull: no room to write.
         """
-        with self.writers.held() if self.writers else nullcontext():
+        with self._turn():
             return self._run(self._writing, work)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The turn to write, where writers have turns."""
+        if self.writers is None:
+            yield
+            return
+        try:
+            turn = self.writers.get(_LONGEST)
+        except TimeoutError:
+            raise DatabaseAway from None
+        try:
+            yield
+        finally:
+            self.writers.put(turn)
 
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
     def _run(self, engine: Engine, work: Callable[[Session], Result]) -> Result:
+        start = time.monotonic()
         for pause in (*_PAUSES, None):
             try:
                 with Session(engine, expire_on_commit=False) as session, session.begin():
@@ -79,7 +96,7 @@ class Database:
                     raise
             except DBAPIError as error:
                 _tell(error)
-                if pause is None:
+                if pause is None or time.monotonic() > start + _LONGEST:
                     raise DatabaseAway from error
             time.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311  # no secret: spreads out
         raise DatabaseAway
@@ -157,7 +174,7 @@ def _make_sqlite(url: str, path: str) -> Engine:
         raise ConfigError(
             f"the folder of the database {path} cannot be made ({error.strerror}): give another"
         ) from error
-    engine = create_engine(url, pool_size=10, max_overflow=40, connect_args={"timeout": 30})
+    engine = create_engine(url, pool_size=10, max_overflow=40, connect_args={"timeout": _LONGEST})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  # of the driver
