@@ -39,9 +39,16 @@ def parent_of(process: Path) -> int | None:
 
 def memory(pid: int) -> int:
     """Bytes of a process and all that it started, what they share counted once."""
-    rollups = [PROCESSES / str(one) / "smaps_rollup" for one in family(pid)]
-    lines = [line for path in rollups for line in path.read_text().splitlines()]
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) << 10
+    return sum(share_of(one) for one in family(pid))
+
+
+def share_of(pid: int) -> int:
+    """Bytes of one process; none where it ended meanwhile."""
+    try:
+        rollup = (PROCESSES / str(pid) / "smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return int(rollup.partition("\nPss:")[2].split()[0]) << 10
 
 
 def test_memory_counts_the_children_too():
@@ -58,7 +65,7 @@ class Load:
     def __init__(self, address: str) -> None:
         self._address, self._image = address, encode(thorax(0, size=(512, 512)), "PNG")
         self._count, self._over = count(), threading.Event()
-        self.answers: Counter[int] = Counter()
+        self.answers: Counter[int | str] = Counter()
         self._threads = [threading.Thread(target=self._send) for _ in range(CONNECTIONS)]
         for thread in self._threads:
             thread.start()
@@ -67,8 +74,14 @@ class Load:
         with httpx.Client(base_url=self._address, timeout=60) as client:
             while not self._over.is_set():
                 data = self._image + str(next(self._count)).encode()
-                answer = client.post("/api/v1/predictions", files={"file": ("a.png", data)})
-                self.answers[answer.status_code] += 1
+                self.answers[self._ask(client, data)] += 1
+
+    def _ask(self, client: httpx.Client, data: bytes) -> int | str:
+        try:
+            answer = client.post("/api/v1/predictions", files={"file": ("a.png", data)})
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        return answer.status_code
 
     def stop(self) -> None:
         self._over.set()
