@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -74,5 +75,7 @@ def build_predictor(settings: Settings, bundle: Bundle) -> Predictor:
     )
     predictor.card.operating_point(settings.operating_point)
     shape = input_shape(predictor.card.input_size, predictor.card.preprocessing)
-    predictor.run(np.zeros((1, *shape), dtype=np.uint8))  # the first run takes longest
+    blank = np.zeros((1, *shape), dtype=np.uint8)
+    with ThreadPoolExecutor(streams) as pool:  # the first run of each stream takes longest
+        list(pool.map(predictor.run, [blank] * 2 * streams))
     return predictor
