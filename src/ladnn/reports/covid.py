@@ -27,6 +27,9 @@ _NAMES = (
 _TESTS = (
     r"(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?|ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)"
 )
+# What many illnesses are tested by: it is a test for COVID-19 where the report names that.
+_ANY_ANTIBODY = re.compile(r"\b(?:ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)\b")
+_PCR = re.compile(r"\b(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?)\b")
 _TEST = rf"\b{_TESTS}\b[^.;,]{{0,60}}?\b"
 _SIGN = rf"\b{_TESTS}(?:\s+(?:tests?|assays?|results?))?\s*:?\s*\(%s\)"
 # The other order: `a positive RT-PCR`, `two negative swabs for SARS-CoV-2`.
@@ -63,6 +66,7 @@ _DISEASE = (
     r"|alveolar\s+ha?emorrhage|cardiogenic\s+(?:pulmonary\s+)?o?edema|evali"
     r"|(?:infectious|respiratory)\s+bronchiolitis)"
 )
+_NAME = re.compile(_NAMES)
 _EXPRESSION = re.compile(
     rf"(?P<without>(?:{_NAMES})[\s-]{{0,2}}negative\b|\b(?:other\s+than|unrelated\s+to)\s+(?:{_NAMES}))"
     rf"|(?P<name>{_NAMES})|(?P<positive>{_POSITIVE})|(?P<negative>{_NEGATIVE})"
@@ -79,6 +83,8 @@ _ELSE = (
 _ELSE_IN = re.compile(rf"\b{_ELSE}\b")
 _ELSE_BEFORE = re.compile(rf"\b{_ELSE}\s+(?:(?!{_NAMES}|and\b|or\b|but\b|with\b)[\w-]+\s+){{0,2}}$")
 _ELSE_AFTER = re.compile(rf"(?:\s+tests?)?\s+for\s+(?:(?!{_NAMES})[\w-]+\s+){{0,2}}?{_ELSE}\b")
+_NOT = re.compile(r"\b(?:not|never)\b")
+_NOT_BEFORE = re.compile(r"\b(?:not|never)\s+(?:been\s+)?$")
 # A negative test that ends the illness tells of a positive one.
 _TURNED = re.compile(r"\b(?:turn\w*|became|conver[ts]\w+)\s+(?:to\s+)?(?:be\s+)?negative$")
 _DISCHARGED = re.compile(
@@ -95,7 +101,7 @@ _NO_DIAGNOSIS = re.compile(
     r"\b(?:contact(?:ed)?\s+with|expos(?:ure|ed)\s+to|(?:screen|test|examin|check)\w*\s+for|"
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
     r"mimic\w*|resembl\w+|(?:mis)?interpreted\s+as|misdiagnosed\s+as|mistaken\s+for|similar\s+to|"
-    r"during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
+    r"false[\s-]+positive|during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
 )
 # A test or an illness of someone near the patient.
 _OF_KIN = re.compile(
@@ -156,9 +162,12 @@ def _tested(positive: bool, judged: Judged, lower: str, sentence: tuple[int, int
         or _ELSE_AFTER.match(lower, judged.term.end, sentence[1])
     ):
         return _opposite(judged) if positive else replace(judged, course=Course.UNCERTAIN)
+    if _ANY_ANTIBODY.search(words) and not (_PCR.search(words) or _NAME.search(lower)):
+        return replace(judged, course=Course.UNCERTAIN)
     if positive:
-        return judged
-    if _TURNED.search(words):
+        denied = _NOT.search(words) or _NOT_BEFORE.search(before)
+        return _opposite(judged) if denied else judged
+    if _TURNED.search(words) or _NOT.search(words):
         return replace(judged, course=Course.PRESENT)
     if _DISCHARGED.search(before):
         return replace(judged, course=Course.UNCERTAIN)
