@@ -3,12 +3,14 @@
 import errno
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sites import MakeSite, Site, sqlite_url
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from ladnn.findings import LESION_NAMES
@@ -54,6 +56,24 @@ def slices(count: int = 4) -> list[bytes]:
     return [
         dicom_bytes(hounsfield(n, size=(64, 80)), InstanceNumber=count - n) for n in range(count)
     ]
+
+
+def test_a_test_whose_commit_arrived_unheard_is_answered_once(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    database = site.services.database
+    write = database.write
+
+    def heard_at_the_second_attempt(work: Callable[[Session], object]) -> object:
+        write(work)
+        return write(work)
+
+    monkeypatch.setattr(database, "write", heard_at_the_second_attempt)
+    answer = site.client.post("/api/v1/predictions", files={"file": ("a.png", scan)})
+    monkeypatch.undo()
+    assert answer.status_code == 201
+    assert site.client.get(f"/api/v1/predictions/{answer.json()['id']}").status_code == 200
+    assert database.read(lambda session: session.scalar(select(func.count(Case.id)))) == 1
 
 
 def test_another_visitor_finds_nothing_under_the_id_of_a_case(site: Site, scan: bytes):
