@@ -91,3 +91,18 @@ def test_without_patients_of_several_slices_a_study_is_the_mean_of_its_slices():
 def test_with_enough_patients_of_several_slices_a_study_gets_points_of_its_own():
     rule = fit(drawn(slices=4)).study_rule
     assert set(rule.operating_points) == {"balanced", "screening"}
+
+
+def test_patients_of_one_slice_are_screened_as_surely_as_those_of_several():
+    several, alone = drawn(slices=4), drawn(seed=1)
+    scored = Scored(
+        logits=np.concatenate([several.logits, alone.logits - 1]),
+        covid=np.concatenate([several.covid, alone.covid]),
+        lesions=np.concatenate([several.lesions, alone.lesions]),
+        sources=("one",) * 400,
+        patients=(*several.patients, *(f"alone {i}" for i in range(200))),
+    )
+    found = fit(scored)
+    chances = 1 / (1 + np.exp(-scored.logits[200:, 0] / found.temperature))
+    caught = chances[alone.covid] >= found.study_rule.operating_points["screening"].threshold
+    assert caught.mean() >= 0.93

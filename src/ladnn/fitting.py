@@ -163,24 +163,30 @@ def _lesion(labels: Floats, logits: Floats) -> LesionCalibration:
 
 
 def study_rule(chances: Floats, scored: Scored) -> StudyRule:
-    """The share of slices whose mean separates the validation patients best.
+    """The share of slices whose mean separates the validation patients best, and its cuts.
 
-    With few patients of several slices it is the plain mean, at the image's operating points.
+    The share is chosen on patients of several slices, the cuts on all, because all are judged by
+    them. With few patients of several slices it is the plain mean, at the image's operating points.
     """
-    groups = [group for group in _by_patient(scored.patients) if len(group) > 1]
-    covid = np.array([scored.covid[group].any() for group in groups], dtype=bool)
+    everyone = _by_patient(scored.patients)
+    groups = [group for group in everyone if len(group) > 1]
+    covid = _covid(groups, scored)
     if min(int(covid.sum()), int((~covid).sum())) < ENOUGH_STUDIES:
         return StudyRule()
     rules = [StudyRule(fraction=fraction) for fraction in FRACTIONS]
     # the first of equals: the larger share rests on more slices
     best = max(rules, key=lambda rule: float(roc_auc(covid, _studies(chances, groups, rule))))
-    points = operating_points(covid, _studies(chances, groups, best))
+    points = operating_points(_covid(everyone, scored), _studies(chances, everyone, best))
     return StudyRule(fraction=best.fraction, operating_points=points)
 
 
 def _by_patient(patients: tuple[str, ...]) -> list[NDArray[np.intp]]:
     names = np.array(patients)
     return [np.flatnonzero(names == name) for name in dict.fromkeys(patients)]
+
+
+def _covid(groups: list[NDArray[np.intp]], scored: Scored) -> Bools:
+    return np.array([scored.covid[group].any() for group in groups], dtype=bool)
 
 
 def _studies(chances: Floats, groups: list[NDArray[np.intp]], rule: StudyRule) -> Floats:
