@@ -57,6 +57,7 @@ from ladnn.service.tables import Secret, now
 ROUTERS = (
     operation.router,
     api_predictions.router,  # early, because they are looked through in this order
+    api_predictions.studies,
     preferences.router,
     single.router,
     results.router,
