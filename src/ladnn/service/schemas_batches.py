@@ -98,8 +98,8 @@ def batch_json(batch: Batch, progress: Progress) -> dict[str, Any]:
             "self": self_link,
             "items": f"{self_link}/items",
             "page": f"/batches/{batch.public_id}",
-            "csv": f"/batches/{batch.public_id}/results.csv",
-            "zip": f"/batches/{batch.public_id}/results.zip",
+            "csv": f"{self_link}/results.csv",
+            "zip": f"{self_link}/results.zip",
         },
     }
 

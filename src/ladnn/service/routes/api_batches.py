@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Path, Query, Request, Response, UploadFile
 
-from ladnn.service import batch_intake, batches
+from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -116,6 +116,28 @@ def items(
     path = f"/api/v1/batches/{batch.public_id}/items"
     more = next_page(path, limit, offset, found.total, f"sort={sort}&show={show}&")
     return {"items": list(map(item_json, found.items)), "total": found.total, "next": more}
+
+
+@router.get(
+    "/{id}/results.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}}},
+    summary="Download the table",
+)
+def as_csv(request: Request, principal: Reader, id: Id) -> Response:  # noqa: A002
+    """Give the worklist as CSV in UTF-8, a line for each item in the order in which they came."""
+    return downloads.table(request, principal, id)
+
+
+@router.get(
+    "/{id}/results.zip",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}},
+    summary="Download the archive",
+)
+def as_zip(request: Request, principal: Reader, id: Id) -> Response:  # noqa: A002
+    """Give the table, and every result as JSON with its overlay."""
+    return downloads.archive(request, principal, id)
 
 
 @router.post("/{id}/missing", response_model=Digests, summary="Ask what has to be sent")
