@@ -85,7 +85,7 @@ def test_each_role_is_let_in_or_turned_away_as_the_table_says(page: Site, role: 
 
 def test_a_key_opens_what_its_scope_says_and_nothing_else(page: Site):
     account = make_account(page, Role.ADMINISTRATOR)
-    for scope in (Permission.READ_PUBLIC, Permission.TEST):
+    for scope in (Permission.READ_PUBLIC, Permission.TEST, Permission.MANAGE_MODELS):
         header = key_of(page, account, scope)
         wrong = {}
         for method, route in OPERATIONS:
