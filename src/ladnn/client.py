@@ -1,7 +1,7 @@
 """Talks to a site from a program: images in, Predictions out, tried again where that may help."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +13,9 @@ from ladnn.errors import ImageError, RemoteError
 
 RETRIES = 4
 """How often a request is made again; what is sent twice is answered once, by its content hash."""
+
+PAGE = 200
+"""How many results are asked for at a time."""
 
 _PASSING = (429, 502, 503, 504)
 _LOST = (502, 504)  # a proxy that does not know what became of the request
@@ -93,18 +96,72 @@ class Client:
         files = {"file": (name, data)}
         return self._json("POST", "/api/v1/predictions", data=fields, files=files)
 
+    def predict_study(self, paths: Sequence[Path]) -> dict[str, Any]:
+        """Test the slices of one DICOM series together and keep the result on the site.
+
+        Args:
+            paths: the files in any order; a single one is tested as an image.
+
+        Returns:
+            the study's result with `id` and `links`, and in `images` what is said of each slice.
+
+        Raises:
+            ImageError: a file that cannot be read, here or on the site, or files of two series.
+            RemoteError: the site cannot be reached or refused.
+        """
+        files = [("file", (path.name, _read(path))) for path in paths]
+        return self._json("POST", "/api/v1/studies", files=files)
+
+    def predictions(self) -> Iterator[dict[str, Any]]:
+        """One's own results in short, newest first; none without a key."""
+        address = f"/api/v1/predictions?limit={PAGE}"
+        while address:
+            page = self._json("GET", address)
+            yield from page["predictions"]
+            address = page["next"]
+
     def prediction(self, id: str) -> dict[str, Any]:  # noqa: A002  # the interface's own word
         """The prediction of that id."""
-        return self._json("GET", f"/api/v1/predictions/{_part(id)}")
+        return self._json("GET", _address(id))
 
     def heatmap(self, id: str, name: str) -> bytes:  # noqa: A002
         """A map as PNG; `name` is `covid` or a lesion's short name."""
-        path = f"/api/v1/predictions/{_part(id)}/heatmaps/{_part(name)}.png"
-        return self._ask("GET", path).content
+        return self._ask("GET", f"{_address(id)}/heatmaps/{_part(name)}.png").content
+
+    def report(self, id: str) -> bytes:  # noqa: A002
+        """One page to print, as PDF."""
+        return self._ask("GET", f"{_address(id)}/report.pdf").content
+
+    def overlay(self, id: str) -> bytes:  # noqa: A002
+        """The sheet with the image and its maps, as PNG."""
+        return self._ask("GET", f"{_address(id)}/overlay.png").content
+
+    def give_feedback(
+        self,
+        id: str,  # noqa: A002
+        *,
+        agreement: str | None = None,
+        pcr: str | None = None,
+    ) -> dict[str, Any]:
+        """Say what was true, and get all that was said so far; None leaves what was said before.
+
+        Args:
+            id: of the prediction.
+            agreement: `agree` or `disagree`.
+            pcr: the result of the PCR test, `positive` or `negative`.
+
+        Raises RemoteError without a key of a clinician.
+        """
+        said = {"agreement": agreement, "pcr": pcr}
+        return self._json("POST", f"{_address(id)}/feedback", json=said)
+
+    def retract(self, id: str) -> None:  # noqa: A002
+        """Take a prediction back from everyone who has its link."""
+        self._ask("POST", f"{_address(id)}/retract")
 
     def delete(self, id: str) -> None:  # noqa: A002
         """Delete a prediction and its image for good."""
-        self._ask("DELETE", f"/api/v1/predictions/{_part(id)}")
+        self._ask("DELETE", _address(id))
 
     def _json(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401
         answer = self._ask(method, path, **what)
@@ -133,12 +190,12 @@ class Client:
                     return answer  # it is gone, which is what was asked for
                 unsure |= answer.status_code in _LOST
                 if answer.status_code not in _PASSING or last:
-                    return self._checked(answer)
+                    return self._checked(answer, with_files="files" in what)
                 pause = min(_LONGEST_PAUSE, _wished(answer.headers, pause))
             self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
+    def _checked(self, answer: httpx.Response, *, with_files: bool) -> httpx.Response:
         if answer.is_success:
             return answer
         if answer.is_redirect:
@@ -147,7 +204,7 @@ class Client:
                 "give that address"
             )
         detail = _detail(answer) or f"{answer.status_code} {answer.reason_phrase}"
-        if answer.status_code in _ABOUT_THE_FILE:
+        if with_files and answer.status_code in _ABOUT_THE_FILE:
             raise ImageError(detail)
         raise RemoteError(f"{self.url} answers: {detail}")
 
@@ -157,6 +214,10 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}): give another file") from error
+
+
+def _address(id: str) -> str:  # noqa: A002
+    return f"/api/v1/predictions/{_part(id)}"
 
 
 def _part(text: str) -> str:

@@ -7,12 +7,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from sites import free_port
+from personas import key_of, make_account
+from sites import Site, free_port
 from typer.testing import CliRunner
 
 from ladnn.cli import app
 from ladnn.client import Client
 from ladnn.errors import ImageError, RemoteError
+from ladnn.phantom import hounsfield, thorax
+from ladnn.service.accounts.permissions import Role
+from synthetic import dicom_bytes, encode
 
 
 @pytest.fixture
@@ -40,6 +44,58 @@ def test_a_map_comes_as_png_and_a_deleted_prediction_is_gone(address: str, files
         client.delete(said["id"])
         with pytest.raises(RemoteError, match="nothing here"):
             client.prediction(said["id"])
+
+
+@pytest.fixture
+def key(page: Site) -> str:
+    """A clinician's key that may do all that a clinician may with results."""
+    scopes = ("test", "read_case", "change_case", "give_feedback")
+    header = key_of(page, make_account(page, Role.CLINICIAN), *scopes)
+    return header["authorization"].removeprefix("Bearer ")
+
+
+def test_one_s_predictions_are_listed_over_all_pages(
+    address: str, key: str, files: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ladnn.client.PAGE", 1)
+    other = encode(thorax(4, size=(96, 120)), "PNG")
+    with Client(address, key=key) as client:
+        first = client.predict(files / "scan.png")["id"]
+        second = client.predict_bytes(other, name="other.png")["id"]
+        assert [one["id"] for one in client.predictions()] == [second, first]
+
+
+def test_the_slices_of_a_series_are_answered_together(address: str, tmp_path: Path):
+    paths = [tmp_path / f"{number}.dcm" for number in range(2)]
+    for number, path in enumerate(paths):
+        slice_ = hounsfield(number, size=(64, 80))
+        path.write_bytes(dicom_bytes(slice_, InstanceNumber=number))
+    with Client(address) as client:
+        said = client.predict_study(paths)
+        assert (said["slices"], client.prediction(said["id"])) == (2, said)
+
+
+def test_feedback_is_completed_and_what_is_no_feedback_is_no_error_of_a_file(
+    address: str, key: str, files: Path
+):
+    with Client(address, key=key) as client:
+        said = client.predict(files / "scan.png")["id"]
+        client.give_feedback(said, agreement="agree")
+        kept = client.give_feedback(said, pcr="positive")
+        assert kept == {"agreement": "agree", "pcr": "positive"}
+        with pytest.raises(RemoteError):
+            client.give_feedback(said, pcr="perhaps")
+
+
+def test_report_and_overlay_are_downloaded_and_a_retracted_prediction_says_so(
+    address: str, key: str, files: Path
+):
+    with Client(address, key=key) as client:
+        said = client.predict(files / "scan.png")["id"]
+        assert client.report(said).startswith(b"%PDF")
+        assert client.overlay(said).startswith(b"\x89PNG")
+        client.retract(said)
+        assert [one["state"] for one in client.predictions()] == ["retracted"]
 
 
 def test_a_file_that_is_no_image_is_an_image_error_with_the_sites_sentence(address: str):

@@ -199,6 +199,15 @@ def test_the_same_content_is_the_same_version_and_other_content_another(site: Si
     assert (later["version"], later["images"]) == (2, 4)
 
 
+def test_the_versions_are_listed_in_pages_the_newest_first(site: Site):
+    publish(site)
+    judge(site, give(site, image(6), patient="P-06").json()["id"])
+    curator = person(site, CURATOR)
+    curator.post("/api/v1/datasets")
+    pages = [curator.get(f"/api/v1/datasets?limit=1&offset={n}").json() for n in range(3)]
+    assert [[one["version"] for one in page] for page in pages] == [[2], [1], []]
+
+
 def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site):
     made = publish(site)
     mine = person(site, CLINICIAN)

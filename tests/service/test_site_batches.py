@@ -216,8 +216,9 @@ def test_nobody_else_sees_a_batch(site: Site):
     path = sent.headers["location"]
     assert site.client.get(path).status_code == 200
     other = site.browser()
-    for address in (path, f"{path}/results.csv", f"{path}/results.zip", f"/api/v1{path}"):
-        assert other.get(address).status_code == 404, address
+    for part in ("", "/results.csv", "/results.zip"):
+        for address in (f"{path}{part}", f"/api/v1{path}{part}"):
+            assert other.get(address).status_code == 404, address
 
 
 def test_batches_of_programs_without_identity_share_no_result(site: Site):
@@ -238,11 +239,12 @@ def test_a_result_that_another_batch_shows_too_outlives_the_first(site: Site):
         assert site.client.get(second["prediction"]).status_code == left
 
 
-def test_the_table_and_the_archive_hold_every_result(page: Site):
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
+def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
     batch = begin(page)
     add(page, batch, *scans(2), ("=1+1.png", b"no image"))
     drain(page)
-    path = batch.removeprefix("/api/v1")
+    path = prefix + batch.removeprefix("/api/v1")
     rows = list(csv.DictReader(io.StringIO(page.client.get(f"{path}/results.csv").text)))
     assert [row["name"] for row in rows] == ["scan0.png", "scan1.png", "'=1+1.png"]
     assert all("research use only" in row["notice"] for row in rows)
@@ -251,6 +253,13 @@ def test_the_table_and_the_archive_hold_every_result(page: Site):
         said = json.loads(pack.read("predictions/00001.json"))
         assert float(rows[0]["probability"]) == said["covid"]["probability"]
         assert pack.read("overlays/00002.jpg").startswith(b"\xff\xd8")
+
+
+def test_a_batch_says_where_its_results_are_for_programs(page: Site):
+    batch = begin(page)
+    links = page.client.get(batch).json()["links"]
+    assert page.client.get(links["csv"]).headers["content-type"].startswith("text/csv")
+    assert page.client.get(links["zip"]).headers["content-type"] == "application/zip"
 
 
 def test_the_slices_of_a_series_become_one_result(page: Site, series: list[tuple[str, bytes]]):

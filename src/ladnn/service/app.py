@@ -38,6 +38,7 @@ from ladnn.service.routes import (
     admin,
     api_batches,
     api_contributions,
+    api_models,
     api_predictions,
     batch,
     contribute,
@@ -57,10 +58,12 @@ from ladnn.service.tables import Secret, now
 ROUTERS = (
     operation.router,
     api_predictions.router,  # early, because they are looked through in this order
+    api_predictions.studies,
     preferences.router,
     single.router,
     results.router,
     model_pages.router,
+    api_models.router,
     about.router,
     sign_in.router,
     provider.router,

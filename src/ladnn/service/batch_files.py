@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
-from ladnn.service import maps, views
+from ladnn.service import maps
 from ladnn.service.context import Services
+from ladnn.service.schemas import case_json
 from ladnn.service.tables import Case
 from ladnn.service.tables_batches import Batch, BatchItem
 from ladnn.service.wording import harmless
@@ -65,7 +66,7 @@ def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
 
 
 def _add(site: Services, pack: zipfile.ZipFile, case: Case, name: str) -> None:
-    pack.writestr(f"predictions/{name}.json", json.dumps(views.case_json(case), indent=2))
+    pack.writestr(f"predictions/{name}.json", json.dumps(case_json(case), indent=2))
     shown = max(case.images, key=lambda image: image.probability)
     try:
         sheet = maps.overlay_sheet(site, case, shown)

@@ -80,9 +80,10 @@ def _whole() -> Select[DatasetVersion]:
     return select(DatasetVersion).options(selectinload(DatasetVersion.items))
 
 
-def versions(session: Session) -> list[DatasetVersion]:
-    """All versions, newest first."""
-    return list(session.scalars(_whole().order_by(DatasetVersion.number.desc())))
+def versions(session: Session, count: int | None = None, before: int = 0) -> list[DatasetVersion]:
+    """A page of the versions, newest first; all of them when `count` is None."""
+    query = _whole().order_by(DatasetVersion.number.desc())
+    return list(session.scalars(query.limit(count).offset(before)))
 
 
 def read_version(session: Session, number: int | None) -> DatasetVersion:

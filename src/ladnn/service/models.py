@@ -11,6 +11,7 @@ from ladnn.errors import RegistryError
 from ladnn.registry import Event, Kind, Registry
 from ladnn.runtime import Bundle, load_bundle
 from ladnn.service import migrations
+from ladnn.service.context import Services
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings
 from ladnn.service.tables import new_id, now
@@ -55,6 +56,11 @@ def site_registry(
     """The registry of a site."""
     store = Store(f"{settings.storage.rstrip('/')}/{FOLDER}", settings.s3_endpoint)
     return Registry(store, DatabaseLedger(database), clock)
+
+
+def registry_of(site: Services) -> Registry:
+    """The registry of the site that answers."""
+    return site_registry(site.settings, site.database, site.clock)
 
 
 def running_registry(settings: Settings) -> Registry:

@@ -1,4 +1,4 @@
-"""Cases: images in, one stored result out; who may see it, take it back, or say what was true."""
+"""Cases: images in, one stored result out; who may see it, and take it back."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 from starlette.datastructures import UploadFile
 
@@ -21,15 +21,13 @@ from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Decoded, Services
 from ladnn.service.database import insert_row
 from ladnn.service.errors import BadRequest, NotFound
-from ladnn.service.tables import Case, CaseImage, Feedback, new_id
+from ladnn.service.tables import Case, CaseImage, new_id
 from ladnn.study import aggregate
 
 BEARER = "bearer"
 """The owner of what programs without identity test: whoever has the id may do all with it."""
 
 ACTIVE, RETRACTED = "active", "retracted"
-AGREEMENTS = ("agree", "disagree")
-PCR_RESULTS = ("positive", "negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,12 +346,17 @@ def owned(session: Session, principal: Principal, count: int, offset: int) -> li
     return list(session.scalars(newest.limit(count).offset(offset)))
 
 
-def retract(site: Services, principal: Principal, token: str) -> None:
+def count_owned(session: Session, principal: Principal) -> int:
+    """How many cases the principal has."""
+    query = select(func.count(Case.id)).where(Case.owner == principal.owner)
+    return session.scalar(query) or 0
+
+
+def retract(site: Services, principal: Principal, case_of: str, *, by_token: bool) -> None:
     """Take the case back: its link shows it to nobody else, and it no longer counts."""
 
     def write(session: Session) -> None:
-        case = find_shared(session, principal, token)
-        _must_own(case, principal)
+        case = _find_to_change(session, principal, case_of, by_token=by_token)
         case.state, case.fingerprint = RETRACTED, None
         audit_log.record(session, principal, "prediction.retract", case.public_id, {})
 
@@ -362,12 +365,9 @@ def retract(site: Services, principal: Principal, token: str) -> None:
 
 def delete(site: Services, principal: Principal, case_of: str, *, by_token: bool) -> None:
     """Delete the case and its images for good; the audit log alone remembers that it was."""
-    find = find_shared if by_token else find_own
 
     def write(session: Session) -> list[str]:
-        case = find(session, principal, case_of)
-        if by_token:
-            _must_own(case, principal)
+        case = _find_to_change(session, principal, case_of, by_token=by_token)
         digests = [image.blob for image in case.images]
         session.delete(case)
         audit_log.record(session, principal, "prediction.delete", case.public_id, {})
@@ -376,31 +376,13 @@ def delete(site: Services, principal: Principal, case_of: str, *, by_token: bool
     blobs.release(site.database, site.blobs, site.database.write(write))
 
 
-def _must_own(case: Case, principal: Principal) -> None:
+def _find_to_change(
+    session: Session, principal: Principal, case_of: str, *, by_token: bool
+) -> Case:
+    """The case by its id, or by its link, which alone lets nobody change it."""
+    if not by_token:
+        return find_own(session, principal, case_of)
+    case = find_shared(session, principal, case_of)
     if not is_own(case, principal):
         raise NotFound
-
-
-def give_feedback(
-    site: Services, principal: Principal, token: str, *, agreement: str | None, pcr: str | None
-) -> None:
-    """Keep what a clinician says of a case; None leaves what was said before.
-
-    Raises BadRequest for words other than `AGREEMENTS` and `PCR_RESULTS`.
-    """
-    if agreement not in (None, *AGREEMENTS) or pcr not in (None, *PCR_RESULTS):
-        raise BadRequest("error.fields")
-
-    def write(session: Session) -> None:
-        case = find_shared(session, principal, token)
-        author = principal.owner
-        said = next((one for one in case.feedback if one.author == author), None)
-        if said is None:
-            said = Feedback(author=author)
-            case.feedback.append(said)
-        said.agreement, said.pcr = agreement or said.agreement, pcr or said.pcr
-        said.changed_at = site.clock()
-        detail = {"agreement": said.agreement, "pcr": said.pcr}
-        audit_log.record(session, principal, "feedback.give", case.public_id, detail)
-
-    site.database.write(write)
+    return case

@@ -1,6 +1,7 @@
 """The JSON of the interface, as OpenAPI describes it."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,10 +43,9 @@ class Model(BaseModel):
     version: str
 
 
-class PredictionOut(BaseModel):
+class SliceOut(BaseModel):
     """What the model says of one image."""
 
-    id: str
     sha256: str
     covid: Covid
     lesions: Lesions | None
@@ -53,10 +53,66 @@ class PredictionOut(BaseModel):
     heatmap: str
     model: Model
     research_use_only: bool
+
+
+class PredictionOut(SliceOut):
+    """What the model says of one image, under its id."""
+
+    id: str
     links: dict[str, str]
     maps: dict[str, list[list[float]]] | None = Field(
         default=None, description="Where `maps` was asked for: each map, rows from the top"
     )
+
+
+class StudyOut(BaseModel):
+    """What the model says of the slices of one series together, and of each."""
+
+    id: str
+    study: str = Field(description="Empty: the site keeps no name of a study")
+    slices: int
+    assessable: int
+    covid: Covid
+    lesions: Lesions | None
+    model: Model
+    research_use_only: bool
+    images: list[SliceOut] = Field(description="In the order of the series")
+    links: dict[str, str]
+
+
+class CaseOut(BaseModel):
+    """A result in short."""
+
+    id: str
+    created_at: datetime
+    state: Literal["active", "retracted"]
+    slices: int
+    covid: Covid
+    model: Model
+    research_use_only: bool
+    links: dict[str, str]
+
+
+class CasesOut(BaseModel):
+    """A page of results, newest first; `next` is the address of the page behind it."""
+
+    predictions: list[CaseOut]
+    total: int
+    next: str | None
+
+
+class FeedbackIn(BaseModel):
+    """What a clinician says of a result; null leaves what was said before."""
+
+    agreement: Literal["agree", "disagree"] | None = None
+    pcr: Literal["positive", "negative"] | None = None
+
+
+class FeedbackOut(BaseModel):
+    """All that the caller has said of a result."""
+
+    agreement: Literal["agree", "disagree"] | None
+    pcr: Literal["positive", "negative"] | None
 
 
 class ProblemOut(BaseModel):
@@ -70,15 +126,58 @@ class ProblemOut(BaseModel):
 
 def prediction_json(case: Case) -> dict[str, Any]:
     """The design's Prediction of a case of one image, with its `id` and `links`."""
-    said = case.images[0].prediction
-    self_link = f"/api/v1/predictions/{case.public_id}"
-    names = OUTPUTS if said["lesions"] is not None else OUTPUTS[:1]
-    maps = {f"heatmap_{name}": f"{self_link}/heatmaps/{name}.png" for name in names}
-    page = f"/results/{case.share_token}"
-    links = {"self": self_link, **maps, "page": page, "report": f"{page}/report.pdf"}
+    links = _links(case)
     return {
         "id": case.public_id,
-        **said,
-        "heatmap": maps["heatmap_covid"],
+        **case.images[0].prediction,
+        "heatmap": links["heatmap_covid"],
         "links": links,
+    }
+
+
+def case_json(case: Case) -> dict[str, Any]:
+    """One Prediction, or the study's result with one for each slice."""
+    if case.study is None:
+        return prediction_json(case)
+    links = _links(case)
+    slices = [
+        {**image.prediction, "heatmap": f"{links['heatmap_covid']}?image={image.position}"}
+        for image in case.images
+    ]
+    return {"id": case.public_id, **case.study, "images": slices, "links": links}
+
+
+def _links(case: Case) -> dict[str, str]:
+    """Where a case and what belongs to it are; maps and overlay of the most suspicious slice."""
+    itself = case_link(case)
+    names = OUTPUTS if case.images[0].prediction["lesions"] is not None else OUTPUTS[:1]
+    return {
+        "self": itself,
+        **{f"heatmap_{name}": f"{itself}/heatmaps/{name}.png" for name in names},
+        "overlay": f"{itself}/overlay.png",
+        "report": f"{itself}/report.pdf",
+        "page": f"/results/{case.share_token}",
+    }
+
+
+def case_link(case: Case) -> str:
+    """The address of a case for programs."""
+    return f"/api/v1/predictions/{case.public_id}"
+
+
+def short_json(case: Case) -> dict[str, Any]:
+    """A case in a list; its images need not be loaded."""
+    return {
+        "id": case.public_id,
+        "created_at": case.created_at,
+        "state": case.state,
+        "slices": 1 if case.study is None else case.study["slices"],
+        "covid": {
+            "probability": case.probability,
+            "decision": case.decision,
+            "operating_point": case.operating_point,
+        },
+        "model": {"name": case.model_name, "version": case.model_version},
+        "research_use_only": True,
+        "links": {"self": case_link(case), "page": f"/results/{case.share_token}"},
     }

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from ladnn.findings import Decision
 from ladnn.service.batches import Progress
+from ladnn.service.schemas import case_link
 from ladnn.service.tables_batches import Batch, BatchItem
 
 State = Literal["arriving", "waiting", "done", "failed", "cancelled"]
@@ -83,7 +84,6 @@ class Digests(BaseModel):
 def batch_json(batch: Batch, progress: Progress) -> dict[str, Any]:
     """A batch with its progress."""
     self_link = f"/api/v1/batches/{batch.public_id}"
-    page = f"/batches/{batch.public_id}"
     return {
         "id": batch.public_id,
         "created_at": batch.created_at,
@@ -97,9 +97,9 @@ def batch_json(batch: Batch, progress: Progress) -> dict[str, Any]:
         "links": {
             "self": self_link,
             "items": f"{self_link}/items",
-            "page": page,
-            "csv": f"{page}/results.csv",
-            "zip": f"{page}/results.zip",
+            "page": f"/batches/{batch.public_id}",
+            "csv": f"{self_link}/results.csv",
+            "zip": f"{self_link}/results.zip",
         },
     }
 
@@ -108,9 +108,7 @@ def item_json(item: BatchItem) -> dict[str, Any]:
     """An item with its result in short."""
     case, links = item.case, {}
     if case is not None:
-        page = f"/results/{case.share_token}"
-        single = f"/api/v1/predictions/{case.public_id}"
-        links = {"page": page, "prediction": f"{page}/prediction.json" if case.study else single}
+        links = {"page": f"/results/{case.share_token}", "prediction": case_link(case)}
     return {
         "id": item.public_id,
         "name": item.name,

@@ -1,4 +1,4 @@
-"""What the pages of the versions show: results, curves, history, agreement and drift."""
+"""What is shown of the versions: results, curves, history, agreement and drift."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ladnn.gate import Answers
-from ladnn.locked_test import Trial, read_trial
-from ladnn.registry import Registry, Status, Version
+from ladnn.bundle import Card
+from ladnn.errors import RegistryError
+from ladnn.gate import Answers, Verdict
+from ladnn.locked_test import Trial, compare_versions, read_trial
+from ladnn.registry import Event, Registry, Status, Version
+from ladnn.service.context import Services
+from ladnn.service.errors import NotFound
+from ladnn.service.models import registry_of
 from ladnn.service.watching import Agreement, Week, agreement, drift
 from ladnn.statistics import curve
 
@@ -33,6 +38,11 @@ class Row:
     rates: Mapping[str, Mapping[str, Any]]
     path: str
 
+    @property
+    def history(self) -> tuple[Event, ...]:
+        """All that happened to the version, the newest last."""
+        return (self.version.added, *self.version.events)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
@@ -42,11 +52,56 @@ class Use:
     weeks: list[Week]
 
 
-def rows(registry: Registry) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """All that is known of a version."""
+
+    row: Row
+    card: Card
+    use: Use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two versions; the verdict is None where they were not both judged on the same test."""
+
+    pair: tuple[Row, Row]
+    verdict: Verdict | None
+
+
+def in_order(registry: Registry) -> list[Version]:
     """Every version: the champion, then the others, the newest first."""
-    found = [row(registry, version) for version in registry.versions().values()]
-    found.reverse()
-    return sorted(found, key=lambda one: one.version.status != Status.CHAMPION)
+    newest = reversed(registry.versions().values())
+    return sorted(newest, key=lambda one: one.status != Status.CHAMPION)
+
+
+def whole(site: Services, label: str) -> Whole:
+    """A version with its card and its use; NotFound where there is none of that label."""
+    registry = registry_of(site)
+    version = _known(registry.versions(), label)
+    card = registry.open(label).card
+    return Whole(
+        row=row(registry, version),
+        card=card,
+        use=site.database.read(lambda session: use(session, card.name, card.version)),
+    )
+
+
+def comparison(registry: Registry, first: str, second: str) -> Comparison:
+    """The second version beside the first; NotFound where one of the labels is unknown."""
+    versions = registry.versions()
+    one, other = (row(registry, _known(versions, label)) for label in (first, second))
+    try:
+        verdict = compare_versions(registry, first, second)
+    except RegistryError:  # one was never judged, or they were judged on different tests
+        verdict = None
+    return Comparison(pair=(one, other), verdict=verdict)
+
+
+def _known(versions: Mapping[str, Version], label: str) -> Version:
+    if label not in versions:
+        raise NotFound
+    return versions[label]
 
 
 def row(registry: Registry, version: Version) -> Row:

@@ -16,7 +16,6 @@ from ladnn.service.errors import NotFound
 from ladnn.service.i18n import language_of
 from ladnn.service.pages import say
 from ladnn.service.predictions import is_own, read_maps
-from ladnn.service.schemas import prediction_json
 from ladnn.service.tables import Case, CaseImage
 from ladnn.service.wording import point_in_words
 
@@ -88,6 +87,15 @@ def ranked(case: Case) -> list[CaseImage]:
     return sorted(case.images, key=rank)
 
 
+def image_at(case: Case, position: int | None) -> CaseImage:
+    """The image at that position, the most suspicious one for None; NotFound beyond the last."""
+    if position is None:
+        return ranked(case)[0]
+    if not 0 <= position < len(case.images):
+        raise NotFound
+    return case.images[position]
+
+
 def public_link(request: Request, path: str) -> str:
     """The whole address of a path, as people reach the site."""
     base = services(request).settings.public_url.rstrip("/")
@@ -123,11 +131,3 @@ def report(request: Request, case: Case, image: CaseImage) -> bytes:
         rows=[(row.name, row.probability, row.calibrated) for row in _rows(case, image)],
         link=public_link(request, f"/results/{case.share_token}"),
     )
-
-
-def case_json(case: Case) -> dict[str, Any]:
-    """The result as a file: one Prediction, or the study's result with one for each slice."""
-    if case.study is None:
-        return prediction_json(case)
-    slices = [image.prediction for image in case.images]
-    return {"id": case.public_id, **case.study, "images": slices}

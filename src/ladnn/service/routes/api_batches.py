@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Path, Query, Request, Response, UploadFile
 
-from ladnn.service import batch_intake, batches
+from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
+from ladnn.service.paging import Limit, Offset, next_page
 from ladnn.service.routes.api_predictions import router as predictions
 from ladnn.service.schemas_batches import (
     ITEMS_SHOWN,
@@ -27,8 +28,6 @@ Tester = Annotated[Principal, Depends(requires(Permission.TEST))]
 Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
 Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
 Id = Annotated[str, Path(max_length=40)]
-Limit = Annotated[int, Query(ge=1, le=1000)]
-Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 
 @router.post("", status_code=201, response_model=BatchOut, summary="Begin a batch")
@@ -50,7 +49,7 @@ def index(
     return {
         "batches": [batch_json(batch, progress) for batch, progress in found],
         "total": total,
-        "next": _next("/api/v1/batches", "", limit, offset, total),
+        "next": next_page("/api/v1/batches", limit, offset, total),
     }
 
 
@@ -115,8 +114,30 @@ def items(
     batch = _find(request, principal, id)
     found = services(request).database.read(lambda session: batches.items(session, batch, view))
     path = f"/api/v1/batches/{batch.public_id}/items"
-    more = _next(path, f"sort={sort}&show={show}&", limit, offset, found.total)
+    more = next_page(path, limit, offset, found.total, f"sort={sort}&show={show}&")
     return {"items": list(map(item_json, found.items)), "total": found.total, "next": more}
+
+
+@router.get(
+    "/{id}/results.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}}},
+    summary="Download the table",
+)
+def as_csv(request: Request, principal: Reader, id: Id) -> Response:  # noqa: A002
+    """Give the worklist as CSV in UTF-8, a line for each item in the order in which they came."""
+    return downloads.table(request, principal, id)
+
+
+@router.get(
+    "/{id}/results.zip",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}},
+    summary="Download the archive",
+)
+def as_zip(request: Request, principal: Reader, id: Id) -> Response:  # noqa: A002
+    """Give the table, and every result as JSON with its overlay."""
+    return downloads.archive(request, principal, id)
 
 
 @router.post("/{id}/missing", response_model=Digests, summary="Ask what has to be sent")
@@ -164,8 +185,3 @@ def _state(request: Request, principal: Principal, public_id: str) -> dict[str, 
 def _listed(request: Request, ids: list[int]) -> list[dict[str, Any]]:
     found = services(request).database.read(lambda session: batches.by_keys(session, ids))
     return [item_json(item) for item in found]
-
-
-def _next(path: str, query: str, limit: int, offset: int, total: int) -> str | None:
-    behind = offset + limit
-    return f"{path}?{query}limit={limit}&offset={behind}" if behind < total else None

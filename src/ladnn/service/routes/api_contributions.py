@@ -193,9 +193,11 @@ def judge(
 
 
 @router.get("/datasets", summary="List the versions")
-def versions(request: Request, _: Publisher) -> list[dict[str, Any]]:
-    """Every version, newest first, with its hash and its licences."""
-    made = services(request).database.read(datasets.versions)
+def versions(
+    request: Request, _: Publisher, limit: Limit = 20, offset: Offset = 0
+) -> list[dict[str, Any]]:
+    """The versions, newest first, with their hashes and their licences."""
+    made = services(request).database.read(lambda s: datasets.versions(s, limit, offset))
     return [datasets.describe(version) for version in made]
 
 

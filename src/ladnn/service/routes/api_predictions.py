@@ -3,18 +3,31 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from starlette.responses import JSONResponse
 
 from ladnn.findings import OUTPUTS
-from ladnn.service import predictions
+from ladnn.service import downloads, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
+from ladnn.service.feedback import give_feedback
 from ladnn.service.maps import map_png
-from ladnn.service.schemas import PredictionOut, ProblemOut, prediction_json
-from ladnn.service.tables import Case
+from ladnn.service.paging import Limit, Offset, next_page
+from ladnn.service.schemas import (
+    CasesOut,
+    FeedbackIn,
+    FeedbackOut,
+    PredictionOut,
+    ProblemOut,
+    StudyOut,
+    case_json,
+    case_link,
+    prediction_json,
+    short_json,
+)
+from ladnn.service.tables import Case, Feedback
 
 _PROBLEM = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
 
@@ -38,9 +51,16 @@ router = APIRouter(
     },
 )
 
+studies = APIRouter(prefix="/api/v1/studies", tags=["predictions"], responses=router.responses)
+
 Tester = Annotated[Principal, Depends(requires(Permission.TEST))]
 Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
 Owner = Annotated[Principal, Depends(requires(Permission.CHANGE_CASE))]
+Clinician = Annotated[Principal, Depends(requires(Permission.GIVE_FEEDBACK))]
+Slice = Annotated[
+    int | None,
+    Query(ge=0, description="Of a study, counted from 0; left out, the most suspicious one"),
+]
 
 
 @router.post(
@@ -67,21 +87,38 @@ def create(
     upload = predictions.read_upload(file)
     index = None if frame is None else frame - 1
     case, new = predictions.assess(services(request), principal, [upload], frame=index)
-    body = prediction_json(case) | ({"maps": _numbers(case)} if maps else {})
-    location = {"location": f"/api/v1/predictions/{case.public_id}"}
-    # a response, so that FastAPI does not check our own numbers in another thread
-    return JSONResponse(body, 201 if new else 200, location)
+    return _answer(
+        case, prediction_json(case) | ({"maps": _numbers(case)} if maps else {}), new=new
+    )
+
+
+@router.get("", response_model=CasesOut, summary="List one's predictions")
+def index(
+    request: Request, principal: Reader, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
+    """Give the results of whoever asks; a program without a key has none it could list."""
+    found, total = services(request).database.read(
+        lambda session: (
+            predictions.owned(session, principal, limit, offset),
+            predictions.count_owned(session, principal),
+        )
+    )
+    return {
+        "predictions": list(map(short_json, found)),
+        "total": total,
+        "next": next_page("/api/v1/predictions", limit, offset, total),
+    }
 
 
 @router.get(
     "/{id}",
-    response_model=PredictionOut,
+    response_model=PredictionOut | StudyOut,
     response_model_exclude_unset=True,
     summary="Read a prediction",
 )
 def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noqa: A002
-    """Give the prediction of that id to its owner."""
-    return prediction_json(_find(request, principal, id, "prediction.view"))
+    """Give the prediction of that id, or of a study its result, to its owner."""
+    return case_json(_find(request, principal, id, "prediction.view"))
 
 
 @router.get(
@@ -90,10 +127,71 @@ def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noq
     responses={200: {"content": {"image/png": {}}}},
     summary="Read a map",
 )
-def heatmap(request: Request, principal: Reader, id: str, name: str) -> Response:  # noqa: A002
+def heatmap(
+    request: Request,
+    principal: Reader,
+    id: str,  # noqa: A002
+    name: str,
+    image: Slice = None,
+) -> Response:
     """Give the map of `covid` or of a lesion, transparent, in the frame of the whole image."""
     case = _find(request, principal, id)
-    return Response(map_png(case.images[0], name), media_type="image/png")
+    return Response(map_png(views.image_at(case, image), name), media_type="image/png")
+
+
+@router.get(
+    "/{id}/overlay.png",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+    summary="Download the overlay",
+)
+def overlay(
+    request: Request,
+    principal: Reader,
+    id: str,  # noqa: A002
+    image: Slice = None,
+) -> Response:
+    """Give the sheet with the image and its maps."""
+    case = _find(request, principal, id, "prediction.download")
+    return downloads.overlay(request, case, image)
+
+
+@router.get(
+    "/{id}/report.pdf",
+    response_class=Response,
+    responses={200: {"content": {"application/pdf": {}}}},
+    summary="Download the report",
+)
+def report(
+    request: Request,
+    principal: Reader,
+    id: str,  # noqa: A002
+    image: Slice = None,
+) -> Response:
+    """Give one page to print, in the language of `Accept-Language`."""
+    case = _find(request, principal, id, "prediction.download")
+    return downloads.report(request, case, image)
+
+
+@router.post("/{id}/feedback", response_model=FeedbackOut, summary="Say what was true")
+def feedback(
+    request: Request,
+    principal: Clinician,
+    id: str,  # noqa: A002
+    said: FeedbackIn,
+) -> Feedback:
+    """Keep whether a clinician agrees, and the PCR result once it is known; both may be changed."""
+    site = services(request)
+    return give_feedback(
+        site, principal, id, by_token=False, agreement=said.agreement, pcr=said.pcr
+    )
+
+
+@router.post("/{id}/retract", status_code=204, summary="Retract a prediction")
+def retract(request: Request, principal: Owner, id: str) -> Response:  # noqa: A002
+    """Take the result back from everyone who has its link; its owner can still read it."""
+    predictions.retract(services(request), principal, id, by_token=False)
+    return Response(status_code=204)
 
 
 @router.delete("/{id}", status_code=204, summary="Delete a prediction")
@@ -101,6 +199,35 @@ def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A0
     """Delete the prediction and its image for good."""
     predictions.delete(services(request), principal, id, by_token=False)
     return Response(status_code=204)
+
+
+@studies.post(
+    "",
+    status_code=201,
+    response_model=StudyOut | PredictionOut,
+    responses={
+        200: {"model": StudyOut | PredictionOut, "description": "These files were tested before"}
+    },
+    summary="Test the slices of one series",
+)
+def create_study(
+    request: Request,
+    principal: Tester,
+    file: Annotated[list[UploadFile], File(description="DICOM files of one series")],
+) -> Response:
+    """Assess slices in any order, together, and keep the result, which is a prediction like others.
+
+    The same files of the same owner again give the same result and `id`. A single file is answered
+    as an image.
+    """
+    uploads = [predictions.read_upload(one) for one in file if one.filename]
+    case, new = predictions.assess(services(request), principal, uploads)
+    return _answer(case, case_json(case), new=new)
+
+
+def _answer(case: Case, body: dict[str, Any], *, new: bool) -> JSONResponse:
+    """A response, so that FastAPI does not check our own numbers in another thread."""
+    return JSONResponse(body, 201 if new else 200, {"location": case_link(case)})
 
 
 def _find(request: Request, principal: Principal, public_id: str, action: str = "") -> Case:

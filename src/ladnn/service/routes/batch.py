@@ -1,12 +1,11 @@
 """The pages of batches: where files are dropped, how far they are, the worklist, what to take."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
-from ladnn.service import audit_log, batch_files, batch_intake, batches, views
+from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires, welcome
 from ladnn.service.context import services
@@ -86,17 +85,13 @@ def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A0
 @router.get("/{id}/results.csv")
 def as_csv(request: Request, principal: Reader, id: str) -> Response:  # noqa: A002
     """The worklist as a table."""
-    batch = _taken(request, principal, id)
-    pieces = batch_files.table(services(request), batch, views.public_link(request, ""))
-    return _download(pieces, "text/csv; charset=utf-8", batch, "csv")
+    return downloads.table(request, principal, id)
 
 
 @router.get("/{id}/results.zip")
 def as_zip(request: Request, principal: Reader, id: str) -> Response:  # noqa: A002
     """Every result as JSON, with its overlay."""
-    batch = _taken(request, principal, id)
-    pieces = batch_files.archive(services(request), batch, views.public_link(request, ""))
-    return _download(pieces, "application/zip", batch, "zip")
+    return downloads.archive(request, principal, id)
 
 
 def _incoming(files: list[UploadFile]) -> list[batch_intake.Incoming]:
@@ -125,18 +120,6 @@ def _find(request: Request, principal: Principal, public_id: str) -> Batch:
     return services(request).database.read(
         lambda session: batches.find(session, principal, public_id)
     )
-
-
-def _taken(request: Request, principal: Principal, public_id: str) -> Batch:
-    """The batch, that it is taken away being noted in the audit log."""
-
-    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        batch = batches.find(session, principal, public_id)
-        audit_log.record(session, principal, "batch.download", public_id, {})
-        return batch
-
-    found: Batch = services(request).database.write(look)
-    return found
 
 
 def _index(request: Request, error: str = "", status: int = 200) -> Response:
@@ -181,9 +164,3 @@ def _page(
         limit=services(request).settings.upload_mib,
         **found,
     )
-
-
-def _download(pieces: Iterator[bytes], media_type: str, batch: Batch, ending: str) -> Response:
-    name = f"ladnn-batch-{batch.public_id[:8]}.{ending}"
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(pieces, media_type=media_type, headers=headers)

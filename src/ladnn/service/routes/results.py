@@ -9,13 +9,15 @@ from starlette.responses import RedirectResponse, Response
 
 from ladnn.errors import ConfigError
 from ladnn.greyscale import Window
-from ladnn.service import maps, predictions, views
+from ladnn.service import downloads, maps, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.errors import NotFound
+from ladnn.service.feedback import give_feedback
 from ladnn.service.pages import render
-from ladnn.service.tables import Case, CaseImage
+from ladnn.service.schemas import case_json
+from ladnn.service.tables import Case
 
 router = APIRouter(prefix="/results/{token}", include_in_schema=False)
 
@@ -38,7 +40,7 @@ def page(
     """Show the result: decision, lesions, image and map; of a series the most suspicious slice."""
     case = _find(request, principal, token, "prediction.view")
     window = _window(level, width)
-    chosen = views.ranked(case)[0] if image is None else _image(case, image)
+    chosen = views.image_at(case, image)
     values = views.result(request, principal, case, chosen, shown=map, window=window)
     return render(request, "result.html", **values)
 
@@ -55,7 +57,7 @@ def image_png(
 ) -> Response:
     """The image, through a window in HU where one is given; `small` for a list."""
     site = services(request)
-    image = _image(_find(request, principal, token), position)
+    image = views.image_at(_find(request, principal, token), position)
     picture = maps.image_png(site, image, _window(level, width), small=small)
     return Response(picture, media_type="image/png", headers=_KEPT)
 
@@ -65,7 +67,7 @@ def map_png(request: Request, principal: Reader, token: str, position: int, name
     """One map, transparent where the model did not look."""
     case = _find(request, principal, token)
     return Response(
-        maps.map_png(_image(case, position), name), media_type="image/png", headers=_KEPT
+        maps.map_png(views.image_at(case, position), name), media_type="image/png", headers=_KEPT
     )
 
 
@@ -73,8 +75,8 @@ def map_png(request: Request, principal: Reader, token: str, position: int, name
 def as_json(request: Request, principal: Reader, token: str) -> Response:
     """The result for a program."""
     case = _find(request, principal, token, "prediction.download")
-    body = json.dumps(views.case_json(case), indent=2)
-    return _download(body.encode(), "application/json", case, "json")
+    body = json.dumps(case_json(case), indent=2)
+    return downloads.of_case(body.encode(), "application/json", case, "json")
 
 
 @router.get("/overlay.png")
@@ -83,8 +85,7 @@ def overlay_png(
 ) -> Response:
     """The sheet with the image and its maps."""
     case = _find(request, principal, token, "prediction.download")
-    sheet = maps.overlay_png(services(request), case, _image(case, image))
-    return _download(sheet, "image/png", case, "png")
+    return downloads.overlay(request, case, image)
 
 
 @router.get("/report.pdf")
@@ -96,14 +97,13 @@ def report(
 ) -> Response:
     """One page to print, of a series with its most suspicious slice."""
     case = _find(request, principal, token, "prediction.download")
-    chosen = views.ranked(case)[0] if image is None else _image(case, image)
-    return _download(views.report(request, case, chosen), "application/pdf", case, "pdf")
+    return downloads.report(request, case, image)
 
 
 @router.post("/retract")
 def retract(request: Request, principal: Owner, token: str) -> Response:
     """Take the result back from everyone who has its link."""
-    predictions.retract(services(request), principal, token)
+    predictions.retract(services(request), principal, token, by_token=True)
     return RedirectResponse(f"/results/{token}", status_code=303)
 
 
@@ -123,8 +123,9 @@ def feedback(
     pcr: Annotated[str | None, Form()] = None,
 ) -> Response:
     """Keep what a clinician says of the result."""
-    predictions.give_feedback(
-        services(request), principal, token, agreement=agreement or None, pcr=pcr or None
+    site = services(request)
+    give_feedback(
+        site, principal, token, by_token=True, agreement=agreement or None, pcr=pcr or None
     )
     return RedirectResponse(f"/results/{token}", status_code=303)
 
@@ -135,12 +136,6 @@ def _find(request: Request, principal: Principal, token: str, action: str = "") 
     return predictions.look(services(request), find, principal, action)
 
 
-def _image(case: Case, position: int) -> CaseImage:
-    if not 0 <= position < len(case.images):
-        raise NotFound
-    return case.images[position]
-
-
 def _window(level: float | None, width: float | None) -> Window | None:
     if level is None or width is None:
         return None
@@ -148,9 +143,3 @@ def _window(level: float | None, width: float | None) -> Window | None:
         return Window(level=level, width=width)
     except ConfigError:
         raise NotFound from None
-
-
-def _download(body: bytes, media_type: str, case: Case, ending: str) -> Response:
-    name = f"ladnn-{case.public_id[:8]}.{ending}"
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(body, media_type=media_type, headers=headers)

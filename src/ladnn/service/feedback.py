@@ -1,0 +1,51 @@
+"""What a clinician says of a result: whether they agree, and what the PCR test found."""
+
+from sqlalchemy.orm import Session
+
+from ladnn.service import audit_log
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import Services
+from ladnn.service.errors import BadRequest
+from ladnn.service.predictions import find_own, find_shared
+from ladnn.service.tables import Feedback
+
+AGREEMENTS = ("agree", "disagree")
+PCR_RESULTS = ("positive", "negative")
+
+
+def give_feedback(
+    site: Services,
+    principal: Principal,
+    case_of: str,
+    *,
+    by_token: bool,
+    agreement: str | None,
+    pcr: str | None,
+) -> Feedback:
+    """Keep what a clinician says of a case, and give all that they have said of it.
+
+    None leaves what was said before.
+
+    Raises:
+        BadRequest: two times None, or words other than `AGREEMENTS` and `PCR_RESULTS`.
+        NotFound: an id of somebody else's case, or a link that leads nowhere.
+    """
+    known = agreement in (None, *AGREEMENTS) and pcr in (None, *PCR_RESULTS)
+    if not known or (agreement is None and pcr is None):
+        raise BadRequest("error.fields")
+    find = find_shared if by_token else find_own
+
+    def write(session: Session) -> Feedback:
+        case = find(session, principal, case_of)
+        author = principal.owner
+        said = next((one for one in case.feedback if one.author == author), None)
+        if said is None:
+            said = Feedback(author=author)
+            case.feedback.append(said)
+        said.agreement, said.pcr = agreement or said.agreement, pcr or said.pcr
+        said.changed_at = site.clock()
+        detail = {"agreement": said.agreement, "pcr": said.pcr}
+        audit_log.record(session, principal, "feedback.give", case.public_id, detail)
+        return said
+
+    return site.database.write(write)

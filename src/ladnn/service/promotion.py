@@ -1,0 +1,56 @@
+"""The champion of a site changed by hand: promoted or rolled back, and noted in the audit log."""
+
+from collections.abc import Callable
+
+from ladnn.errors import RegistryError
+from ladnn.registry import Registry
+from ladnn.service import audit_log, models
+from ladnn.service.accounts.principals import Principal
+from ladnn.service.context import Services
+from ladnn.service.errors import BadRequest, NotFound
+
+MAX_REASON = 2000
+
+
+def promote(site: Services, principal: Principal, label: str, why: str) -> str:
+    """Make a version the champion, and give its label.
+
+    Raises NotFound for an unknown version, BadRequest for the champion itself or without a reason.
+    """
+
+    def step(registry: Registry) -> str:
+        if label not in registry.versions():
+            raise NotFound
+        registry.promote(label, by=principal.owner, why=why)
+        return label
+
+    return _change(site, principal, "model.promote", why, step)
+
+
+def rollback(site: Services, principal: Principal, why: str) -> str:
+    """Bring back the champion before, and give its label, which is empty where there was none.
+
+    Raises BadRequest where there is no champion, or without a reason.
+    """
+    return _change(
+        site,
+        principal,
+        "model.rollback",
+        why,
+        lambda registry: registry.rollback(by=principal.owner, why=why),
+    )
+
+
+def _change(
+    site: Services, principal: Principal, action: str, why: str, step: Callable[[Registry], str]
+) -> str:
+    if "\0" in why:  # which PostgreSQL cannot keep
+        raise BadRequest("error.fields")
+    try:
+        label = step(models.registry_of(site))
+    except RegistryError as error:
+        raise BadRequest("models.refused_change") from error
+    site.database.write(
+        lambda session: audit_log.record(session, principal, action, label, {"why": why})
+    )
+    return label
