@@ -26,6 +26,16 @@ class Lesions(BaseModel):
     InSepThi: float
 
 
+class Calibrated(BaseModel):
+    """Of each lesion, whether its probability is calibrated; not, where examples were too few."""
+
+    GGO: bool
+    Csld: bool
+    CrPa: bool
+    AirBr: bool
+    InSepThi: bool
+
+
 class InDistribution(BaseModel):
     """How much the image looks like an axial chest CT, and whether that is enough to judge it."""
 
@@ -53,6 +63,7 @@ class PredictionOut(BaseModel):
     heatmap: str
     model: Model
     research_use_only: bool
+    calibrated: Calibrated | None
     links: dict[str, str]
     maps: dict[str, list[list[float]]] | None = Field(
         default=None, description="Where `maps` was asked for: each map, rows from the top"
@@ -69,7 +80,7 @@ class ProblemOut(BaseModel):
 
 
 def prediction_json(case: Case) -> dict[str, Any]:
-    """The design's Prediction of a case of one image, with its `id` and `links`."""
+    """The design's Prediction of a case of one image, with `id`, `calibrated` and `links`."""
     said = case.images[0].prediction
     self_link = f"/api/v1/predictions/{case.public_id}"
     names = OUTPUTS if said["lesions"] is not None else OUTPUTS[:1]
@@ -80,5 +91,11 @@ def prediction_json(case: Case) -> dict[str, Any]:
         "id": case.public_id,
         **said,
         "heatmap": maps["heatmap_covid"],
+        "calibrated": calibrated_json(case),
         "links": links,
     }
+
+
+def calibrated_json(case: Case) -> dict[str, bool] | None:
+    """For each lesion, whether its probability is calibrated; None of a baseline."""
+    return case.card["calibrated"] or None

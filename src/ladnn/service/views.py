@@ -16,7 +16,7 @@ from ladnn.service.errors import NotFound
 from ladnn.service.i18n import language_of
 from ladnn.service.pages import say
 from ladnn.service.predictions import is_own, read_maps
-from ladnn.service.schemas import prediction_json
+from ladnn.service.schemas import calibrated_json, prediction_json
 from ladnn.service.tables import Case, CaseImage
 from ladnn.service.wording import point_in_words
 
@@ -130,4 +130,5 @@ def case_json(case: Case) -> dict[str, Any]:
     if case.study is None:
         return prediction_json(case)
     slices = [image.prediction for image in case.images]
-    return {"id": case.public_id, **case.study, "images": slices}
+    calibrated = calibrated_json(case)
+    return {"id": case.public_id, **case.study, "calibrated": calibrated, "images": slices}
