@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bundles import tiny_bundle
+from bundles import TOO_FEW, tiny_bundle
 from ladnn.audit.examination import Plan, examine
 from ladnn.audit.report import markdown, published, read_report
 from ladnn.audit.writing import write
@@ -118,6 +118,10 @@ class TestExamination:
 
     def test_has_a_finding_for_each_question(self, report):
         assert all(one["findings"] for one in report["answers"])
+
+    def test_says_which_lesion_maps_had_too_few_examples(self, report):
+        names = [row[0] for row in answer(report, "attention")["tables"][0]["rows"]]
+        assert [n.split()[0] for n in names if "too few examples" in n] == list(TOO_FEW)
 
     def test_takes_at_most_the_cap_of_each_source(self, audit):
         sources = [subject.case.source for subject in audit.subjects]

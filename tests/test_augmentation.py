@@ -43,6 +43,36 @@ def test_other_generators_give_other_views(phantom):
     assert not np.array_equal(one, two)
 
 
+def test_zoom_scales_both_sides_alike_about_the_middle_by_up_to_its_share():
+    disc = np.hypot(*np.mgrid[-60:60, -60:60]) < 30
+    pixels = np.where(disc, 200, 0).astype(np.uint8)
+    field = replace(locate(pixels), box=(0.0, 0.0, 1.0, 1.0))
+    how = replace(NOTHING, zoom=0.2)
+    scales = []
+    for seed in range(40):
+        seen = augment(pixels, field, 120, how, np.random.default_rng(seed))[0]
+        rows, columns = np.nonzero(seen > seen.max() // 2)
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert abs(height - width) <= 2
+        assert abs(rows.mean() - 59.5) < 1.5
+        assert abs(columns.mean() - 59.5) < 1.5
+        scales.append(height / 60)
+    assert 0.78 < min(scales) < 0.85
+    assert 1.15 < max(scales) < 1.22
+
+
+def test_no_zoom_draws_no_random_number(phantom):
+    """So recipes that were made before it see the same images."""
+    states = []
+    for zoom in (0.0, 1e-9):
+        rng = np.random.default_rng(3)
+        augment(phantom, locate(phantom), 96, replace(NOTHING, zoom=zoom), rng)
+        states.append(rng)
+    behind = states[0]
+    behind.random()
+    assert behind.random() == states[1].random()
+
+
 def test_only_a_healthy_image_is_painted(phantom):
     always = Augmentation(paint=1.0)
     assert view(phantom, always, healthy=False)[1] is None

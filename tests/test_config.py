@@ -1,9 +1,11 @@
 """Configurations: what is read, what is overridden, what is refused."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from ladnn.augmentation import Augmentation
 from ladnn.benchmark.grid import read_grid
 from ladnn.config import merge, read_config, read_toml
 from ladnn.errors import ConfigError
@@ -20,6 +22,30 @@ def test_every_configuration_that_ships_is_valid(path):
     else:
         kind = UpdateConfig if path.stem == "update" else TrainConfig
         assert isinstance(read_config(path, [], kind), kind)
+
+
+def test_the_authors_recipe_is_theirs():
+    found = read_config(CONF / "paper.toml", [], TrainConfig)
+    how = found.augmentation
+    assert (found.frame, found.input_size, found.epochs, found.batch_size) == (
+        "whole-1",
+        224,
+        15,
+        32,
+    )
+    assert (found.optimiser, found.learning_rate, found.weight_decay) == ("adam", 5e-5, 5e-4)
+    assert (found.head_rate, found.schedule, found.frozen_stages) == (1.0, "constant", 0)
+    assert (found.primary_weight, found.lesion_targets) == (5.0, "labelled")
+    assert found.select == "loss"
+    assert (how.shear, how.zoom, how.flip) == (0.2, 0.2, 0.5)  # a scale of .8 to 1.2
+    others = replace(how, shear=0.0, zoom=0.0, flip=0.0)
+    assert others == Augmentation(**dict.fromkeys(asdict(how), 0.0))
+
+
+@pytest.mark.parametrize("grid", ["table2", "backbones"])
+def test_the_grids_of_the_paper_augment_as_the_authors(grid):
+    authors = read_config(CONF / "paper.toml", [], TrainConfig).augmentation
+    assert {run.config.augmentation for run in read_grid(CONF / f"{grid}.toml")[1]} == {authors}
 
 
 def test_changes_are_merged_section_by_section():

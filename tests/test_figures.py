@@ -1,6 +1,7 @@
 """Figures: what they show is what the result files say, and what is no result is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,12 @@ class TestPairs:
         cases = both[0].cases
         auc = float(roc_auc(cases.labels, cases.lesions[:, 3]))
         assert f"AirBr: AUC\n{auc:.3f} (" in words(pairs.draw(both[0]))
+
+    def test_mark_outputs_that_too_few_examples_left_uncalibrated(self, both):
+        marked = words(pairs.draw(replace(both[0], uncalibrated=("CrPa",))))
+        assert marked.count("CrPa*") == 3  # above its distribution, at the left and at the bottom
+        assert "* too few examples" in marked
+        assert "*" not in words(pairs.draw(both[0]))
 
     def test_of_a_baseline_are_refused(self, folders):
         with pytest.raises(DataError, match="without lesion outputs"):

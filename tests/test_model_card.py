@@ -97,6 +97,21 @@ def test_lesions_without_examples_are_named():
     assert "CrPa, AirBr, InSepThi" in facts(tiny_card(b""))["lesions"]
 
 
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [("all", "counted as absent"), ("labelled", "from images with a labelled")],
+)
+def test_what_unlabelled_lesions_taught_is_said(targets, words):
+    card = tiny_card(b"", training={"members": [{"config": {"lesion_targets": targets}}]})
+    assert words in facts(card)["training"]
+    assert words in facts(card)["missing"]
+
+
+def test_the_shipped_models_say_that_lesions_of_negatives_were_taken_as_absent():
+    for name in ("default", "paper-d0"):
+        assert "counted as absent" in facts(read_card(find_bundle(name)))["training"]
+
+
 def test_a_collection_that_nobody_described_says_nothing():
     card = tiny_card(b"", metrics={"sources": {"elsewhere": GROUP}})
     assert "collections" not in facts(card)

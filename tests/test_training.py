@@ -215,6 +215,7 @@ def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(manifest, finished,
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     held = json.loads((finished / "config.json").read_text())
     del held["config"]["lesion_targets"]
+    del held["config"]["augmentation"]["zoom"]
     (tmp_path / "config.json").write_text(json.dumps(held))
     assert run(manifest, tmp_path, select="last").epoch == 2
     with pytest.raises(ConfigError, match="other settings"):

@@ -31,6 +31,8 @@ class Augmentation:
     Attributes:
         jitter: shift of each side of the lung box, as a share of the box.
         unframed: probability of seeing the whole image instead of the lung box.
+        zoom: scale about the middle, from 1 - zoom to 1 + zoom, where jitter cannot go beyond the
+            image; black is around a smaller one. Below 1; 0 draws no random number.
         rotation: degrees either way. shear: either way. flip: probability of left-right.
         levels: shift of the two anchors, as a share of the lung-to-tissue contrast.
         gamma: log2 of the gamma's limits either way. saturate: probability of a narrower window.
@@ -43,6 +45,7 @@ class Augmentation:
 
     jitter: float = 0.08
     unframed: float = 0.05
+    zoom: float = 0.0
     rotation: float = 12.0
     shear: float = 0.1
     flip: float = 0.5
@@ -176,15 +179,16 @@ def _place(
     how: Augmentation,
     rng: Generator,
 ) -> Pixels:
-    """Cut, rotate, shear, flip and squash in one resampling, reduced first where it is large."""
+    """Cut, zoom, rotate, shear, flip and squash in one resampling, reduced first where large."""
     height, width = pixels.shape
     part = box[0] * width, box[1] * height, box[2] * width, box[3] * height
     square = Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=part)
     angle = np.deg2rad(rng.uniform(-how.rotation, how.rotation))
     shear = rng.uniform(-how.shear, how.shear)
     sign = -1.0 if rng.random() < how.flip else 1.0
-    a, b = sign * np.cos(angle), np.sin(angle) + shear
-    d, e = -sign * np.sin(angle), np.cos(angle)
+    scale = rng.uniform(1 - how.zoom, 1 + how.zoom) if how.zoom else 1.0
+    a, b = sign * np.cos(angle) / scale, (np.sin(angle) + shear) / scale
+    d, e = -sign * np.sin(angle) / scale, np.cos(angle) / scale
     middle = size / 2
     matrix = (a, b, middle - a * middle - b * middle, d, e, middle - d * middle - e * middle)
     return np.asarray(

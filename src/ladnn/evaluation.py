@@ -23,6 +23,8 @@ from ladnn.scoring import Case, Group, Settings, score
 from ladnn.study import patients, rule_in_words
 
 SCHEMA_VERSION = 2
+CALIBRATED = "calibrated"
+"""What `lesion_calibration` says of a lesion that is; of another it says why not."""
 EVERYTHING = "all"
 """The split that takes every image of a manifest, those without a split too."""
 
@@ -122,7 +124,7 @@ class Evaluation:
             },
             "failures": [asdict(failure) for failure in self.failures],
             "lesion_calibration": {
-                name: "calibrated" if known else "too few examples"
+                name: CALIBRATED if known else "too few examples"
                 for name, known in self.calibrated.items()
             },
             "patient_rule": self._rule(),

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from ladnn.batches import Example, load
 from ladnn.checkpoint import Checkpoint, write_checkpoint
+from ladnn.config import merge
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
 from ladnn.imaging import read_image
@@ -107,8 +108,8 @@ def held(path: Path) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {**found, "config": {**dataclasses.asdict(TrainConfig()), **found["config"]}}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return {**found, "config": merge(dataclasses.asdict(TrainConfig()), found["config"])}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{path} is damaged ({type(error).__name__}): delete {path.parent} to start again"
         ) from error

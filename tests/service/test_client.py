@@ -11,6 +11,7 @@ from personas import key_of, make_account
 from sites import Site, free_port
 from typer.testing import CliRunner
 
+from bundles import TOO_FEW
 from ladnn.cli import app
 from ladnn.client import Client
 from ladnn.errors import ImageError, RemoteError
@@ -124,6 +125,19 @@ def test_the_command_prints_the_lines_of_predict_and_exits_1_for_a_bad_file(
         "research_use_only",
     ]
     assert good["heatmap"].startswith(address)
+
+
+def test_an_answer_says_which_lesions_are_calibrated(address: str, files: Path):
+    with Client(address) as client:
+        said = client.predict(files / "scan.png")
+    assert [name for name, known in said["calibrated"].items() if not known] == list(TOO_FEW)
+
+
+def test_the_table_marks_lesions_with_too_few_examples(address: str, files: Path):
+    out = run(address, files / "scan.png").stdout
+    [row] = [line for line in out.splitlines() if "scan.png" in line and "/" in line.split()[0]]
+    assert row.count("*") == len(TOO_FEW)
+    assert "* too few examples" in out
 
 
 def test_the_table_ends_with_the_research_notice(address: str, files: Path):

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from sites import Site
 
+from bundles import TOO_FEW
 from ladnn.phantom import thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
@@ -248,6 +249,7 @@ def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
     rows = list(csv.DictReader(io.StringIO(page.client.get(f"{path}/results.csv").text)))
     assert [row["name"] for row in rows] == ["scan0.png", "scan1.png", "'=1+1.png"]
     assert all("research use only" in row["notice"] for row in rows)
+    assert [row["too_few_examples"] for row in rows] == [" ".join(TOO_FEW)] * 2 + [""]
     with zipfile.ZipFile(io.BytesIO(page.client.get(f"{path}/results.zip").content)) as pack:
         assert pack.testzip() is None
         said = json.loads(pack.read("predictions/00001.json"))

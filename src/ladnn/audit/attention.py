@@ -50,7 +50,12 @@ def answer(card: Card, subjects: Sequence[Subject], settings: Settings, *, point
 
 
 def _lesions(card: Card) -> list[tuple[int, str]]:
-    return list(enumerate(card.classes))[1:]
+    """Number and name of each lesion's map, which says where examples were too few."""
+    known = (True, *card.calibrated)
+    return [
+        (number, name if known[number] else f"{name} (too few examples)")
+        for number, name in enumerate(card.classes)
+    ][1:]
 
 
 def _row(subjects: Sequence[Subject], index: int, settings: Settings) -> tuple[Cell, ...]:

@@ -21,12 +21,18 @@ _SLOW = 2.0  # seconds after which a progress bar is shown
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One image that was predicted; `heatmap` is a file, or an address on a site."""
+    """One image that was predicted.
+
+    Attributes:
+        heatmap: a file, or an address on a site.
+        calibrated: for each lesion of `prediction`; None where the table knows it for all lines.
+    """
 
     path: Path
     prediction: Prediction
     heatmap: Path | str | None
     study: str
+    calibrated: tuple[bool, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The image's line, with the keys of the design in their order."""
@@ -68,10 +74,12 @@ class TablePrinter:
         """Print the head.
 
         Args:
-            calibrated: for each lesion; none where the model does not judge lesions.
+            calibrated: for each lesion; none where the model does not judge lesions. A line that
+                says it itself goes before.
             paths: that will be shown, so that their column is wide enough.
         """
         self._known = calibrated
+        self._marked = False
         longest = max((len(str(path)) for path in paths), default=0)
         self._width = max(12, min(_NAME_WIDTH, longest))
         lesions = LESIONS if self._known else ()
@@ -81,15 +89,22 @@ class TablePrinter:
     def image(self, line: Line) -> None:
         """One image."""
         said = line.prediction
-        self._row(str(line.path), said, f"{said.score:8.3f}")
+        known = self._known if line.calibrated is None else line.calibrated
+        self._row(str(line.path), said, f"{said.score:8.3f}", known)
 
     def study(self, study: "StudyPrediction") -> None:
         """One result for several images."""
-        self._row(f"study {study.name}", study, f"{study.assessable}/{study.slices} slices")
+        last = f"{study.assessable}/{study.slices} slices"
+        self._row(f"study {study.name}", study, last, self._known)
 
-    def _row(self, name: str, said: "Prediction | StudyPrediction", last: str) -> None:
-        values = zip(said.lesions or (), self._known, strict=True)
-        lesions = "".join(f"  {value:8.3f}{' ' if known else '*'}" for value, known in values)
+    def _row(
+        self, name: str, said: "Prediction | StudyPrediction", last: str, calibrated: Sequence[bool]
+    ) -> None:
+        lesions = f"  {'-':>8} " * len(self._known)  # of a baseline behind a site
+        if said.lesions is not None:
+            values = zip(said.lesions, calibrated, strict=True)
+            lesions = "".join(f"  {value:8.3f}{' ' if known else '*'}" for value, known in values)
+        self._marked |= "*" in lesions
         shown = plain(name, self._width)
         covid = f"{said.probability:8.3f}  {said.decision:14}"
         _print(f"{shown:{self._width}}  {covid}{lesions}  {last:>8}")
@@ -100,7 +115,7 @@ class TablePrinter:
 
     def end(self, heatmaps: Path | None) -> None:
         """What the marks mean, where the overlays are, and the notice."""
-        if not all(self._known):
+        if self._marked:
             _print("* too few examples: this lesion's probability is not calibrated")
         if heatmaps is not None:
             _print(f"Overlays: {plain(str(heatmaps), 500)}")

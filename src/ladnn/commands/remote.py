@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,10 +79,16 @@ def _answers(
         yield from pool.map(ask, items)
 
 
+def _calibrated(said: Any) -> tuple[bool, ...]:  # noqa: ANN401  # JSON of another machine
+    """For each lesion; KeyError or TypeError where it is not said."""
+    return tuple(bool(said[lesion]) for lesion in LESIONS)
+
+
 def _line(client: "Client", path: Path, said: dict[str, object]) -> Line:
     try:
         prediction = Prediction.from_json(said)
         heatmap = f"{client.url}{said['heatmap']}"
+        calibrated = _calibrated(said["calibrated"]) if prediction.lesions else ()
     except (KeyError, TypeError, ValueError) as error:
         raise RemoteError(f"{client.url} answers in another form: check its version") from error
-    return Line(path=path, prediction=prediction, heatmap=heatmap, study="")
+    return Line(path=path, prediction=prediction, heatmap=heatmap, study="", calibrated=calibrated)

@@ -43,25 +43,35 @@ def draw(run: Run) -> "Figure":
             _distribution(axes, run, lesions[:, row], row)
         else:
             _scatter(axes, run, lesions[:, column], lesions[:, row])
-        _label(axes, row, column)
+        _label(axes, run, row, column)
     _legend(grid[1, 3], run)
     paper.foot(
         figure,
         run.sample,
         f"Model: {run.label}. Outputs are probabilities. AUC of each output alone for COVID-19, "
-        f"with {run.interval}",
+        f"with {run.interval}{_caution(run)}",
     )
     return figure
 
 
-def _label(axes: "Axes", row: int, column: int) -> None:
+def _name(run: Run, index: int) -> str:
+    """A lesion, with a star where its probability is not calibrated."""
+    return f"{LESIONS[index]}{'*' if LESIONS[index] in run.uncalibrated else ''}"
+
+
+def _caution(run: Run) -> str:
+    """What the star means."""
+    return "; * too few examples: this output is not calibrated" if run.uncalibrated else ""
+
+
+def _label(axes: "Axes", run: Run, row: int, column: int) -> None:
     """Names at the left and at the bottom; numbers there alone."""
     if row == len(LESIONS) - 1:
-        axes.set_xlabel(LESIONS[column])
+        axes.set_xlabel(_name(run, column))
     else:
         axes.set_xticklabels([])
     if column == 0:
-        axes.set_ylabel("Density" if row == 0 else LESIONS[row])
+        axes.set_ylabel("Density" if row == 0 else _name(run, row))
     elif row != column:
         axes.set_yticklabels([])
 
@@ -85,7 +95,7 @@ def _distribution(axes: "Axes", run: Run, values: FloatArray, index: int) -> Non
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     auc = said(discrimination(run, index))
-    axes.set_title(f"{LESIONS[index]}: AUC\n{auc}", fontsize=6.5)
+    axes.set_title(f"{_name(run, index)}: AUC\n{auc}", fontsize=6.5)
 
 
 def discrimination(run: Run, index: int) -> Estimate:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ladnn.errors import DataError
-from ladnn.evaluation import COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
+from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
 from ladnn.findings import LESIONS
 from ladnn.intervals import Estimate
 from ladnn.scoring import RANKING, AtThreshold, Scores, Settings
@@ -68,6 +68,7 @@ class Run:
         scores: per image, over these cases.
         sources: the same for each source alone.
         trained_on: the sources that the model learned from; empty where not stated.
+        uncalibrated: lesions whose probability is not calibrated, for want of examples.
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class Run:
     scores: Scores
     sources: Mapping[str, Scores]
     trained_on: tuple[str, ...]
+    uncalibrated: tuple[str, ...]
 
     @property
     def points(self) -> dict[str, float]:
@@ -203,6 +205,9 @@ def _run(folder: Path, metrics: dict[str, Any], config: dict[str, Any], cases: C
         scores=_scores(metrics["all"]),
         sources={name: _scores(group) for name, group in metrics["sources"].items()},
         trained_on=tuple(config.get("bundle", {}).get("trained_on") or ()),
+        uncalibrated=tuple(
+            name for name, said in metrics["lesion_calibration"].items() if said != CALIBRATED
+        ),
     )
 
 

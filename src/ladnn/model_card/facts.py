@@ -96,7 +96,7 @@ def _use(card: Card) -> Facts:
         "identifying": "Images alone are used; the manifest names patients by the collection's own "
         "numbers, or by clusters of near-duplicates where there are none.",
         "missing": "An unknown lesion is left out of the metrics; an image that cannot be read is "
-        "named and left out.",
+        f"named and left out.{_lesion_targets(card)}",
         "instance": "One axial CT image with a flag for COVID-19, and five lesions where known.",
         "limits": "On hospitals that no training saw, expect less than any number here. A "
         "collection betrays its class by more than lungs, and no single collection can show that "
@@ -154,12 +154,25 @@ def _training(card: Card) -> Facts:
     return {
         "training_data": f"The training split of {', '.join(_sources(card))} ({what}).",
         "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
-        f"{', with opacities painted into negatives' if painted else ''}.",
+        f"{', with opacities painted into negatives' if painted else ''}.{_lesion_targets(card)}",
         "selection": f"The epoch with the best {' and '.join(selects)} on validation.",
         "initialisation": f"Started from {', '.join(dict.fromkeys(map(_weights, configs)))}.",
         "imbalance": "Classes are drawn equally often within each collection." if balanced else "",
         "data_hash": f"The images, labels and splits learned from have the hash {card.data_hash}.",
     }
+
+
+def _lesion_targets(card: Card) -> str:
+    """What an unknown lesion taught; empty of a baseline and where the card does not tell."""
+    if card.mode != "ladnn":
+        return ""
+    known = dict.fromkeys(c["lesion_targets"] for c in _configs(card) if "lesion_targets" in c)
+    sentences = {
+        "all": " In training, a lesion that nobody labelled counted as absent in images without "
+        "COVID-19, which is an assumption, and was left out in those with it.",
+        "labelled": " In training, lesions were learned from images with a labelled one alone.",
+    }
+    return "".join(sentences.get(targets, "") for targets in known)
 
 
 def _run(config: Json) -> str:

@@ -29,6 +29,7 @@ HEAD = (
     "decision",
     "operating_point",
     *map(str, LESIONS),
+    "too_few_examples",  # the lesions whose probability is not calibrated
     "in_distribution",
     "model",
     "page",
@@ -132,6 +133,7 @@ def _row(item: BatchItem, base: str) -> list[object]:
         case.decision,
         case.operating_point,
         *(lesions.get(lesion, "") for lesion in LESIONS),
+        " ".join(name for name, known in case.card["calibrated"].items() if not known),
         score,
         f"{case.model_name} {case.model_version}",
         f"{base}/results/{case.share_token}",

@@ -27,6 +27,16 @@ class Lesions(BaseModel):
     InSepThi: float
 
 
+class Calibrated(BaseModel):
+    """Of each lesion, whether its probability is calibrated; not, where examples were too few."""
+
+    GGO: bool
+    Csld: bool
+    CrPa: bool
+    AirBr: bool
+    InSepThi: bool
+
+
 class InDistribution(BaseModel):
     """How much the image looks like an axial chest CT, and whether that is enough to judge it."""
 
@@ -59,6 +69,7 @@ class PredictionOut(SliceOut):
     """What the model says of one image, under its id."""
 
     id: str
+    calibrated: Calibrated | None
     links: dict[str, str]
     maps: dict[str, list[list[float]]] | None = Field(
         default=None, description="Where `maps` was asked for: each map, rows from the top"
@@ -76,6 +87,7 @@ class StudyOut(BaseModel):
     lesions: Lesions | None
     model: Model
     research_use_only: bool
+    calibrated: Calibrated | None
     images: list[SliceOut] = Field(description="In the order of the series")
     links: dict[str, str]
 
@@ -125,12 +137,13 @@ class ProblemOut(BaseModel):
 
 
 def prediction_json(case: Case) -> dict[str, Any]:
-    """The design's Prediction of a case of one image, with its `id` and `links`."""
+    """The design's Prediction of a case of one image, with `id`, `calibrated` and `links`."""
     links = _links(case)
     return {
         "id": case.public_id,
         **case.images[0].prediction,
         "heatmap": links["heatmap_covid"],
+        "calibrated": calibrated_json(case),
         "links": links,
     }
 
@@ -144,7 +157,14 @@ def case_json(case: Case) -> dict[str, Any]:
         {**image.prediction, "heatmap": f"{links['heatmap_covid']}?image={image.position}"}
         for image in case.images
     ]
-    return {"id": case.public_id, **case.study, "images": slices, "links": links}
+    calibrated = calibrated_json(case)
+    return {
+        "id": case.public_id,
+        **case.study,
+        "calibrated": calibrated,
+        "images": slices,
+        "links": links,
+    }
 
 
 def _links(case: Case) -> dict[str, str]:
@@ -181,3 +201,8 @@ def short_json(case: Case) -> dict[str, Any]:
         "research_use_only": True,
         "links": {"self": case_link(case), "page": f"/results/{case.share_token}"},
     }
+
+
+def calibrated_json(case: Case) -> dict[str, bool] | None:
+    """For each lesion, whether its probability is calibrated; None of a baseline."""
+    return case.card["calibrated"] or None
