@@ -191,6 +191,25 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+def archive_bombs() -> dict[str, bytes]:
+    """Archives that cost whoever inflates them: those among the forty, and more."""
+    named = {name: data for name, data in bombs().items() if data.startswith(b"PK")}
+    picture, whole = encode(GREY, "PNG"), 63 << 20
+    slices = [dicom_bytes(HU, InstanceNumber=number) for number in range(3)]
+    return named | {
+        "zip of a member of 200 MB": zipped(("a.png", bytes(200_000_000))),
+        "zip of 3 members of zeros, just small enough": zipped(
+            *((f"{number}.png", bytes(whole)) for number in range(3))
+        ),
+        "zip of 3 pictures with much behind them": zipped(
+            *((f"{number}.png", picture + bytes([number]) * whole) for number in range(3))
+        ),
+        "zip of 3 slices with much behind them": zipped(
+            *((f"{n}.dcm", data + bytes([n]) * whole) for n, data in enumerate(slices))
+        ),
+    }
+
+
 def _progressive(scans: int) -> bytes:
     data = encode(np.zeros((3000, 3000), np.uint8), "JPEG", progressive=True)
     start = data.rindex(b"\xff\xda")

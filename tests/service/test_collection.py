@@ -36,8 +36,14 @@ def image(seed: int = 1) -> bytes:
     return encode(thorax(seed, size=(120, 150)), "PNG")
 
 
-def give(site: Site, data: bytes | None = None, who: str = CLINICIAN, **fields: object):
-    file = {"file": ("P-01.png", data or image())}
+def give(
+    site: Site,
+    data: bytes | None = None,
+    who: str = CLINICIAN,
+    name: str = "P-01.png",
+    **fields: object,
+):
+    file = {"file": (name, data or image())}
     return person(site, who).post("/api/v1/contributions", data=FIELDS | fields, files=file)
 
 

@@ -2,12 +2,15 @@
 
 import io
 import logging
+import zipfile
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from hostile import zipped
+from personas import person
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.config import IGNORE
 from pydicom.datadict import DicomDictionary, tag_for_keyword
@@ -16,6 +19,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from sites import Site
+from starlette.testclient import TestClient
+from test_collection import CLINICIAN, CURATOR, give, judge
+from test_site_batches import add, begin, drain, states
 
 from ladnn.errors import ImageError
 from ladnn.imaging import decode
@@ -143,9 +149,68 @@ def test_none_of_them_is_in_the_store_the_answers_the_logs_or_the_metrics(
     assert sent.status_code == 201, sent.text
     link = sent.json()["links"]
     texts = [sent.text, *(site.client.get(link[one]).text for one in ("self", "page"))]
-    texts += [site.client.get("/metrics").text, caplog.text, *capfd.readouterr()]
+    counted = _metrics(site)
+    assert "ladnn_predictions_total{" in counted
     wrong = MARKED.replace(b"CT", b"XX", 1)[:3000]
     texts.append(site.client.post("/api/v1/predictions", files={"file": ("x", wrong)}).text)
+    texts += [counted, _metrics(site), caplog.text, *capfd.readouterr()]
+    assert not [text for text in texts if "CANARY" in text]
+    assert not _stored(site, b"CANARY")
+
+
+def _metrics(site: Site) -> str:
+    """What Prometheus is told at an address that may ask; any other is refused."""
+    answer = TestClient(site.app, client=("127.0.0.1", 50_000)).get("/metrics")
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+# A file's name is its item's name, as its sender chose it, so here it has no canary of its own.
+@pytest.mark.parametrize("name", ["a.dcm", "all.zip"])
+def test_none_of_them_comes_in_by_a_batch(
+    site: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], name: str
+):
+    caplog.set_level(logging.DEBUG)
+    data = zipped(("CANARY/a.dcm", MARKED)) if name == "all.zip" else MARKED
+    batch = begin(site)
+    sent = add(site, batch, (name, data))
+    assert (sent.status_code, sent.json()["new"]) == (202 if name == "all.zip" else 201, 1)
+    waiting = _stored(site, b"CANARY")
+    drain(site)
+    assert states(site, batch)["done"] == 1
+    links = site.client.get(batch).json()["links"]
+    texts = [sent.text, *(site.client.get(links[one]).text for one in ("items", "page", "csv"))]
+    packs = zipfile.ZipFile(io.BytesIO(site.client.get(links["zip"]).content))
+    texts += [packs.read(one).decode("latin-1") for one in packs.namelist()]
+    texts += [_metrics(site), caplog.text, *capfd.readouterr()]
+    assert len(packs.namelist()) == 3
+    assert not [text for text in texts if "CANARY" in text]
+    assert not waiting + _stored(site, b"CANARY")
+
+
+def test_none_of_them_comes_in_by_a_contribution(
+    site: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    caplog.set_level(logging.DEBUG)
+    sent = give(site, MARKED, name="CANARY-name.dcm")
+    assert sent.status_code == 201, sent.text
+    case = sent.json()["id"]
+    texts = [sent.text]
+    for who, path in (
+        (CLINICIAN, f"/api/v1/contributions/{case}"),
+        (CURATOR, "/api/v1/reviews"),
+        (CURATOR, f"/review/{case}"),
+    ):
+        answer = person(site, who).get(path)
+        assert answer.status_code == 200, answer.text
+        texts.append(answer.text)
+    assert judge(site, case).json() == {"state": "accepted"}
+    assert person(site, CURATOR).post("/api/v1/datasets").status_code == 201
+    archive = person(site, CURATOR).get("/api/v1/datasets/1.zip")
+    assert archive.status_code == 200
+    pack = zipfile.ZipFile(io.BytesIO(archive.content))
+    texts += [pack.read(one).decode("latin-1") for one in pack.namelist()]
+    texts += [*pack.namelist(), _metrics(site), caplog.text, *capfd.readouterr()]
     assert not [text for text in texts if "CANARY" in text]
     assert not _stored(site, b"CANARY")
 

@@ -1,13 +1,16 @@
 """`ladnn serve` as a process: what it prints, that it needs no torch, how it ends."""
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -19,8 +22,11 @@ from ladnn.service.champion import Champion
 
 WITHOUT_TORCH = """
 import sys
-for name in ("torch", "torchvision", "timm"):
-    sys.modules[name] = None
+class WithoutTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, WithoutTorch())
 from ladnn.cli import main
 sys.argv = ["ladnn", *sys.argv[1:]]
 main()
@@ -28,29 +34,26 @@ main()
 SERVE = (sys.executable, "-c", WITHOUT_TORCH, "serve")
 
 
-@pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
-    """Starts `ladnn serve` in a folder of the test's own and waits until it is ready."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*options: str) -> tuple[subprocess.Popen[str], str]:
-        port = free_port()
-        bundle = tiny_bundle(tmp_path)
-        process = subprocess.Popen(
-            [*SERVE, "--port", str(port), "--bundle", str(bundle), *options],
-            cwd=tmp_path,
-            text=True,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env={key: value for key, value in os.environ.items() if key != "LADNN_CONFIG"},
-        )
-        started.append(process)
-        address = f"http://127.0.0.1:{port}"
+@contextmanager
+def running(
+    folder: Path, *options: str, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`ladnn serve` in a folder, ready, and its address; killed at the end."""
+    port = free_port()
+    environment = {key: value for key, value in os.environ.items() if key != "LADNN_CONFIG"}
+    process = subprocess.Popen(
+        [*SERVE, "--port", str(port), "--bundle", str(tiny_bundle(folder)), *options],
+        cwd=folder,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=environment | {f"LADNN_{name.upper()}": value for name, value in settings.items()},
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
         wait_until_ready(process, address)
-        return process, address
-
-    yield start
-    for process in started:
+        yield process, address
+    finally:
         process.kill()
         process.wait()
 
@@ -67,28 +70,115 @@ def wait_until_ready(process: subprocess.Popen[str], address: str) -> None:
     pytest.fail("the site did not get ready")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_prints_its_address_and_a_link_for_the_first_administrator_and_ends_on_sigterm(
-    serving, scan: bytes
-):  # type: ignore[no-untyped-def]
-    process, address = serving("--workers", "2")
-    answers: list[int] = []
-
-    def ask() -> None:
-        answer = httpx.post(
-            f"{address}/api/v1/predictions", files={"file": ("a.png", scan)}, timeout=60
+    tmp_path: Path, scan: bytes, workers: str
+):
+    with running(tmp_path, "--workers", workers) as (process, address):
+        request = httpx.Request(
+            "POST", f"{address}/api/v1/predictions", files={"file": ("a.png", scan)}
         )
-        answers.append(answer.status_code)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    asking.join()
-    printed = process.communicate(timeout=60)[1]
-    assert answers in ([201], [])
+        with begun(request) as link:
+            process.send_signal(signal.SIGTERM)
+            while accepts(address):
+                time.sleep(0.05)
+            link.sendall(request.read())
+            answer = HTTPResponse(link)
+            answer.begin()
+            assert answer.status == 201
+            assert json.load(answer)["links"]
+        printed = process.communicate(timeout=60)[1]
     assert f"LA-DNN is at {address}" in printed
     assert re.search(rf"{address}/setup/[\w-]{{43}}\n", printed)
     assert "Traceback" not in printed
+
+
+@contextmanager
+def begun(request: httpx.Request) -> Iterator[socket.socket]:
+    """A connection on which the site has begun to read a request: it said so, by 100 Continue."""
+    request.headers["expect"] = "100-continue"
+    lines = [f"{request.method} {request.url.raw_path.decode()} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    with socket.create_connection((request.url.host, request.url.port or 80), timeout=60) as link:
+        link.sendall("\r\n".join([*lines, "", ""]).encode())
+        said = b""
+        while not said.endswith(b"\r\n\r\n"):
+            said += link.recv(1)
+        assert said.startswith(b"HTTP/1.1 100 "), said
+        yield link
+
+
+def accepts(address: str) -> bool:
+    """Whether the site still answers new requests; one that ends leaves them unanswered."""
+    try:
+        httpx.get(f"{address}/healthz", timeout=2)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+PROXY, STRANGER, MONITOR = "127.0.0.1", "127.0.0.2", "203.0.113.7"
+TESTS = 3  # that one address may ask for in a minute
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a site that believes one proxy and shows its metrics to one monitor."""
+    limits = {"trusted_proxies": PROXY, "metrics_from": MONITOR}
+    limits["visitor_tests_per_minute"] = str(TESTS)
+    with running(tmp_path_factory.mktemp("proxied"), **limits) as (_, address):
+        yield address
+
+
+def asked(
+    address: str, path: str, method: str = "GET", via: str = PROXY, **forwarded: str
+) -> httpx.Response:
+    """Ask from the address `via`, which says of others what is in `forwarded`."""
+    headers = {f"x-forwarded-{name.strip('_')}": value for name, value in forwarded.items()}
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=via), timeout=60) as client:
+        return client.request(method, address + path, headers=headers)
+
+
+def begin(address: str, client: str, via: str = PROXY) -> int:
+    """Begin a batch, which counts as a test."""
+    return asked(address, "/api/v1/batches", "POST", via, for_=client).status_code
+
+
+def test_each_client_of_a_trusted_proxy_has_limits_of_its_own(proxied: str):
+    assert [begin(proxied, "198.51.100.1") for _ in range(TESTS + 1)] == [201] * TESTS + [429]
+    assert begin(proxied, "198.51.100.2") == 201
+    assert begin(proxied, "203.0.113.99, 198.51.100.1") == 429  # the client's own word before it
+
+
+def test_who_is_no_trusted_proxy_cannot_be_others(proxied: str):
+    answers = [begin(proxied, f"198.51.100.{10 + n}", STRANGER) for n in range(TESTS + 1)]
+    assert answers == [201] * TESTS + [429]
+    assert begin(proxied, "198.51.100.10") == 201  # who was named has not asked for anything
+
+
+@pytest.mark.parametrize(
+    ("via", "client", "status"),
+    [
+        (PROXY, MONITOR, 200),
+        (PROXY, "198.51.100.3", 403),
+        (PROXY, f"{MONITOR}, 198.51.100.3", 403),
+        (STRANGER, MONITOR, 403),
+        (STRANGER, f"{MONITOR}, {PROXY}", 403),
+    ],
+)
+def test_the_metrics_are_for_the_client_that_a_trusted_proxy_names(
+    proxied: str, via: str, client: str, status: int
+):
+    answer = asked(proxied, "/metrics", via=via, for_=client)
+    assert answer.status_code == status
+    assert ("ladnn_requests_total" in answer.text) == (status == 200)
+
+
+@pytest.mark.parametrize(("via", "scheme"), [(PROXY, "https"), (STRANGER, "http")])
+def test_the_scheme_is_that_which_a_trusted_proxy_names(proxied: str, via: str, scheme: str):
+    answer = asked(proxied, "/about/", via=via, proto="https")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == proxied.replace("http", scheme) + "/about"
 
 
 @pytest.mark.parametrize(

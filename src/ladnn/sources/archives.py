@@ -17,6 +17,10 @@ MAX_MEMBERS = 10_000
 MAX_MEMBER_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 2 * 2**30
 
+MAX_RATIO = 100
+"""How many times its own size an archive may unpack to; slices of CT deflate by a few."""
+
+_UNSUSPECTED = 128 * 2**20  # bytes that any archive may unpack to, however small it is
 _PIECE = 1 << 20
 _DIRECTORY_BYTES = 8 << 20  # ten thousand members with long names; each costs memory when read
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -52,22 +56,33 @@ def members(
     written and no name is used as a path.
 
     Raises DataError, with a sentence for whoever sent it: no zip archive, more than `most` members,
-    or more than `total` bytes so far, whatever the archive declares.
+    more than `total` bytes so far, or more than any archive of images would, whatever it declares.
     """
     try:
+        size = archive.seek(0, os.SEEK_END)
         with zipfile.ZipFile(_Careful(archive)) as pack:
             wanted = [member for member in pack.infolist() if not _passed_over(member)]
             if len(wanted) > most:
                 raise DataError(f"the archive holds {len(wanted)} files: give at most {most}")
-            left = total
+            unpacked_bytes = 0
             for info in wanted:
                 member, read = _member(pack, info, each)
-                left -= read
-                if left < 0:
-                    raise DataError(f"the archive unpacks to more than {total} bytes: split it")
+                unpacked_bytes += read
+                _check_total(unpacked_bytes, total, size)
                 yield member
     except (*_UNREADABLE, OSError) as error:
         raise DataError("this is no readable zip archive: pack it again") from error
+
+
+def _check_total(unpacked_bytes: int, total: int, size: int) -> None:
+    """Raise DataError once an archive of `size` bytes has unpacked to more than it may."""
+    if unpacked_bytes > total:
+        raise DataError(f"the archive unpacks to more than {total} bytes: split it")
+    if unpacked_bytes > max(_UNSUSPECTED, MAX_RATIO * size):
+        raise DataError(
+            f"the archive unpacks to more than {MAX_RATIO} times its size, as images hardly do: "
+            "send them outside an archive"
+        )
 
 
 class _Careful(io.RawIOBase):
