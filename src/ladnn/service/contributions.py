@@ -196,6 +196,18 @@ def find(session: Session, principal: Principal, public_id: str) -> Contribution
     return found
 
 
+def look(
+    site: Services, principal: Principal, public_id: str, *, picture: bool = False
+) -> Contribution:
+    """`find`, the look at it noted; a picture is part of the view of its page, if there was one."""
+    note = audit_log.look_again if picture else audit_log.look
+
+    def look_up(session: Session) -> Contribution:
+        return find(session, principal, public_id)
+
+    return note(site.database, look_up, principal, "contribution.view")
+
+
 def own(session: Session, principal: Principal, count: int, before: int = 0) -> list[Contribution]:
     """The principal's contributions, newest first, `before` of them passed over."""
     query = select(Contribution).where(Contribution.owner == principal.owner)

@@ -60,6 +60,14 @@ def queue(
     return list(session.scalars(query.offset(before).limit(count)))
 
 
+def look(session: Session, principal: Principal, count: int, before: int = 0) -> list[Contribution]:
+    """`queue`, for somebody who looks at it: one line in the audit log names all that it shows."""
+    found = queue(session, principal, count, before)
+    detail = {"shown": [one.public_id for one in found]}
+    audit_log.record(session, principal, "review.view", "", detail)
+    return found
+
+
 def counts(session: Session) -> dict[str, int]:
     """How many contributions there are in each state."""
     query = select(Contribution.state, func.count()).group_by(Contribution.state)

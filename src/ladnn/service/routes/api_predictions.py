@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from starlette.responses import JSONResponse
 
 from ladnn.findings import OUTPUTS
-from ladnn.service import predictions
+from ladnn.service import audit_log, predictions
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -81,7 +81,7 @@ def create(
 )
 def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noqa: A002
     """Give the prediction of that id to its owner."""
-    return prediction_json(_find(request, principal, id, "prediction.view"))
+    return prediction_json(_find(request, principal, id))
 
 
 @router.get(
@@ -103,10 +103,10 @@ def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A0
     return Response(status_code=204)
 
 
-def _find(request: Request, principal: Principal, public_id: str, action: str = "") -> Case:
-    """The principal's own case."""
+def _find(request: Request, principal: Principal, public_id: str) -> Case:
+    """The principal's own case, the look at it noted: a map that a program asks for is one too."""
     find = partial(predictions.find_own, principal=principal, public_id=public_id)
-    return predictions.look(services(request), find, principal, action)
+    return audit_log.look(services(request).database, find, principal, "prediction.view")
 
 
 def _numbers(case: Case) -> dict[str, list[list[float]]]:

@@ -30,7 +30,7 @@ SHOWN = 100
 def queue(request: Request, principal: Reviewer) -> Response:
     """Show what waits for this reviewer."""
     database = services(request).database
-    waiting = database.read(lambda session: reviews.queue(session, principal, SHOWN))
+    waiting = database.write(lambda session: reviews.look(session, principal, SHOWN))
     counts = database.read(reviews.counts)
     return render(request, "review.html", waiting=waiting, counts=counts)
 
@@ -126,8 +126,7 @@ def judge(
 def _case(
     request: Request, principal: Principal, public_id: str, error: str = "", status: int = 200
 ) -> Response:
-    database = services(request).database
-    found = database.read(lambda session: contributions.find(session, principal, public_id))
+    found = contributions.look(services(request), principal, public_id)
     last = found.reviews[-1] if found.reviews else None
     return render(
         request,
