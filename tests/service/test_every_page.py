@@ -132,6 +132,7 @@ PAGES = {
     "contribution-near": Shown("/contributions/{id}", "clinician", "near"),
     "review": Shown("/review", "curator"),
     "review-empty": Shown("/review", "giver"),
+    "review-settled": Shown("/review", "curator", "", "?state=accepted"),
     "review-case": Shown("/review/{id}", "curator", "waiting"),
     "review-second": Shown("/review/{id}", "curator", "disputed"),
     "datasets": Shown("/review/datasets", "curator"),
