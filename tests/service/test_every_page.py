@@ -138,6 +138,7 @@ PAGES = {
     "datasets": Shown("/review/datasets", "curator"),
     "models": Shown("/models", "administrator"),
     "models-visitor": Shown("/models"),
+    "bundle": Shown("/models/bundle"),
     "model": Shown("/models/{label}", "administrator", "/models/tiny-2"),
     "compare": Shown("/models/compare", "", "", "?first=tiny-2&second=tiny-3"),
     "compare-impossible": Shown("/models/compare", "", "", "?first=tiny-1&second=tiny-3"),

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from ladnn.bundle import Card
 from ladnn.errors import RegistryError
 from ladnn.locked_test import compare_versions
 from ladnn.registry import Registry
-from ladnn.service import audit_log, models, version_views
+from ladnn.service import about, audit_log, models, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -27,13 +28,16 @@ Why = Annotated[str, Form(max_length=2000)]
 @router.get("")
 def overview(request: Request, principal: Reader) -> Response:
     """Show every version, the champion first."""
-    rows = version_views.rows(_registry(request))
+    registry = _registry(request)
     card = services(request).predictor().card
+    of_settings = version_views.answering(registry, card) is None
     return render(
         request,
         "models.html",
-        rows=rows,
+        rows=version_views.rows(registry),
         card=card,
+        known=about.tested_of(card),
+        use=_use(request, card) if of_settings else None,
         manages=principal.may(Permission.MANAGE_MODELS),
         names=principal.account_id is not None,
     )
@@ -54,6 +58,17 @@ def compare(request: Request, _: Reader, first: str, second: str) -> Response:
     return render(request, "compare.html", pair=pair, verdict=verdict, others=list(known))
 
 
+@router.get("/bundle")
+def bundle(request: Request, _: Reader) -> Response:
+    """Show the bundle of the settings while it answers; afterwards, the version that does."""
+    card = services(request).predictor().card
+    found = version_views.answering(_registry(request), card)
+    if found is not None:
+        return RedirectResponse(f"/models/{found.version.label}", status_code=303)
+    known, use = about.tested_of(card), _use(request, card)
+    return render(request, "bundle.html", card=card, known=known, use=use)
+
+
 @router.get("/{label}")
 def version(request: Request, principal: Reader, label: str) -> Response:
     """Show one version: its results, its use, its history."""
@@ -62,15 +77,12 @@ def version(request: Request, principal: Reader, label: str) -> Response:
     if label not in known:
         raise NotFound
     card = registry.open(label).card
-    use = services(request).database.read(
-        lambda session: version_views.use(session, card.name, card.version)
-    )
     return render(
         request,
         "model.html",
         row=version_views.row(registry, known[label]),
         card=card,
-        use=use,
+        use=_use(request, card),
         others=[other for other in known if other != label],
         manages=principal.may(Permission.MANAGE_MODELS),
         names=principal.account_id is not None,
@@ -102,6 +114,12 @@ def promote(request: Request, principal: Manager, label: str, why: Why) -> Respo
 def _registry(request: Request) -> Registry:
     site = services(request)
     return models.site_registry(site.settings, site.database, site.clock)
+
+
+def _use(request: Request, card: Card) -> version_views.Use:
+    return services(request).database.read(
+        lambda session: version_views.use(session, card.name, card.version)
+    )
 
 
 @contextmanager
