@@ -385,6 +385,10 @@ def test_of_a_bundle_that_ships_the_results_are_shown(
     assert "not judged on this site" not in shown
 
 
+def shipped_cards() -> list[Card]:
+    return [load_bundle(name).card for name in ("default", "paper-d0")]
+
+
 def answering_with(card: Card) -> SimpleNamespace:
     return SimpleNamespace(card=card)
 
@@ -410,6 +414,44 @@ def promoted(request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite
 def test_the_bundle_of_the_settings_is_not_shown_where_a_version_answers(promoted: Site):
     assert "of its settings" not in promoted.client.get("/models").text
     assert promoted.client.get("/models/bundle").headers["location"] == "/models/tiny-1"
+
+
+def test_about_tells_how_the_version_that_answers_did_and_whose_the_other_figures_are(
+    promoted: Site,
+):
+    shown = promoted.client.get("/about").text
+    assert "How well tiny-1 does, on the locked test" in shown
+    assert "0.875" in shown
+    assert 'href="/models/tiny-1"' in shown
+    assert all(f"{one.name} {one.version}" in shown for one in shipped_cards())
+    assert "They are not of tiny 1, which answers here." in shown
+
+
+def test_about_says_that_a_version_was_added_without_a_test(
+    request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite
+):
+    folder = tiny_bundle(tmp_path / "b")
+    page = make_site(sqlite_url(request, tmp_path), answering_with(load_bundle(folder).card))
+    registry_of(page).add(folder, {}, **WHO)
+    assert "This version was added without a test." in page.client.get("/about").text
+
+
+def test_about_says_that_the_figures_are_not_of_a_bundle_that_is_not_among_them(page: Site):
+    shown = page.client.get("/about").text
+    assert "on the locked test" not in shown
+    assert "They are not of tiny 1, which answers here." in shown
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_about_s_figures_are_of_a_shipped_bundle_that_answers_registered_or_not(
+    request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite, registered: bool
+):
+    page = make_site(sqlite_url(request, tmp_path), answering_with(shipped_cards()[0]))
+    if registered:
+        registry_of(page).add("default", {}, **WHO)
+    shown = page.client.get("/about").text
+    assert "which answers here" not in shown
+    assert ("on the locked test" in shown) is registered
 
 
 def test_with_candidates_alone_the_bundle_of_the_settings_is_shown_too(page: Site, tmp_path: Path):

@@ -73,6 +73,13 @@ def tested_of(card: Card) -> list[Tested]:
     return [one for one in tested() if one.bundle == card.name]
 
 
+def ship() -> list[str]:
+    """The names and versions of the bundles that ship, which are those that `tested` is of."""
+    named = {one.bundle for one in tested()}
+    cards = [_shipped_card(name) for name in shipped() if name in named]
+    return [f"{card.name} {card.version}" for card in cards]
+
+
 def _shipped_card(name: str) -> Card:
     return read_card(Path(str(resources.files("ladnn"))) / "bundles" / name)
 
