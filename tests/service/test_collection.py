@@ -3,6 +3,8 @@
 import io
 import re
 import zipfile
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,16 @@ import pytest
 from personas import carry_over, person
 from playwright.sync_api import Browser, expect
 from sites import Site, served
+from sqlalchemy import func, select, update
 
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Lesion
 from ladnn.imaging import decode
 from ladnn.intake import take_in
 from ladnn.phantom import thorax
-from ladnn.service import contributions, datasets
+from ladnn.service import audit_log, contributions, datasets, retention
+from ladnn.service.tables import AuditEvent
+from ladnn.service.tables_contributions import Contribution, Print, Review
 from ladnn.similarity import pixel_hash
 from synthetic import dicom_bytes, encode, hounsfield
 
@@ -232,6 +237,122 @@ def test_an_image_that_was_altered_is_not_imported(page: Site, tmp_path: Path):
     next(folder.glob("images/*.png")).write_bytes(image(9))
     with pytest.raises(DataError, match="is not the image that was reviewed"):
         take_in([folder], labels="paper", extract_to=tmp_path / "x")
+
+
+def remove(site: Site, case: str, who: str = CURATOR, **fields: str):
+    return person(site, who).post(f"/review/{case}/remove", data=fields)
+
+
+def lines(site: Site, action: str) -> list[AuditEvent]:
+    wanted = audit_log.Filter(action=action)
+    return site.services.database.read(lambda session: audit_log.browse(session, wanted))
+
+
+@pytest.mark.parametrize("who", [CURATOR, "administrator:4"])
+@pytest.mark.parametrize("state", ["waiting", "rejected"])
+def test_a_curator_removes_a_contribution_for_good_and_the_chain_keeps_why(
+    site: Site, who: str, state: str
+):
+    case = give(site).json()["id"]
+    for reader in (CURATOR, SECOND) if state == "rejected" else ():
+        judge(site, case, reader, "reject")
+    assert remove(site, case, who, reason="identity").headers["location"] == "/review"
+    assert person(site, CLINICIAN).get(f"/api/v1/contributions/{case}").status_code == 404
+    assert site.services.blobs.names() == []
+    (line,) = lines(site, "contribution.remove")
+    assert (line.object, line.detail) == (
+        case,
+        {"reason": "identity", "state": state, "kept_in": []},
+    )
+    assert line.sequence is not None
+    assert site.services.database.read(audit_log.verify).fault is None
+    assert give(site).status_code == 201  # the same image may come again, without what was wrong
+
+
+def test_the_image_of_a_removed_contribution_stays_where_a_version_has_it(site: Site):
+    made = publish(site)
+    mine = person(site, CLINICIAN).get("/api/v1/contributions").json()
+    accepted = [one["id"] for one in mine if one["state"] == "accepted"]
+    page = person(site, CURATOR).get(f"/review/{accepted[0]}").text
+    assert "Versions that have it keep its image: 1." in page
+    for case in accepted:
+        remove(site, case, reason="consent")
+    assert {str(line.detail["kept_in"]) for line in lines(site, "contribution.remove")} == {"[1]"}
+    assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
+    assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
+    assert len(site.services.blobs.names()) == made["images"] + 1  # and the disputed one's
+
+
+@pytest.mark.parametrize("reason", ["", "Anna Example is in the picture"])
+def test_without_one_of_the_reasons_nothing_is_removed(page: Site, reason: str):
+    case = give(page).json()["id"]
+    answer = remove(page, case, reason=reason)
+    assert answer.status_code == 422
+    assert "Choose one of the reasons" in answer.text
+    assert person(page, CURATOR).get(f"/review/{case}").status_code == 200
+
+
+def test_who_is_no_curator_removes_nothing(page: Site):
+    case = give(page).json()["id"]
+    assert remove(page, case, CLINICIAN, reason="identity").status_code == 403
+    assert remove(page, "nowhere", reason="identity").status_code == 404
+    assert person(page, CLINICIAN).get(f"/contributions/{case}").status_code == 200
+
+
+def test_a_curator_finds_what_is_settled_by_its_state(page: Site):
+    case = give(page).json()["id"]
+    judge(page, case)
+    other = give(page, image(2), patient="P-02").json()["id"]
+    curator = person(page, CURATOR)
+    assert case not in curator.get("/review").text
+    shown = curator.get("/review?state=accepted").text
+    assert case in shown
+    assert other not in shown
+    assert "none in this state" in curator.get("/review?state=rejected").text
+    assert curator.get("/review?state=none").status_code == 422
+
+
+def after(site: Site, **more: float) -> dict[str, int]:
+    then = site.services.clock() + timedelta(**more)
+    return retention.purge(replace(site.services, clock=lambda: then))
+
+
+def test_what_nobody_accepted_goes_with_its_report_when_its_days_are_over(site: Site):
+    publish(site)  # three accepted, one disputed
+    rejected = give(site, image(4), patient="P-05").json()["id"]
+    for reader in (CURATOR, SECOND):
+        judge(site, rejected, reader, "reject")
+    give(site, image(5), patient="P-06")
+    assert after(site, days=364)["contributions"] == 0
+    assert after(site, days=366)["contributions"] == 3
+    left = site.services.database.read(lambda session: session.scalars(select(Contribution)).all())
+    assert [one.state for one in left] == ["accepted"] * 3
+    assert len(site.services.blobs.names()) == 3
+    for table in (Print, Review):
+        assert site.services.database.read(lambda s, t=table: s.scalar(count_of(t))) == 3
+
+
+def count_of(table: type[Print | Review]):
+    return select(func.count()).select_from(table)
+
+
+def test_what_was_judged_late_stays_as_long_from_then_on(site: Site):
+    case = give(site).json()["id"]
+    judge(site, case, verdict="reject")
+    old = site.services.clock() - timedelta(days=400)
+    site.services.database.write(lambda s: s.execute(update(Contribution).values(created_at=old)))
+    assert after(site)["contributions"] == 0
+    site.services.database.write(lambda s: s.execute(update(Review).values(created_at=old)))
+    assert after(site)["contributions"] == 1
+
+
+def test_with_no_days_set_contributions_stay(page: Site):
+    give(page)
+    settings = replace(page.services.settings, contribution_days=0)
+    then = page.services.clock() + timedelta(days=4000)
+    gone = retention.purge(replace(page.services, settings=settings, clock=lambda: then))
+    assert "contributions" not in gone
+    assert len(page.services.blobs.names()) == 1
 
 
 def test_a_report_proposes_lesions_with_their_words(page: Site):

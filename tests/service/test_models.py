@@ -5,15 +5,18 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from personas import browser_of, make_account, post
-from sites import Site
+from sites import MakeSite, Site, sqlite_url
 
 from bundles import tiny_bundle
+from ladnn.bundle import Card
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
@@ -220,6 +223,33 @@ def test_agreement_counts_what_clinicians_and_pcr_say(site: Site):
     assert counted == (2, 1, 1, 1, 1)
 
 
+def test_each_clinician_s_judgement_counts_and_each_case_has_one_pcr_result(site: Site):
+    said = [
+        # two agree and say the same; two disagree, and the later of two results counts
+        ("positive", [("agree", "positive", 0), ("agree", "positive", 1)]),
+        ("positive", [("agree", "positive", 0), ("disagree", "negative", 1)]),
+        ("positive", [("disagree", "positive", 1), ("agree", "negative", 0)]),
+        ("negative", [("agree", "negative", 0), (None, None, 1)]),
+        ("not_assessable", [(None, "positive", 0), (None, "positive", 1)]),
+    ]
+    rows = []
+    for decision, judgements in said:
+        rows.append(case(NOON, 0.5, decision))
+        rows[-1].feedback = [
+            Feedback(
+                author=f"account:{author}",
+                agreement=agrees,
+                pcr=pcr,
+                changed_at=NOON + timedelta(hours=hour),
+            )
+            for author, (agrees, pcr, hour) in enumerate(judgements)
+        ]
+    site.services.database.write(lambda session: session.add_all(rows))
+    found = site.services.database.read(lambda session: agreement(session, "tiny", "1"))
+    assert (found.agree, found.disagree) == (5, 2)
+    assert (found.right, found.wrong, found.undecided) == (3, 1, 1)
+
+
 def day(number: int, probability: float, decision: str = "negative"):
     return (NOON + timedelta(days=number), probability, 0.9, decision)
 
@@ -328,6 +358,110 @@ def test_a_visitor_may_neither_promote_nor_roll_back(page: Site, tmp_path: Path,
 
 def test_a_site_without_versions_says_so(page: Site):
     assert "No version is registered yet" in page.client.get("/models").text
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/bundle"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_site_without_versions_shows_the_bundle_that_answers_and_how_it_does_here(
+    page: Site, path: str, language: str
+):
+    said = Feedback(author="account:1", agreement="agree", pcr="positive")
+    rows = [case(NOON, 0.5, "positive", said), case(NOON + timedelta(days=29), 0.5)]
+    page.services.database.write(lambda session: session.add_all(rows))
+    shown = page.client.get(path, headers={"accept-language": language}).text
+    assert "tiny 1" in shown
+    assert ("1 of 1" if language == "en" else "1 / 1") in shown
+    assert "2026-01-05" in shown
+    assert ("was not judged on this site" if language == "en" else "其表现未知") in shown
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/bundle"])
+def test_of_a_bundle_that_ships_the_results_are_shown(
+    request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite, path: str
+):
+    page = make_site(sqlite_url(request, tmp_path), answering_with(load_bundle("default").card))
+    shown = page.client.get(path).text
+    mine = [one for one in about.tested() if one.bundle == "default"]
+    assert mine
+    assert all(f"{one.auc:.3f}" in shown for one in mine)
+    assert "not judged on this site" not in shown
+
+
+def shipped_cards() -> list[Card]:
+    return [load_bundle(name).card for name in ("default", "paper-d0")]
+
+
+def answering_with(card: Card) -> SimpleNamespace:
+    return SimpleNamespace(card=card)
+
+
+def test_another_bundle_with_a_shipped_name_has_no_results_of_the_shipped_one():
+    card = load_bundle("default").card
+    assert about.tested_of(card)
+    assert about.tested_of(replace(card, version="0")) == []
+    assert about.tested_of(replace(card, sha256="0" * 64)) == []
+    assert about.tested_of(replace(card, name="other")) == []
+
+
+@pytest.fixture
+def promoted(request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite) -> Site:
+    """A site on which tiny-1 of the registry answers."""
+    predictor = answering_with(load_bundle(tiny_bundle(tmp_path / "b", bias=1.0)).card)
+    page = make_site(sqlite_url(request, tmp_path), predictor)
+    registry = fill(page, tmp_path)
+    assert registry.open("tiny-1").card == predictor.card
+    return page
+
+
+def test_the_bundle_of_the_settings_is_not_shown_where_a_version_answers(promoted: Site):
+    assert "of its settings" not in promoted.client.get("/models").text
+    assert promoted.client.get("/models/bundle").headers["location"] == "/models/tiny-1"
+
+
+def test_about_tells_how_the_version_that_answers_did_and_whose_the_other_figures_are(
+    promoted: Site,
+):
+    shown = promoted.client.get("/about").text
+    assert "How well tiny-1 does, on the locked test" in shown
+    assert "0.875" in shown
+    assert 'href="/models/tiny-1"' in shown
+    assert all(f"{one.name} {one.version}" in shown for one in shipped_cards())
+    assert "They are not of tiny 1, which answers here." in shown
+
+
+def test_about_says_that_a_version_was_added_without_a_test(
+    request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite
+):
+    folder = tiny_bundle(tmp_path / "b")
+    page = make_site(sqlite_url(request, tmp_path), answering_with(load_bundle(folder).card))
+    registry_of(page).add(folder, {}, **WHO)
+    assert "This version was added without a test." in page.client.get("/about").text
+
+
+def test_about_says_that_the_figures_are_not_of_a_bundle_that_is_not_among_them(page: Site):
+    shown = page.client.get("/about").text
+    assert "on the locked test" not in shown
+    assert "They are not of tiny 1, which answers here." in shown
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_about_s_figures_are_of_a_shipped_bundle_that_answers_registered_or_not(
+    request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite, registered: bool
+):
+    page = make_site(sqlite_url(request, tmp_path), answering_with(shipped_cards()[0]))
+    if registered:
+        registry_of(page).add("default", {}, **WHO)
+    shown = page.client.get("/about").text
+    assert "which answers here" not in shown
+    assert ("on the locked test" in shown) is registered
+
+
+def test_with_candidates_alone_the_bundle_of_the_settings_is_shown_too(page: Site, tmp_path: Path):
+    registry_of(page).add(tiny_bundle(tmp_path / "b", bias=3.0, version="3"), {}, **WHO)
+    shown = page.client.get("/models").text
+    assert "No registered version answers yet" in shown
+    assert "tiny-3" in shown
+    assert "was not judged on this site" in shown
 
 
 def test_the_interface_lists_every_operation(page: Site):

@@ -4,7 +4,10 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
+
+from ladnn.bundle import Card, read_card, shipped
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -61,6 +64,24 @@ def tested() -> list[Tested]:
         )
         for row in csv.DictReader(text.splitlines())
     ]
+
+
+def tested_of(card: Card) -> list[Tested]:
+    """The rows of the bundle that ships, if that is what the card is of; none for any other."""
+    if card.name not in shipped() or _shipped_card(card.name) != card:
+        return []
+    return [one for one in tested() if one.bundle == card.name]
+
+
+def ship() -> list[str]:
+    """The names and versions of the bundles that ship, which are those that `tested` is of."""
+    named = {one.bundle for one in tested()}
+    cards = [_shipped_card(name) for name in shipped() if name in named]
+    return [f"{card.name} {card.version}" for card in cards]
+
+
+def _shipped_card(name: str) -> Card:
+    return read_card(Path(str(resources.files("ladnn"))) / "bundles" / name)
 
 
 def citation() -> str:

@@ -9,17 +9,17 @@ write.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
-from ladnn.service.database import insert_row
+from ladnn.service.database import Database, insert_row
 from ladnn.service.tables import AuditEvent, now
 from ladnn.service.tables_accounts import AuditChain
 
@@ -30,6 +30,17 @@ TESTS = ("prediction.create",)
 """Actions that are not chained although their last word is another."""
 SYSTEM = Principal(role=Role.ADMINISTRATOR, owner="system")
 """The site itself, and whoever works at its command line."""
+LASTS = timedelta(hours=1)
+"""How long a line covers what belongs to what was looked at: as long as browsers keep pictures."""
+
+
+class Shown(Protocol):
+    """What somebody looks at: a case, a contribution, a batch."""
+
+    public_id: Any
+
+
+Seen = TypeVar("Seen", bound=Shown)
 
 
 def record(
@@ -55,6 +66,51 @@ def record(
     if is_chained(action):
         _append(session, event)
     insert_row(session, event)
+
+
+def look(
+    database: Database, find: Callable[[Session], Seen], principal: Principal, action: str
+) -> Seen:
+    """What `find` finds; that it was looked at is written in the transaction that finds it."""
+
+    def noted(session: Session) -> Seen:
+        found = find(session)
+        record(session, principal, action, found.public_id, {})
+        return found
+
+    return database.write(noted)
+
+
+def look_again(
+    database: Database,
+    find: Callable[[Session], Seen],
+    principal: Principal,
+    action: str,
+    within: Callable[[Session, Seen], Iterable[str]] = lambda session, found: (),
+) -> Seen:
+    """`look` at what belongs to a page, or is asked for again and again.
+
+    Nothing is written where the same principal has a line, younger than `LASTS`, of viewing it or
+    something that it is `within`, by public id: then it is part of that view. All whom nobody
+    knows count as one.
+    """
+
+    def known(session: Session) -> Seen | None:
+        found = find(session)
+        shown = [found.public_id, *within(session, found)]
+        return found if _was_seen(session, principal, shown) else None
+
+    return database.read(known) or look(database, find, principal, action)
+
+
+def _was_seen(session: Session, principal: Principal, objects: list[str]) -> bool:
+    query = select(AuditEvent.id).where(
+        AuditEvent.object.in_(objects),
+        AuditEvent.actor == principal.owner,
+        AuditEvent.at > now() - LASTS,
+        AuditEvent.action.endswith(f".{VISITS[0]}"),
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def is_chained(action: str) -> bool:

@@ -103,6 +103,15 @@ def find(session: Session, principal: Principal, public_id: str) -> Batch:
     return batch
 
 
+def look(site: Services, principal: Principal, public_id: str) -> Batch:
+    """`find`, the look at it noted once an hour: while it runs it is asked for all the time."""
+
+    def look_up(session: Session) -> Batch:
+        return find(session, principal, public_id)
+
+    return audit_log.look_again(site.database, look_up, principal, "batch.view")
+
+
 def owned(
     session: Session, principal: Principal, *, limit: int, offset: int = 0
 ) -> tuple[list[tuple[Batch, Progress]], int]:

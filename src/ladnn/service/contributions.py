@@ -21,11 +21,13 @@ from ladnn.service.burned_in import has_letters
 from ladnn.service.context import Decoded, Services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.predictions import Upload
-from ladnn.service.tables_contributions import Contribution, Print
+from ladnn.service.tables_contributions import Contribution, DatasetItem, Print
 from ladnn.similarity import NEAR, Floats, fingerprint, pixel_hash
 
 LICENCES = ("CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0")
 WAITING, DISPUTED, ACCEPTED, REJECTED = "waiting", "disputed", "accepted", "rejected"
+REASONS = ("identity", "consent", "rights", "unusable")
+"""Why a curator may remove one; no free text, for the log that keeps it cannot be changed."""
 MAX_REPORT = 20_000
 
 SKETCH = 256
@@ -196,6 +198,18 @@ def find(session: Session, principal: Principal, public_id: str) -> Contribution
     return found
 
 
+def look(
+    site: Services, principal: Principal, public_id: str, *, picture: bool = False
+) -> Contribution:
+    """`find`, the look at it noted; a picture is part of the view of its page, if there was one."""
+    note = audit_log.look_again if picture else audit_log.look
+
+    def look_up(session: Session) -> Contribution:
+        return find(session, principal, public_id)
+
+    return note(site.database, look_up, principal, "contribution.view")
+
+
 def own(session: Session, principal: Principal, count: int, before: int = 0) -> list[Contribution]:
     """The principal's contributions, newest first, `before` of them passed over."""
     query = select(Contribution).where(Contribution.owner == principal.owner)
@@ -216,3 +230,29 @@ def withdraw(site: Services, principal: Principal, public_id: str) -> None:
         return digest
 
     blobs.release(site.database, site.blobs, [site.database.write(write)])
+
+
+def remove(site: Services, principal: Principal, public_id: str, reason: str) -> None:
+    """Delete anybody's contribution for good, as `withdraw` does; the audit log keeps the reason.
+
+    Raises:
+        BadRequest: a reason that is none of `REASONS`.
+        NotFound: no such contribution.
+    """
+    if reason not in REASONS:
+        raise BadRequest("review.error_remove")
+
+    def write(session: Session) -> str:
+        found = find(session, principal, public_id)
+        detail = {"reason": reason, "state": found.state, "kept_in": versions(session, found)}
+        session.delete(found)
+        audit_log.record(session, principal, "contribution.remove", public_id, detail)
+        return found.blob
+
+    blobs.release(site.database, site.blobs, [site.database.write(write)])
+
+
+def versions(session: Session, one: Contribution) -> list[int]:
+    """The numbers of the dataset's versions that have its image, which they keep."""
+    query = select(DatasetItem.version).where(DatasetItem.blob == one.blob)
+    return sorted(set(session.scalars(query)))

@@ -22,6 +22,7 @@ from ladnn.service.context import Decoded, Services
 from ladnn.service.database import insert_row
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.tables import Case, CaseImage, new_id
+from ladnn.service.tables_batches import Batch, BatchItem
 from ladnn.study import aggregate
 
 BEARER = "bearer"
@@ -82,7 +83,7 @@ def assess(
         uploads: one file, or several of one series.
         frame: of a file of several frames, counted from 0.
         also: done with the key of the case in the transaction that stores it, or, where the files
-            were tested before, in one of its own; what it raises undoes the rest.
+            were tested before, in the one that notes that; what it raises undoes the rest.
 
     Raises:
         ImageError: a file that cannot be read.
@@ -97,8 +98,7 @@ def assess(
         fingerprint = _fingerprint(uploads, predictor.card, site.settings.operating_point, frame)
     known = fingerprint and site.database.read(lambda s: _same(s, owner, fingerprint))
     if known:
-        if also is not None:
-            _join(site, known, also)
+        _show(site, principal, known, also)
         return Tested(known, new=False)
     results = _read_all(site, predictor, uploads, frame)
     case = _make_case(predictor.card, results, site.settings.operating_point)
@@ -222,13 +222,20 @@ def read_maps(image: CaseImage) -> NDArray[np.float32]:
     return stored.reshape(image.maps_shape).astype(np.float32)
 
 
-def _join(site: Services, known: Case, also: Callable[[Session, int], None]) -> None:
-    """Do something with a case that was there before, if it is there still."""
+def _show(
+    site: Services,
+    principal: Principal,
+    known: Case,
+    also: Callable[[Session, int], None] | None,
+) -> None:
+    """Note the look at a case that was there before, and do something with it if it still is."""
 
     def write(session: Session) -> None:
-        if session.get(Case, known.id) is None:
-            raise NotFound
-        also(session, known.id)
+        if also is not None:
+            if session.get(Case, known.id) is None:
+                raise NotFound
+            also(session, known.id)
+        audit_log.record(session, principal, "prediction.view", known.public_id, {})
 
     site.database.write(write)
 
@@ -254,6 +261,7 @@ def _store(
             if known is not None:  # asked twice at the same moment
                 if also is not None:
                     also(session, known.id)
+                audit_log.record(session, principal, "prediction.view", known.public_id, {})
                 return Tested(known, new=False)
             for _, data in sorted(zip(kept, files, strict=True)):  # one order of locks for all
                 blobs.keep(session, site.database, site.blobs, data)
@@ -312,17 +320,10 @@ def find_shared(session: Session, principal: Principal, token: str) -> Case:
     return case
 
 
-def look(
-    site: Services, find: Callable[[Session], Case], principal: Principal, action: str
-) -> Case:
-    """The case that `find` finds, the look at it noted in the audit log where `action` names it."""
-
-    def noted(session: Session) -> Case:
-        case = find(session)
-        audit_log.record(session, principal, action, case.public_id, {})
-        return case
-
-    return site.database.write(noted) if action else site.database.read(find)
+def shown_in(session: Session, case: Case) -> list[str]:
+    """The public ids of the batches whose worklists show the case."""
+    query = select(Batch.public_id).join(BatchItem, BatchItem.batch_id == Batch.id)
+    return list(session.scalars(query.where(BatchItem.case_id == case.id)))
 
 
 def is_own(case: Case, principal: Principal) -> bool:

@@ -12,16 +12,18 @@ from ladnn.service import audit_log, batches, blobs, duties, migrations
 from ladnn.service.accounts import guessing, sessions
 from ladnn.service.accounts.principals import lifetimes_of
 from ladnn.service.context import Services
+from ladnn.service.contributions import ACCEPTED
 from ladnn.service.predictions import BEARER
 from ladnn.service.tables import AuditEvent, Case, CaseImage, OneTimeToken
 from ladnn.service.tables_accounts import Duty, Guess
 from ladnn.service.tables_batches import Batch
+from ladnn.service.tables_contributions import Contribution, Review
 
 DUTY = "retention"
 EVERY = timedelta(hours=1)
 LEFT_BEHIND = timedelta(days=1)
 """How old stored bytes are that no row names before they are taken for what a crash left."""
-_AT_ONCE = 200  # cases deleted in one transaction: nobody waits long behind it
+_AT_ONCE = 200  # cases or contributions deleted in one transaction: nobody waits long behind it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,30 @@ def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
             return total
 
 
+def _delete_contributions(site: Services, before: datetime) -> int:
+    """Delete those that nobody accepted, unless they were given or judged after that moment."""
+    judged = select(Review.id).where(
+        Review.contribution_id == Contribution.id, Review.created_at >= before
+    )
+    which = _NOT_ACCEPTED & (Contribution.created_at < before) & ~judged.exists()
+    total = 0
+    while True:
+
+        def write(session: Session) -> tuple[int, list[str]]:
+            query = select(Contribution.id, Contribution.blob).where(which).limit(_AT_ONCE)
+            found = session.execute(query).all()
+            ids = [row.id for row in found]
+            # asked again, for somebody may have accepted one since; reviews and prints go with it
+            session.execute(delete(Contribution).where(Contribution.id.in_(ids), which))
+            return len(ids), [row.blob for row in found]
+
+        count, digests = site.database.write(write)
+        blobs.release(site.database, site.blobs, digests)
+        total += count
+        if count < _AT_ONCE:
+            return total
+
+
 def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
     ids = site.database.read(lambda session: list(session.scalars(select(Batch.id).where(which))))
     for one in ids:
@@ -170,6 +196,7 @@ def _tested(
 
 _OF_VISITORS = or_(Case.owner.startswith("visitor:"), Case.owner == BEARER)
 _OF_ACCOUNTS = Case.owner.startswith("account:")
+_NOT_ACCEPTED = Contribution.state != ACCEPTED
 _BATCHES_OF_ACCOUNTS = Batch.owner.startswith("account:")
 
 KINDS = (
@@ -177,6 +204,12 @@ KINDS = (
     _tested("account_cases", "account_case_days", Case, _OF_ACCOUNTS, _delete_cases),
     _tested("visitor_batches", "visitor_case_days", Batch, ~_BATCHES_OF_ACCOUNTS, _delete_batches),
     _tested("account_batches", "account_case_days", Batch, _BATCHES_OF_ACCOUNTS, _delete_batches),
+    Kind(
+        name="contributions",
+        setting="contribution_days",
+        stock=_stock(Contribution.created_at, _NOT_ACCEPTED),
+        purge=_delete_contributions,
+    ),
     Kind(
         name="visits",
         setting="visit_log_days",

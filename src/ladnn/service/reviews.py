@@ -15,6 +15,7 @@ from ladnn.service.tables_contributions import Contribution, Review
 
 ACCEPT, CORRECT, REJECT = "accept", "correct", "reject"
 VERDICTS = (ACCEPT, CORRECT, REJECT)
+STATES = (WAITING, DISPUTED, ACCEPTED, REJECTED)
 MAX_REASON = 2000
 
 
@@ -60,11 +61,30 @@ def queue(
     return list(session.scalars(query.offset(before).limit(count)))
 
 
+def in_state(session: Session, state: str, count: int) -> list[Contribution]:
+    """The newest contributions of one of `STATES`, whoever gave them and judged them."""
+    if state not in STATES:
+        raise BadRequest("error.fields")
+    query = select(Contribution).where(Contribution.state == state)
+    return list(session.scalars(query.order_by(Contribution.id.desc()).limit(count)))
+
+
+def look(
+    session: Session, principal: Principal, count: int, before: int = 0, state: str = ""
+) -> list[Contribution]:
+    """`queue`, or `in_state`, for somebody who looks: a line of the audit log names all of it."""
+    chosen = in_state(session, state, count) if state else None
+    found = queue(session, principal, count, before) if chosen is None else chosen
+    detail = {"shown": [one.public_id for one in found]}
+    audit_log.record(session, principal, "review.view", "", detail)
+    return found
+
+
 def counts(session: Session) -> dict[str, int]:
     """How many contributions there are in each state."""
     query = select(Contribution.state, func.count()).group_by(Contribution.state)
     found = {row[0]: int(row[1]) for row in session.execute(query)}
-    return {state: found.get(state, 0) for state in (WAITING, DISPUTED, ACCEPTED, REJECTED)}
+    return {state: found.get(state, 0) for state in STATES}
 
 
 def judge(site: Services, principal: Principal, public_id: str, judgement: Judgement) -> str:

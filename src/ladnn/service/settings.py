@@ -48,8 +48,9 @@ class Settings:
         visitor_mib_per_day: what one address without an account may send to be tested, in MiB,
             in each process; 0 for no limit.
         visitor_case_days: after which the results of visitors are deleted; 0 for never, here and
-            in the next three.
+            in the next four.
         account_case_days: after which the results of accounts are deleted.
+        contribution_days: after which contributions that nobody accepted are deleted.
         visit_log_days: after which the audit log forgets who viewed and tested what.
         change_log_days: after which it forgets changes, downloads and sign-ins.
         oidc_issuer: the address of an OpenID provider; empty for none.
@@ -87,6 +88,7 @@ class Settings:
     visitor_mib_per_day: int = 4096
     visitor_case_days: int = 30
     account_case_days: int = 365
+    contribution_days: int = 365
     visit_log_days: int = 365
     change_log_days: int = 2190
     oidc_issuer: str = ""
@@ -146,6 +148,7 @@ _BOUNDS = (
     ("visitor_mib_per_day", 0, 1_000_000),
     ("visitor_case_days", 0, 36_500),
     ("account_case_days", 0, 36_500),
+    ("contribution_days", 0, 36_500),
     ("visit_log_days", 0, 36_500),
     ("change_log_days", 0, 36_500),
     ("shutdown_seconds", 0, 3600),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ladnn.bundle import Card
+from ladnn.bundle import MODEL_FILE, Card
 from ladnn.errors import RegistryError
 from ladnn.gate import Answers, Verdict
 from ladnn.locked_test import Trial, compare_versions, read_trial
@@ -118,6 +118,17 @@ def row(registry: Registry, version: Version) -> Row:
         rates={name: at[name] for name in RATES},
         path=roc_path(trial.answers),
     )
+
+
+def answering(registry: Registry, card: Card) -> Row | None:
+    """The registered version that this card is of; None for a bundle that is in no registry.
+
+    The model's hash decides: the bundle of the settings may have the name of a version.
+    """
+    version = registry.versions().get(f"{card.name}-{card.version}")
+    if version is None or version.added.files.get(MODEL_FILE) != card.sha256:
+        return None
+    return row(registry, version)
 
 
 def use(session: Session, name: str, version: str) -> Use:

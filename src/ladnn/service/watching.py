@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import ks_2samp
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from ladnn.findings import Decision
@@ -30,12 +30,13 @@ Tested = tuple[datetime, float, float, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """What was said of a version's results, in counts of cases.
+    """What was said of a version's results.
 
     Attributes:
-        agree, disagree: of clinicians.
-        right, wrong: positive and negative decisions with a PCR result.
-        undecided: indeterminate and not assessable results with a PCR result.
+        agree, disagree: judgements, one for each clinician and case: two may disagree on one.
+        right, wrong: cases that were decided positive or negative and have a PCR result; where
+            clinicians entered different ones, the latest counts, for a patient has one.
+        undecided: indeterminate and not assessable cases with a PCR result.
     """
 
     agree: int = 0
@@ -77,21 +78,32 @@ class Week:
 
 def agreement(session: Session, name: str, version: str) -> Agreement:
     """What clinicians said of the results of a version that were not retracted."""
-    query = (
-        select(Feedback.agreement, Feedback.pcr, Case.decision, func.count())
-        .join(Case, Case.id == Feedback.case_id)
-        .where(Case.model_name == name, Case.model_version == version, Case.state == "active")
-        .group_by(Feedback.agreement, Feedback.pcr, Case.decision)
+    of_version = (
+        Case.id == Feedback.case_id,
+        Case.model_name == name,
+        Case.model_version == version,
+        Case.state == "active",
     )
     counts = {"agree": 0, "disagree": 0, "right": 0, "wrong": 0, "undecided": 0}
-    for said, pcr, decision, number in session.execute(query):
-        if said in ("agree", "disagree"):
-            counts[said] += number
-        if pcr is not None:
-            decided = decision in (Decision.POSITIVE, Decision.NEGATIVE)
-            outcome = "right" if decision == pcr else "wrong"
-            counts[outcome if decided else "undecided"] += number
+    judged = select(Feedback.agreement, func.count()).where(*of_version)
+    said = Feedback.agreement.in_(("agree", "disagree"))
+    for row in session.execute(judged.where(said).group_by(Feedback.agreement)):
+        counts[str(row[0])] = row[1]
+    for decision, pcr, number in session.execute(_by_pcr(*of_version)):
+        decided = decision in (Decision.POSITIVE, Decision.NEGATIVE)
+        outcome = "right" if decision == pcr else "wrong"
+        counts[outcome if decided else "undecided"] += number
     return Agreement(**counts)
+
+
+def _by_pcr(*of_version: ColumnElement[bool]) -> Select[str, str, int]:
+    """How many cases there are of each decision and PCR result, of each case the latest one."""
+    newest = (Feedback.changed_at.desc(), Feedback.id.desc())
+    place = func.row_number().over(partition_by=Feedback.case_id, order_by=newest)
+    said = select(Case.decision, Feedback.pcr, place.label("place"))
+    latest = said.where(*of_version, Feedback.pcr.is_not(None)).subquery()
+    columns = latest.c.decision, latest.c.pcr
+    return select(*columns, func.count()).where(latest.c.place == 1).group_by(*columns)
 
 
 def drift(session: Session, name: str, version: str) -> list[Week]:

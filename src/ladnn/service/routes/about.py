@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from ladnn import __version__
-from ladnn.service import about
+from ladnn.service import about, models, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -21,11 +21,16 @@ Reader = Annotated[Principal, Depends(requires(Permission.READ_PUBLIC))]
 def page(request: Request, _: Reader) -> Response:
     """Show what this is."""
     site = services(request)
+    card = site.predictor().card
+    registry = models.site_registry(site.settings, site.database, site.clock)
     return render(
         request,
         "about.html",
-        card=site.predictor().card,
+        card=card,
+        row=version_views.answering(registry, card),
+        known=about.tested_of(card),
         tested=about.tested(),
+        ship=about.ship(),
         citation=about.citation(),
         settings=site.settings,
         version=__version__,

@@ -91,9 +91,10 @@ def add(
     incoming = [
         batch_intake.Incoming(name=one.filename, file=one.file) for one in file if one.filename
     ]
-    received = batch_intake.receive(
-        services(request), principal, _find(request, principal, id), incoming
-    )
+    batch = _find(request, principal, id)
+    received = batch_intake.receive(services(request), principal, batch, incoming)
+    if received.new < len(received.items):  # what is answered again is looked at
+        batches.look(services(request), principal, id)
     response.status_code = 202 if not received.answered else 201 if received.new else 200
     shown = _listed(request, [item.id for item in received.items[:ITEMS_SHOWN]])
     return {"received": len(received.items), "new": received.new, "items": shown}
@@ -111,7 +112,7 @@ def items(
 ) -> dict[str, Any]:
     """Give a page of the items, the most suspicious first with `sort=probability`."""
     view = batches.View(sort=sort, show=show, limit=limit, offset=offset)
-    batch = _find(request, principal, id)
+    batch = batches.look(services(request), principal, id)
     found = services(request).database.read(lambda session: batches.items(session, batch, view))
     path = f"/api/v1/batches/{batch.public_id}/items"
     more = next_page(path, limit, offset, found.total, f"sort={sort}&show={show}&")
@@ -177,7 +178,7 @@ def _find(request: Request, principal: Principal, public_id: str) -> Batch:
 
 
 def _state(request: Request, principal: Principal, public_id: str) -> dict[str, Any]:
-    batch = _find(request, principal, public_id)
+    batch = batches.look(services(request), principal, public_id)
     progress = services(request).database.read(lambda session: batches.progress(session, batch))
     return batch_json(batch, progress)
 

@@ -154,8 +154,7 @@ def mine(
 @router.get("/contributions/{id}", response_model=ContributionOut, summary="Read one")
 def read(request: Request, principal: Contributor, id: str) -> dict[str, Any]:  # noqa: A002
     """One contribution, for its owner and for reviewers."""
-    database = services(request).database
-    return _json(database.read(lambda session: contributions.find(session, principal, id)))
+    return _json(contributions.look(services(request), principal, id))
 
 
 @router.delete("/contributions/{id}", status_code=204, summary="Take one back")
@@ -171,7 +170,7 @@ def queue(
 ) -> list[dict[str, Any]]:
     """What waits for you, the disputed first."""
     database = services(request).database
-    found = database.read(lambda session: reviews.queue(session, principal, limit, offset))
+    found = database.write(lambda session: reviews.look(session, principal, limit, offset))
     return [_json(one) for one in found]
 
 

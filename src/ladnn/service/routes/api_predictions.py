@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, Up
 from starlette.responses import JSONResponse
 
 from ladnn.findings import OUTPUTS
-from ladnn.service import downloads, predictions, views
+from ladnn.service import audit_log, downloads, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -118,7 +118,7 @@ def index(
 )
 def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noqa: A002
     """Give the prediction of that id, or of a study its result, to its owner."""
-    return case_json(_find(request, principal, id, "prediction.view"))
+    return case_json(_find(request, principal, id))
 
 
 @router.get(
@@ -230,10 +230,12 @@ def _answer(case: Case, body: dict[str, Any], *, new: bool) -> JSONResponse:
     return JSONResponse(body, 201 if new else 200, {"location": case_link(case)})
 
 
-def _find(request: Request, principal: Principal, public_id: str, action: str = "") -> Case:
-    """The principal's own case."""
+def _find(
+    request: Request, principal: Principal, public_id: str, action: str = "prediction.view"
+) -> Case:
+    """The principal's own case, the look at it noted: a map that a program asks for is one too."""
     find = partial(predictions.find_own, principal=principal, public_id=public_id)
-    return predictions.look(services(request), find, principal, action)
+    return audit_log.look(services(request).database, find, principal, action)
 
 
 def _numbers(case: Case) -> dict[str, list[list[float]]]:

@@ -143,8 +143,9 @@ def _page(
     error: str = "",
     status: int = 200,
 ) -> Response:
+    batch = batches.look(services(request), principal, public_id)
+
     def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        batch = batches.find(session, principal, public_id)
         return {
             "batch": batch,
             "progress": batches.progress(session, batch),

@@ -141,8 +141,7 @@ def _page(
 @router.get("/contributions/{id}")
 def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa: A002
     """Show one contribution and what became of it."""
-    site = services(request)
-    found = site.database.read(lambda session: contributions.find(session, principal, id))
+    found = contributions.look(services(request), principal, id)
     return render(
         request,
         "contribution.html",
@@ -156,7 +155,7 @@ def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa:
 def image(request: Request, principal: Contributor, id: str, small: bool = False) -> Response:  # noqa: A002
     """Give the image, drawn from what is kept."""
     site = services(request)
-    found = site.database.read(lambda session: contributions.find(session, principal, id))
+    found = contributions.look(site, principal, id, picture=True)
     pixels = site.decoder.decode(site.blobs.get(found.blob)).image.pixels
     picture = Image.fromarray(pixels)
     if small:

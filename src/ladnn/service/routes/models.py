@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from ladnn.service import models, promotion, version_views
+from ladnn.bundle import Card
+from ladnn.service import about, models, promotion, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -24,11 +25,14 @@ def overview(request: Request, principal: Reader) -> Response:
     registry = models.registry_of(services(request))
     rows = [version_views.row(registry, one) for one in version_views.in_order(registry)]
     card = services(request).predictor().card
+    of_settings = version_views.answering(registry, card) is None
     return render(
         request,
         "models.html",
         rows=rows,
         card=card,
+        known=about.tested_of(card),
+        use=_use(request, card) if of_settings else None,
         manages=principal.may(Permission.MANAGE_MODELS),
         names=principal.account_id is not None,
     )
@@ -46,6 +50,17 @@ def compare(request: Request, _: Reader, first: str, second: str) -> Response:
         verdict=found.verdict,
         others=list(registry.versions()),
     )
+
+
+@router.get("/bundle")
+def bundle(request: Request, _: Reader) -> Response:
+    """Show the bundle of the settings while it answers; afterwards, the version that does."""
+    card = services(request).predictor().card
+    found = version_views.answering(models.registry_of(services(request)), card)
+    if found is not None:
+        return RedirectResponse(f"/models/{found.version.label}", status_code=303)
+    known, use = about.tested_of(card), _use(request, card)
+    return render(request, "bundle.html", card=card, known=known, use=use)
 
 
 @router.get("/{label}")
@@ -77,3 +92,9 @@ def promote(request: Request, principal: Manager, label: str, why: Why) -> Respo
     """Make a version the champion."""
     promotion.promote(services(request), principal, label, why)
     return RedirectResponse("/models", status_code=303)
+
+
+def _use(request: Request, card: Card) -> version_views.Use:
+    return services(request).database.read(
+        lambda session: version_views.use(session, card.name, card.version)
+    )

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ladnn.errors import ConfigError
 from ladnn.greyscale import Window
-from ladnn.service import downloads, maps, predictions, views
+from ladnn.service import audit_log, downloads, maps, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -57,7 +57,7 @@ def image_png(
 ) -> Response:
     """The image, through a window in HU where one is given; `small` for a list."""
     site = services(request)
-    image = views.image_at(_find(request, principal, token), position)
+    image = views.image_at(_find_again(request, principal, token), position)
     picture = maps.image_png(site, image, _window(level, width), small=small)
     return Response(picture, media_type="image/png", headers=_KEPT)
 
@@ -65,7 +65,7 @@ def image_png(
 @router.get("/maps/{position}/{name}.png")
 def map_png(request: Request, principal: Reader, token: str, position: int, name: str) -> Response:
     """One map, transparent where the model did not look."""
-    case = _find(request, principal, token)
+    case = _find_again(request, principal, token)
     return Response(
         maps.map_png(views.image_at(case, position), name), media_type="image/png", headers=_KEPT
     )
@@ -130,10 +130,17 @@ def feedback(
     return RedirectResponse(f"/results/{token}", status_code=303)
 
 
-def _find(request: Request, principal: Principal, token: str, action: str = "") -> Case:
+def _find(request: Request, principal: Principal, token: str, action: str) -> Case:
     """The case behind a link."""
     find = partial(predictions.find_shared, principal=principal, token=token)
-    return predictions.look(services(request), find, principal, action)
+    return audit_log.look(services(request).database, find, principal, action)
+
+
+def _find_again(request: Request, principal: Principal, token: str) -> Case:
+    """The same for a picture: part of the view of its page, or of a worklist, if there was one."""
+    find = partial(predictions.find_shared, principal=principal, token=token)
+    database, within = services(request).database, predictions.shown_in
+    return audit_log.look_again(database, find, principal, "prediction.view", within)
 
 
 def _window(level: float | None, width: float | None) -> Window | None:

@@ -27,12 +27,12 @@ SHOWN = 100
 
 
 @router.get("")
-def queue(request: Request, principal: Reviewer) -> Response:
-    """Show what waits for this reviewer."""
+def queue(request: Request, principal: Reviewer, state: str = "") -> Response:
+    """Show what waits for this reviewer, or the newest of one state."""
     database = services(request).database
-    waiting = database.read(lambda session: reviews.queue(session, principal, SHOWN))
+    waiting = database.write(lambda session: reviews.look(session, principal, SHOWN, state=state))
     counts = database.read(reviews.counts)
-    return render(request, "review.html", waiting=waiting, counts=counts)
+    return render(request, "review.html", waiting=waiting, counts=counts, chosen=state)
 
 
 @router.get("/datasets")
@@ -123,11 +123,27 @@ def judge(
     return RedirectResponse(f"/review{following}", status_code=303)
 
 
+@router.post("/{id}/remove")
+def remove(
+    request: Request,
+    principal: Reviewer,
+    id: str,  # noqa: A002
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Delete a contribution for good."""
+    try:
+        contributions.remove(services(request), principal, id, reason)
+    except BadRequest as error:
+        return _case(request, principal, id, say(request, error.key), error.status)
+    return RedirectResponse("/review", status_code=303)
+
+
 def _case(
     request: Request, principal: Principal, public_id: str, error: str = "", status: int = 200
 ) -> Response:
+    found = contributions.look(services(request), principal, public_id)
     database = services(request).database
-    found = database.read(lambda session: contributions.find(session, principal, public_id))
+    kept_in = database.read(lambda session: contributions.versions(session, found))
     last = found.reviews[-1] if found.reviews else None
     return render(
         request,
@@ -139,6 +155,8 @@ def _case(
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
         said=list(zip(LESIONS, last.lesions, strict=True)) if last else [],
         last=last,
+        kept_in=kept_in,
+        reasons=contributions.REASONS,
         LESION_ORDER=LESIONS,
         flags=[{True: "1", False: "0", None: ""}[value] for value in found.lesions],
     )
