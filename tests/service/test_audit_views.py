@@ -25,11 +25,15 @@ WRITTEN = {
     "/results/{token}/report.pdf": ("prediction.download", "case"),
     "/api/v1/predictions/{id}": ("prediction.view", "case"),
     "/api/v1/predictions/{id}/heatmaps/{name}.png": ("prediction.view", "case"),
+    "/api/v1/predictions/{id}/overlay.png": ("prediction.download", "case"),
+    "/api/v1/predictions/{id}/report.pdf": ("prediction.download", "case"),
     "/batches/{id}": ("batch.view", "batch"),
     "/batches/{id}/results.csv": ("batch.download", "batch"),
     "/batches/{id}/results.zip": ("batch.download", "batch"),
     "/api/v1/batches/{id}": ("batch.view", "batch"),
     "/api/v1/batches/{id}/items": ("batch.view", "batch"),
+    "/api/v1/batches/{id}/results.csv": ("batch.download", "batch"),
+    "/api/v1/batches/{id}/results.zip": ("batch.download", "batch"),
     "/contributions/{id}": ("contribution.view", "contribution"),
     "/contributions/{id}/image.png": ("contribution.view", "contribution"),
     "/api/v1/contributions/{id}": ("contribution.view", "contribution"),
@@ -41,7 +45,10 @@ WRITTEN = {
 }
 """The routes that show one, the line that each writes, and what of."""
 
-OWN_LISTS = {"/", "/account", "/contribute", "/batches", "/api/v1/batches", "/api/v1/contributions"}
+OWN_LISTS = {
+    *("/", "/account", "/contribute", "/batches"),
+    *("/api/v1/predictions", "/api/v1/batches", "/api/v1/contributions"),
+}
 """Name one's own things to their owner; each picture on them is asked for, and noted, by itself."""
 
 SHOW_NONE = (
