@@ -15,8 +15,8 @@ _HEAD = f"""# Audit
 The questions that reviewers of such a model ask, put to the models that ship.
 **{RESEARCH_NOTICE}**
 Written by `make audit` from what `ladnn audit` measured ([how](how-to/audit.md)); rows of single
-images, and all overlays, stay with whoever ran it. What the worst mistakes look like, and how networks do that
-were trained without a source, is in [the results](results.md).
+images, and all overlays, stay with whoever ran it. What the worst mistakes look like, and how
+networks do that were trained without a source, is in [the results](results.md).
 """
 
 
