@@ -1,13 +1,15 @@
 """Cases: whose they are, how they are taken back, studies, feedback, refusals, full disks."""
 
 import errno
+import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from sites import MakeSite, Site, sqlite_url
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -329,6 +331,18 @@ def test_a_file_beyond_the_limit_is_413_however_it_is_sent(
     assert "1 MiB" in sent.json()["detail"]
 
 
+@pytest.fixture
+def _other_logs_after() -> Iterator[None]:
+    """Take down what `configure_logs` put up: its stream is closed with the test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [one for one in root.handlers if type(one) is not logging.StreamHandler]
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_other_logs_after")
 def test_nothing_of_a_patient_is_in_the_logs(
     make_site: MakeSite,
     request: pytest.FixtureRequest,
