@@ -1,6 +1,7 @@
 """What is taken away of a result or a batch: report and overlay, table and archive."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -45,13 +46,8 @@ def archive(request: Request, principal: Principal, public_id: str) -> Response:
 
 
 def _taken(request: Request, principal: Principal, public_id: str) -> Batch:
-    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        batch = batches.find(session, principal, public_id)
-        audit_log.record(session, principal, "batch.download", public_id, {})
-        return batch
-
-    found: Batch = services(request).database.write(look)
-    return found
+    find = partial(batches.find, principal=principal, public_id=public_id)
+    return audit_log.look(services(request).database, find, principal, "batch.download")
 
 
 def _of_batch(pieces: Iterator[bytes], media_type: str, batch: Batch, ending: str) -> Response:

@@ -22,7 +22,7 @@ def page(request: Request, _: Reader) -> Response:
     """Show what this is."""
     site = services(request)
     card = site.predictor().card
-    registry = models.site_registry(site.settings, site.database, site.clock)
+    registry = models.registry_of(site)
     return render(
         request,
         "about.html",
