@@ -5,7 +5,7 @@ import torch
 
 from ladnn.errors import ConfigError
 from ladnn.graph import BundleGraph
-from ladnn.haze import GREY, TYPICAL, Haze
+from ladnn.haze import GREY, TYPICAL, Haze, _local_mean
 from ladnn.learner import TrainConfig
 from ladnn.lungfield import LUNG_LEVEL, TISSUE_LEVEL
 from ladnn.model import LesionNet
@@ -50,6 +50,15 @@ def test_the_channel_has_the_grid_of_the_activations_and_is_a_share():
     channel = Haze().eval()(torch.rand(2, 1, 160, 160), (5, 5)) + TYPICAL
     assert channel.shape == (2, 1, 5, 5)
     assert 0 <= float(channel.min()) <= float(channel.max()) <= 1
+
+
+def test_the_local_mean_is_that_of_the_square_about_a_pixel_as_far_as_it_lies_inside():
+    plane = torch.rand(1, 1, 9, 12)
+    means = _local_mean(plane, 5)
+    assert means.shape == plane.shape
+    for row, column in ((0, 0), (4, 6), (8, 11), (1, 10)):
+        square = plane[..., max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+        assert float(means[0, 0, row, column]) == pytest.approx(float(square.mean()), abs=1e-6)
 
 
 def test_training_does_not_see_the_channel():

@@ -55,9 +55,13 @@ class Haze(nn.Module):
 
 
 def _local_mean(plane: Tensor, window: int) -> Tensor:
-    return functional.avg_pool2d(
-        plane, window, stride=1, padding=window // 2, count_include_pad=False
-    )
+    """The mean of the square window about each pixel, of what lies inside the plane.
+
+    Down and then across: one square pooling is the same and took a quarter of the whole graph.
+    """
+    for side, half in (((window, 1), (window // 2, 0)), ((1, window), (0, window // 2))):
+        plane = functional.avg_pool2d(plane, side, stride=1, padding=half, count_include_pad=False)
+    return plane
 
 
 def _cells(plane: Tensor, grid: tuple[int, int]) -> Tensor:
