@@ -29,6 +29,15 @@ def send(site: Site, header: dict[str, str], seed: int = 3) -> dict[str, object]
     return found
 
 
+def test_maps_as_numbers_are_shares_written_with_four_digits(site: Site, mine: dict[str, str]):
+    files = {"file": ("a.png", encode(thorax(5, size=(64, 72)), "PNG"))}
+    said = site.client.post(PREDICTIONS, files=files, data={"maps": "true"}, headers=mine).json()
+    assert set(said["maps"]) == {"covid", *said["lesions"]}
+    numbers = [value for plane in said["maps"].values() for row in plane for value in row]
+    assert 0 <= min(numbers) <= max(numbers) <= 1
+    assert max(len(str(value)) for value in numbers) <= len("0.1234")
+
+
 def slices(count: int = 3, **fields: object) -> list[tuple[str, tuple[str, bytes]]]:
     files = [
         dicom_bytes(hounsfield(n, size=(64, 80)), InstanceNumber=count - n, **fields)

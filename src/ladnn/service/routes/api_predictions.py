@@ -240,5 +240,6 @@ def _find(
 
 def _numbers(case: Case) -> dict[str, list[list[float]]]:
     """The maps of the first image by their names, in [0, 1], as precise as they are kept."""
-    stored = predictions.read_maps(case.images[0]).round(4).tolist()
+    # as float64, or every number would be written with the digits of its nearest float32
+    stored = predictions.read_maps(case.images[0]).astype(float).round(4).tolist()
     return dict(zip(OUTPUTS, stored, strict=False))
