@@ -3,6 +3,9 @@
 import gzip
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from datetime import datetime
@@ -10,14 +13,14 @@ from pathlib import Path
 
 import pytest
 from sites import Site
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, inspect, select, text
 
 from bundles import tiny_bundle
 from ladnn.errors import DataError
-from ladnn.service import models
+from ladnn.service import migrations, models, schema
 from ladnn.service.backup import LISTING, backup, restore, verify
 from ladnn.service.database import Database
-from ladnn.service.settings import Settings
+from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import Account, Base, Case, CaseImage, new_id, now
 
 CASES = 40
@@ -166,6 +169,41 @@ def late_case(blob: str) -> Case:
         model_name="tiny", model_version="1", card={}, operating_point="balanced",
         probability=0.5, decision="positive", images=[image],
     )  # fmt: skip
+
+
+def run_command(settings: Settings, *words: str) -> None:
+    """`ladnn site` in a process of its own, which has imported what that command needs alone."""
+    command = [sys.executable, "-c", "from ladnn.cli import main; main()", "site", *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | to_environment(settings)
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_by_itself_takes_every_table_and_brings_it_back(
+    filled: Site, empty: Settings, tmp_path: Path
+):
+    settings = filled.services.settings
+    run_command(settings, "backup", str(tmp_path / "b"))
+    inspected = inspect(filled.services.database.engine)
+    there = set(inspected.get_table_names()) - {migrations.VERSIONS}
+    assert set(verify(tmp_path / "b")["tables"]) == there
+    run_command(empty, "restore", str(tmp_path / "b"))
+    assert content(empty) == content(settings)
+    assert content(empty)["audit_chain"]
+
+
+def test_a_database_with_a_table_of_somebody_else_s_is_not_copied_in_part(
+    page: Site, tmp_path: Path
+):
+    page.services.database.write(lambda s: s.execute(text("CREATE TABLE theirs (id INTEGER)")))
+    with pytest.raises(DataError, match="the table theirs is none of this program"):
+        backup(page.services.settings, tmp_path / "b")
+
+
+def test_no_module_of_tables_is_left_out():
+    files = {path.stem for path in Path(schema.__file__).parent.glob("tables*.py")}
+    assert {module.__name__.rsplit(".", 1)[-1] for module in schema.MODULES} == files
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from ladnn.service import migrations
 from ladnn.service.blobs import Blobs, blob_columns
 from ladnn.service.database import Database
 from ladnn.service.models import FOLDER
+from ladnn.service.schema import METADATA
 from ladnn.service.settings import Settings
-from ladnn.service.tables import Base, now
+from ladnn.service.tables import now
 from ladnn.service.tables_models import ModelEvent
 from ladnn.storage import Store
 
@@ -132,8 +133,14 @@ def _dump(
 
 
 def _tables(there: set[str]) -> list[Table]:
-    """Those that refer to others come after them."""
-    return [table for table in Base.metadata.sorted_tables if table.name in there]
+    """Those that refer to others come after them; a table that is not known would be lost."""
+    unknown = there - {table.name for table in METADATA.sorted_tables} - {migrations.VERSIONS}
+    if unknown:
+        raise DataError(
+            f"the table {min(unknown)} is none of this program: give the site a database of its "
+            "own, or use the program that made it"
+        )
+    return [table for table in METADATA.sorted_tables if table.name in there]
 
 
 def _write_rows(path: Path, rows: Any) -> int:  # noqa: ANN401  # a result of mappings

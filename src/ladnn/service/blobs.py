@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from ladnn.errors import ConfigError
 from ladnn.service.database import Database
 from ladnn.service.errors import NotFound, StorageAway, StorageFull
-from ladnn.service.tables import DIGEST, Base
+from ladnn.service.schema import METADATA
+from ladnn.service.tables import DIGEST
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("storagefull", "quotaexceeded", "insufficientstorage", "quota exceeded")
@@ -155,9 +156,9 @@ def _is_named(session: Session, digest: str) -> bool:
 
 
 def blob_columns() -> list[Column[Any]]:
-    """Every column that names stored bytes, of all tables that were imported."""
-    tables = Base.metadata.sorted_tables
-    return [column for table in tables for column in table.columns if column.info.get("blob")]
+    """Every column that names stored bytes."""
+    columns = (column for table in METADATA.sorted_tables for column in table.columns)
+    return [column for column in columns if column.info.get("blob")]
 
 
 @contextlib.contextmanager

@@ -10,6 +10,9 @@ from sqlalchemy import text
 
 from ladnn.service.database import Database
 
+VERSIONS = "alembic_version"
+"""The table of Alembic's own, which holds the version of the others."""
+
 _LOCK = 0x1AD77  # one replica at a time brings the tables up to date
 
 

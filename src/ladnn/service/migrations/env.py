@@ -2,12 +2,11 @@
 
 from alembic import context
 
-from ladnn.service import tables_contributions  # noqa: F401  # adds its tables to Base
-from ladnn.service.tables import Base
+from ladnn.service.schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,  # SQLite changes a table by making it anew
 )
 with context.begin_transaction():
