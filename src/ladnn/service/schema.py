@@ -6,7 +6,13 @@ single command, such as a backup, imports few.
 
 from sqlalchemy import MetaData
 
-from ladnn.service import tables, tables_accounts, tables_batches, tables_contributions, tables_models
+from ladnn.service import (
+    tables,
+    tables_accounts,
+    tables_batches,
+    tables_contributions,
+    tables_models,
+)
 
 MODULES = (tables, tables_accounts, tables_batches, tables_contributions, tables_models)
 """Where they are declared."""
