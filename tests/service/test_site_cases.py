@@ -25,6 +25,7 @@ from ladnn.service.settings import Settings
 from ladnn.service.tables import AuditEvent, Case, Feedback
 from synthetic import PATIENT, dicom_bytes, encode
 
+PARTS = ("prediction.json", "overlay.png", "report.pdf")
 CSRF = re.compile(r'name="csrf" value="(\w+)"')
 
 
@@ -148,6 +149,24 @@ def test_a_deleted_result_is_gone_with_its_bytes(site: Site, scan: bytes):
     assert site.services.blobs.names() == []
     actions = site.services.database.read(lambda s: list(s.scalars(select(AuditEvent.action))))
     assert "prediction.delete" in actions
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_the_link_of_what_nobody_owns_does_not_give_its_key_away(page: Site, images: int):
+    files = [("file", (f"{n}.dcm", data)) for n, data in enumerate(slices(images))]
+    path = "/api/v1/predictions" if images == 1 else "/api/v1/studies"
+    sent = page.client.post(path, files=files).json()
+    answers = [page.client.get(sent["links"]["page"])]
+    answers += [page.client.get(f"{sent['links']['page']}/{part}") for part in PARTS]
+    for answer in answers:
+        assert answer.status_code == 200
+        assert sent["id"].encode() not in answer.content
+        assert sent["id"][:8] not in answer.headers.get("content-disposition", "")
+    shared = answers[1].json()
+    assert shared["covid"] == sent["covid"]
+    ones = shared.get("images", [shared])
+    assert [page.client.get(one["heatmap"]).status_code for one in ones] == [200] * images
+    assert all(page.client.get(link).status_code == 200 for link in shared["links"].values())
 
 
 def test_slices_of_a_series_are_one_study_in_their_order(site: Site):

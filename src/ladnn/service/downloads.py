@@ -27,7 +27,7 @@ def report(request: Request, case: Case, position: int | None) -> Response:
 
 def of_case(body: bytes, media_type: str, case: Case, ending: str) -> Response:
     """A file of a result."""
-    headers = _attached(f"ladnn-{case.public_id[:8]}.{ending}")
+    headers = _attached(f"ladnn-{case.share_token[:8]}.{ending}")
     return Response(body, media_type=media_type, headers=headers)
 
 

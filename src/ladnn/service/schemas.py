@@ -1,5 +1,6 @@
 """The JSON of the interface, as OpenAPI describes it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -136,35 +137,37 @@ class ProblemOut(BaseModel):
     detail: str
 
 
-def prediction_json(case: Case) -> dict[str, Any]:
-    """The design's Prediction of a case of one image, with `id`, `calibrated` and `links`."""
-    links = _links(case)
-    return {
-        "id": case.public_id,
-        **case.images[0].prediction,
-        "heatmap": links["heatmap_covid"],
-        "calibrated": calibrated_json(case),
-        "links": links,
-    }
-
-
 def case_json(case: Case) -> dict[str, Any]:
-    """One Prediction, or the study's result with one for each slice."""
-    if case.study is None:
-        return prediction_json(case)
+    """One Prediction, or the study's result with one for each slice; with `id` and `links`."""
     links = _links(case)
-    slices = [
-        {**image.prediction, "heatmap": f"{links['heatmap_covid']}?image={image.position}"}
-        for image in case.images
-    ]
-    calibrated = calibrated_json(case)
-    return {
-        "id": case.public_id,
-        **case.study,
-        "calibrated": calibrated,
-        "images": slices,
-        "links": links,
+    first = links["heatmap_covid"]
+    heatmaps = [f"{first}?image={image.position}" for image in case.images]
+    return {"id": case.public_id, **_said(case, links, [first] if case.study is None else heatmaps)}
+
+
+def shared_json(case: Case) -> dict[str, Any]:
+    """The same for whoever has the link of its page: no id, for that may open more than the link.
+
+    Of a case without an owner the id is the key to retract and to delete it.
+    """
+    page = _page(case)
+    links = {
+        "self": f"{page}/prediction.json",
+        "overlay": f"{page}/overlay.png",
+        "report": f"{page}/report.pdf",
+        "page": page,
     }
+    heatmaps = [f"{page}/maps/{image.position}/{OUTPUTS[0]}.png" for image in case.images]
+    return _said(case, links, heatmaps)
+
+
+def _said(case: Case, links: dict[str, str], heatmaps: Sequence[str]) -> dict[str, Any]:
+    slices = [
+        {**image.prediction, "heatmap": heatmap}
+        for image, heatmap in zip(case.images, heatmaps, strict=True)
+    ]
+    more = {"calibrated": calibrated_json(case), "links": links}
+    return {**slices[0], **more} if case.study is None else {**case.study, "images": slices, **more}
 
 
 def _links(case: Case) -> dict[str, str]:
@@ -176,8 +179,13 @@ def _links(case: Case) -> dict[str, str]:
         **{f"heatmap_{name}": f"{itself}/heatmaps/{name}.png" for name in names},
         "overlay": f"{itself}/overlay.png",
         "report": f"{itself}/report.pdf",
-        "page": f"/results/{case.share_token}",
+        "page": _page(case),
     }
+
+
+def _page(case: Case) -> str:
+    """The address of the page of a case."""
+    return f"/results/{case.share_token}"
 
 
 def case_link(case: Case) -> str:
@@ -199,7 +207,7 @@ def short_json(case: Case) -> dict[str, Any]:
         },
         "model": {"name": case.model_name, "version": case.model_version},
         "research_use_only": True,
-        "links": {"self": case_link(case), "page": f"/results/{case.share_token}"},
+        "links": {"self": case_link(case), "page": _page(case)},
     }
 
 

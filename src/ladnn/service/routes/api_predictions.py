@@ -24,7 +24,6 @@ from ladnn.service.schemas import (
     StudyOut,
     case_json,
     case_link,
-    prediction_json,
     short_json,
 )
 from ladnn.service.tables import Case, Feedback
@@ -87,9 +86,7 @@ def create(
     upload = predictions.read_upload(file)
     index = None if frame is None else frame - 1
     case, new = predictions.assess(services(request), principal, [upload], frame=index)
-    return _answer(
-        case, prediction_json(case) | ({"maps": _numbers(case)} if maps else {}), new=new
-    )
+    return _answer(case, case_json(case) | ({"maps": _numbers(case)} if maps else {}), new=new)
 
 
 @router.get("", response_model=CasesOut, summary="List one's predictions")

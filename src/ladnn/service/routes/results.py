@@ -16,7 +16,7 @@ from ladnn.service.context import services
 from ladnn.service.errors import NotFound
 from ladnn.service.feedback import give_feedback
 from ladnn.service.pages import render
-from ladnn.service.schemas import case_json
+from ladnn.service.schemas import case_json, shared_json
 from ladnn.service.tables import Case
 
 router = APIRouter(prefix="/results/{token}", include_in_schema=False)
@@ -75,7 +75,8 @@ def map_png(request: Request, principal: Reader, token: str, position: int, name
 def as_json(request: Request, principal: Reader, token: str) -> Response:
     """The result for a program."""
     case = _find(request, principal, token, "prediction.download")
-    body = json.dumps(case_json(case), indent=2)
+    said = case_json(case) if predictions.is_own(case, principal) else shared_json(case)
+    body = json.dumps(said, indent=2)
     return downloads.of_case(body.encode(), "application/json", case, "json")
 
 
