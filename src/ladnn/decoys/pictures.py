@@ -171,6 +171,37 @@ def cartoon(rng: Rng, size: Size) -> Grey:
     return np.asarray(image)
 
 
+def diagram(rng: Rng, size: Size) -> Grey:
+    """A chest as a textbook outlines it: two flat ovals, mostly in a flat body, hardly a detail."""
+    tones = rng.choice([0, 255, *rng.integers(0, 256, 6)], 6)
+    if rng.random() < 0.6:  # air is dark
+        tones[1], tones[2] = rng.integers(110, 256), rng.integers(0, 90)
+    image = Image.new("L", (size[1], size[0]), int(tones[0]))
+    draw = ImageDraw.Draw(image)
+    x, y, line = size[1] / 2, size[0] / 2, int(rng.choice([0, 0, 2, 5]))
+
+    def oval(centre: float, down: float, wide: float, high: float, tone: int) -> None:
+        box = (x + centre - wide, y + down - high, x + centre + wide, y + down + high)
+        draw.ellipse(box, int(tones[tone]), int(tones[5]), line)
+
+    wide, high = rng.uniform(0.6, 0.98) * x, rng.uniform(0.5, 0.98) * y
+    if rng.random() < 0.75:
+        oval(0, 0, wide, high, 1)
+    apart, lower = rng.uniform(0.35, 0.55) * wide, rng.uniform(-0.15, 0.15) * high
+    lung = rng.uniform(0.2, 0.42) * wide, rng.uniform(0.4, 0.8) * high
+    for side in (-1, 1):
+        oval(side * apart, lower, lung[0] * rng.uniform(0.9, 1.1), lung[1], 2)
+        for _ in range(int(rng.integers(0, 3))):  # a spot
+            spot = rng.uniform(0.03, 0.12) * wide
+            oval(side * apart, lower + rng.uniform(-0.5, 0.5) * lung[1], spot, spot, 3)
+    if rng.random() < 0.4:
+        oval(rng.uniform(-0.1, 0.2) * wide, lower, 0.2 * wide, 0.25 * high, 4)
+    if rng.random() < 0.4:
+        oval(0, 0.8 * high, 0.1 * wide, 0.12 * high, 4)
+    plane = np.asarray(image, dtype=np.float32) + rng.choice([0, 0, 3]) * rng.standard_normal(size)
+    return to_grey(plane, 0, 255)
+
+
 def code_print(rng: Rng, size: Size) -> Grey:
     """A bar code or a two-dimensional code."""
     cells = int(rng.integers(15, 60))

@@ -201,6 +201,46 @@ def xray_chest(rng: Rng, size: Size) -> Grey:
     return 255 - film if rng.random() < 0.12 else film
 
 
+def xray_close(rng: Rng, size: Size) -> Grey:
+    """Chest radiograph that fills its film: flesh to the edges, spine, ribs across both lungs."""
+    scene = Scene(rng, size, wobble=rng.uniform(0, 0.03))
+    wide, high = size[1] / max(size), size[0] / max(size)
+    apart, top = jitter(rng, 0.44, 0.1) * wide, rng.uniform(-0.2, 0.1) * high
+    depth = rng.uniform(0.8, 1.3) + rng.uniform(0, 0.08) * fractal(rng, size, 1.8)
+    depth += rng.uniform(0.2, 0.7) * scene.chord((0, top), (wide, 1.2 * high))
+    for side in (-1, 1):
+        radii = jitter(rng, 0.33, 0.15) * wide, jitter(rng, 0.62, 0.15) * high
+        lung = scene.distance((side * apart, top), radii, angle=-side * rng.uniform(0, 0.12))
+        depth -= rng.uniform(0.6, 1.2) * np.clip((1 - lung) * rng.uniform(2, 12), 0, 1)
+    depth += _arches(scene, (wide, high)) * rng.uniform(0.04, 0.35)
+    spine = np.exp(-((scene.x / (rng.uniform(0.06, 0.16) * wide)) ** 2))
+    depth += rng.uniform(0.3, 1.2) * spine
+    if rng.random() < 0.7:
+        heart = (0.12 * wide, 0.3 * high), (jitter(rng, 0.3) * wide, jitter(rng, 0.3) * high)
+        depth += rng.uniform(0.2, 0.8) * scene.chord(*heart, 0.6)
+    if rng.random() < 0.6:
+        dome = top + rng.uniform(0.4, 0.75) * high + 0.5 * (np.abs(scene.x) - apart) ** 2
+        depth += rng.uniform(0.3, 1.0) * np.clip((scene.y - dome) * 20, 0, 1)
+    depth = ndimage.gaussian_filter(depth, rng.uniform(0.3, 3.0))
+    depth += rng.uniform(0, 0.04) * rng.standard_normal(size)
+    film = to_grey(depth, rng.uniform(-0.4, 0.4), rng.uniform(1.4, 2.6))
+    if rng.random() < 0.4:  # the marker of lead that tells the sides apart
+        edge = max(8, int(min(size) * rng.uniform(0.05, 0.2)))
+        film[:edge, : 2 * edge] = rng.choice([0, 20, 255])
+    return 255 - film if rng.random() < 0.1 else film
+
+
+def _arches(scene: Scene, half: tuple[float, float]) -> Plane:
+    """Ribs one by one, as thin arches that hang from the spine to both sides, in [0, 1]."""
+    rng = scene.rng
+    pitch, bend = rng.uniform(0.12, 0.25) * half[1], rng.uniform(-0.4, 0.8)
+    low, thick = rng.uniform(0.3, 0.9) * half[1], rng.uniform(0.15, 0.4)
+    height = scene.y - bend * np.abs(scene.x) ** rng.uniform(1, 2)
+    band = np.abs(np.mod(height / pitch, 1) - 0.5) < thick / 2
+    inside = (np.abs(scene.x) < rng.uniform(0.7, 0.95) * half[0]) & (np.abs(scene.y) < low)
+    return np.asarray(ndimage.gaussian_filter((band & inside) * 1.0, 0.8), dtype=np.float32)
+
+
 def xray_lateral(rng: Rng, size: Size) -> Grey:
     """Chest or spine radiograph from the side."""
     scene = Scene(rng, size, wobble=0.05)
