@@ -62,6 +62,7 @@ def test_what_is_remembered_of_many_addresses_is_bounded(monkeypatch: pytest.Mon
     [
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
         ("testclient", "testclient"),
     ],
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from ladnn.service.accounts.permissions import Permission
+from ladnn.service.addresses import read_address
 from ladnn.service.errors import TooMany
 from ladnn.service.settings import Settings
 
@@ -86,10 +87,7 @@ def address_of(request: Request) -> str:
     Uvicorn puts there what a trusted proxy says of it, and the proxy itself for any other.
     """
     host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host  # a socket's name
-    if address.version == 4:
-        return host
+    address = read_address(host)
+    if address is None or address.version == 4:
+        return str(address or host)  # a socket's name
     return str(ipaddress.ip_network((address, 64), strict=False))
