@@ -132,7 +132,7 @@ def make_services(
         predictor=predictor or _champion(settings, database),
         catalogues=read_catalogues(),
         metrics=Metrics(),
-        limits=Limits(settings),
+        limits=Limits(settings, database, now),
         provider=Provider(settings) if settings.oidc_issuer else None,
         clock=now,
         secret=secret,

@@ -43,11 +43,10 @@ class Settings:
         session_idle_minutes: after which a session without requests is over.
         session_hours: after which any session is over.
         requests_per_minute: of one account, or of one address without an account, in each
-            process; 0 for no limit, here and in the next two.
-        tests_per_minute: of one account.
+            process; 0 for no limit, here and in the next three.
+        tests_per_minute: of one account, on all processes together, as the next two.
         visitor_tests_per_minute: of one address without an account.
-        visitor_mib_per_day: what one address without an account may send to be tested, in MiB,
-            in each process; 0 for no limit.
+        visitor_mib_per_day: what one address without an account may send to be tested, in MiB.
         visitor_case_days: after which the results of visitors are deleted; 0 for never, here and
             in the next four.
         account_case_days: after which the results of accounts are deleted.
