@@ -13,7 +13,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import BinaryIO, NamedTuple
 
 from sqlalchemy import select
@@ -46,7 +46,7 @@ PATIENCE = timedelta(hours=1)
 """How long an item waits for slices that were said to follow; then it is tested as it is."""
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_TOGETHER = 32  # files whose rows are committed together
+_TOGETHER = 32  # files that are stored, and whose rows are committed, together
 _TOGETHER_BYTES = 16 << 20
 
 
@@ -86,7 +86,7 @@ class Received:
 
 
 class _Ready(NamedTuple):
-    """One file that is stored, or of which nothing could be."""
+    """One file: the bytes to store, or why there are none."""
 
     name: str
     sha256: str
@@ -217,44 +217,39 @@ class _Queue:
         return self._end(more=more, loose=loose)
 
     def _prepare(self, member: Member) -> _Ready:
-        """Store what may be stored of a file; nothing of one that cannot be read."""
+        """What may be stored of a file; nothing of one that cannot be read."""
         name, data = short_name(member.name), member.data
         sha256 = hashlib.sha256(data or name.encode()).hexdigest()
         if member.problem:
             return _Ready(name, sha256, b"", "", f"{name} {member.problem}")
         try:
             if kind_of(data, LIMITS) != "DICOM":
-                return self._stored(_Ready(name, sha256, data, "", ""))
+                return _Ready(name, sha256, data, "", "")
             decoded = self._site.decoder.decode(data, name=name)
         except ImageError as error:
             sentence = str(error) if name in str(error) else f"{name} {error}"
             return _Ready(name, sha256, b"", "", sentence)
         series = str(decoded.image.series or "")[:SERIES_LENGTH]
-        return self._stored(_Ready(name, sha256, decoded.stored, series, ""))
-
-    def _stored(self, ready: _Ready) -> _Ready:
-        self._site.blobs.put(ready.data)
-        return ready
+        return _Ready(name, sha256, decoded.stored, series, "")
 
     def _commit(self, ready: Sequence[_Ready]) -> None:
-        site, batch = self._site, self._batch
-        until = site.clock() + PATIENCE
+        site, batch, until = self._site, self._batch, self._site.clock() + PATIENCE
+        site.blobs.put_all([one.data for one in ready if not one.error])
 
         def write(session: Session) -> tuple[list[int], int]:
-            ids, new = [], 0
             kept = {
                 one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
                 for one in sorted(ready, key=lambda one: one.sha256)
                 if not one.error
             }
             site.database.lock(session, batch.public_id)
-            for one in ready:
-                item, fresh = _place(session, site, batch, one, blob=kept.get(one.sha256))
+            desk = _Desk(session, batch, site.clock(), [one.sha256 for one in ready])
+            items = [desk.place(one, kept.get(one.sha256)) for one in ready]
+            for item in items:
                 if item.state == ARRIVING:
                     leases.hold(item, self._holder, until)
-                ids.append(item.id)
-                new += fresh
-            return ids, new
+            session.flush()
+            return [item.id for item in items], desk.new
 
         ids, new = site.database.write(write)
         self._ids.update(dict.fromkeys(ids))
@@ -281,38 +276,70 @@ class _Queue:
         return Received(items=items, new=new, answered=answered)
 
 
-def _place(
-    session: Session, site: Services, batch: Batch, one: _Ready, *, blob: str | None
-) -> tuple[BatchItem, bool]:
-    """Put a file into its item: the one it is in already, that of its series, or a new one."""
-    item = _known(session, batch, one.sha256)
-    if item is not None:
-        if item.state in (FAILED, CANCELLED) and blob is not None:
-            item.state, item.error, item.tries = ARRIVING if item.series else WAITING, "", 0
-            next(file for file in item.files if file.sha256 == one.sha256).blob = blob
-        return item, False
-    item = _study(session, batch, one.series) if one.series else None
-    fresh = item is None
-    if item is None:
+class _Desk:
+    """Puts files into the items of a batch, within one transaction that holds the batch's lock.
+
+    Attributes:
+        new: how many items were made.
+    """
+
+    def __init__(
+        self, session: Session, batch: Batch, present: datetime, sha256: Sequence[str]
+    ) -> None:
+        self._session, self._batch, self._present, self.new = session, batch, present, 0
+        query = select(BatchFile.sha256, BatchItem).join(BatchItem.files)
+        here = query.where(BatchFile.batch_id == batch.id, BatchFile.sha256.in_(sha256))
+        self._known = {row.sha256: row.BatchItem for row in session.execute(here)}
+        self._studies: dict[str, BatchItem] = {}
+
+    def place(self, one: _Ready, blob: str | None) -> BatchItem:
+        """The item of a file: the one it is in already, that of its series, or a new one."""
+        item = self._known.get(one.sha256)
+        if item is not None:
+            return _again(item, one, blob)
+        study = self._study(one.series) if one.series else None
+        file = BatchFile(batch_id=self._batch.id, sha256=one.sha256, blob=blob)
+        item = self._made(one, file) if study is None else self._joined(study, file)
+        self._known[one.sha256] = item
+        return item
+
+    def _made(self, one: _Ready, file: BatchFile) -> BatchItem:
         state = FAILED if one.error else ARRIVING if one.series else WAITING
-        item = BatchItem(batch_id=batch.id, name=one.name, state=state, error=one.error)
-        item.series, item.created_at = one.series or None, site.clock()
-        session.add(item)
-        session.flush()
-    elif item.state != CANCELLED:  # what a person cancelled is tested when a person says so
-        item.state, item.error, item.tries = ARRIVING, "", 0
-    session.add(BatchFile(batch_id=batch.id, item_id=item.id, sha256=one.sha256, blob=blob))
-    session.flush()
-    return item, fresh
+        item = BatchItem(batch_id=self._batch.id, name=one.name, state=state, error=one.error)
+        item.series, item.created_at, item.files = one.series or None, self._present, [file]
+        self._session.add(item)
+        if one.series:
+            self._session.flush()  # its further slices need its key
+            self._studies[one.series] = item
+        self.new += 1
+        return item
+
+    def _joined(self, item: BatchItem, file: BatchFile) -> BatchItem:
+        if item.state != CANCELLED:  # what a person cancelled is tested when a person says so
+            item.state, item.error, item.tries = ARRIVING, "", 0
+        file.item_id = item.id
+        self._session.add(file)
+        return item
+
+    def _study(self, series: str) -> BatchItem | None:
+        """The item of that series which is not done; no replica can end it meanwhile."""
+        if series not in self._studies:
+            mine = BatchItem.batch_id == self._batch.id, BatchItem.series == series
+            query = select(BatchItem).where(*mine, BatchItem.state != DONE)
+            newest = query.order_by(BatchItem.id.desc()).limit(1).with_for_update()
+            found = self._session.scalar(newest.execution_options(populate_existing=True))
+            if found is None:
+                return None
+            self._studies[series] = found
+        return self._studies[series]
 
 
-def _study(session: Session, batch: Batch, series: str) -> BatchItem | None:
-    """The item of that series which is not done; no replica can end it before this transaction."""
-    query = select(BatchItem).where(
-        BatchItem.batch_id == batch.id, BatchItem.series == series, BatchItem.state != DONE
-    )
-    newest = query.order_by(BatchItem.id.desc()).limit(1).with_for_update()
-    return session.scalar(newest.execution_options(populate_existing=True))
+def _again(item: BatchItem, one: _Ready, blob: str | None) -> BatchItem:
+    """An item whose file was sent once more: it waits again if nothing came of it before."""
+    if item.state in (FAILED, CANCELLED) and blob is not None:
+        item.state, item.error, item.tries = ARRIVING if item.series else WAITING, "", 0
+        next(file for file in item.files if file.sha256 == one.sha256).blob = blob
+    return item
 
 
 def _members(files: Sequence[Incoming]) -> Iterator[Member]:
@@ -324,7 +351,7 @@ def _members(files: Sequence[Incoming]) -> Iterator[Member]:
 
 
 def _bundled(ready: Iterable[_Ready]) -> Iterator[list[_Ready]]:
-    """Cut a stream into lists of a few files and a few bytes."""
+    """Cut a stream into lists of a few files and a few bytes, each stored at one go."""
     together: list[_Ready] = []
     size = 0
     for one in ready:
