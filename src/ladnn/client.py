@@ -163,6 +163,21 @@ class Client:
         """Delete a prediction and its image for good."""
         self._ask("DELETE", _address(id))
 
+    def withdraw_contribution(self, id: str) -> None:  # noqa: A002
+        """Take back an image that one gave to the collection; versions that have it keep it."""
+        self._ask("DELETE", f"/api/v1/contributions/{_part(id)}")
+
+    def remove_contribution(self, id: str, *, reason: str) -> None:  # noqa: A002
+        """Delete anybody's contribution for good; versions that have its image keep it.
+
+        Args:
+            id: of the contribution.
+            reason: `identity`, `consent`, `rights` or `unusable`; the audit log keeps it.
+
+        Raises RemoteError without a key of a curator, or for another reason.
+        """
+        self._ask("DELETE", f"/api/v1/reviews/{_part(id)}", params={"reason": reason})
+
     def _json(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401
         answer = self._ask(method, path, **what)
         try:

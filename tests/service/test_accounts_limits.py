@@ -1,14 +1,22 @@
 """Limits on requests, on guesses, and what of either a caller is told."""
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sites import MakeSite
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from ladnn.service import limits
 from ladnn.service.accounts import guessing
 from ladnn.service.database import Database
 from ladnn.service.errors import TooMany
+from ladnn.service.tables_accounts import Allowance
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -62,6 +70,7 @@ def test_what_is_remembered_of_many_addresses_is_bounded(monkeypatch: pytest.Mon
     [
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
         ("testclient", "testclient"),
     ],
 )
@@ -139,22 +148,135 @@ def test_what_is_right_in_a_known_browser_gives_strangers_no_guess(database: Dat
         guess(database, NOON)
 
 
-def test_what_is_used_of_a_day_comes_back_over_the_day():
-    clock = Clock()
-    limiter = limits.Limiter(86_400, 86_400, clock)
-    limiter.take("a", 80_000)
-    with pytest.raises(TooMany) as refused:
-        limiter.take("a", 10_000, "error.too_much")
-    assert (refused.value.key, refused.value.headers) == ("error.too_much", {"retry-after": "3601"})
-    clock.now += 3601
-    limiter.take("a", 10_000)
+class Hands:
+    """The hands of a clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def __call__(self) -> datetime:
+        return self.at
 
 
-def test_one_piece_larger_than_all_of_a_day_is_let_through_once():
-    limiter = limits.Limiter(10, clock=Clock())
-    limiter.take("a", 50)
+@dataclass
+class Counted:
+    """A database that counts how often it was written to."""
+
+    database: Database
+    writes: int = 0
+
+    def write(self, work: Callable[[Session], object]) -> object:
+        self.writes += 1
+        return self.database.write(work)
+
+    def lock(self, session: Session, name: str) -> None:
+        self.database.lock(session, name)
+
+
+def processes(
+    database: Database | Counted, most: float, clock: Hands | None = None, count: int = 2
+) -> list[limits.SharedLimiter]:
+    """The limiters of some processes, for a day."""
+    hands = clock or Hands()
+    return [
+        limits.SharedLimiter("kind", most, 86_400, database, hands)  # type: ignore[arg-type]
+        for _ in range(count)
+    ]
+
+
+def taken(limiter: limits.SharedLimiter, name: str = "192.0.2.7", most: int = 10_000) -> int:
+    """How much of `most` is given out, one by one."""
+    for number in range(most):
+        try:
+            limiter.take_now(name)
+        except TooMany:
+            return number
+    return most
+
+
+def test_all_processes_together_let_through_no_more_than_the_limit(database: Database):
+    one, two = processes(database, 100)
+    first = taken(one, most=31)
+    assert (first, taken(two), taken(one)) == (31, 68, 1)  # which was left of a block
+
+
+def test_many_at_the_same_moment_get_no_more_than_the_limit(database: Database):
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(taken, processes(database, 100, count=4) * 2)) == 100
+
+
+def test_a_process_asks_the_database_once_for_each_block_and_not_for_what_it_must_refuse(
+    database: Database,
+):
+    counted = Counted(database)
+    (limiter,) = processes(counted, 1000, count=1)
+    assert taken(limiter) == 1000
+    asked = counted.writes
+    assert asked <= limits.BLOCKS + 1
+    assert [taken(limiter) for _ in range(100)] == [0] * 100
+    assert counted.writes == asked
+
+
+def test_what_is_used_of_a_day_comes_back_over_the_day(database: Database):
+    clock = Hands()
+    one, two = processes(database, 86_400, clock)
+    one.take_now("a", 80_000)
+    for limiter in (two, one):
+        with pytest.raises(TooMany) as refused:
+            limiter.take_now("a", 10_000, "error.too_much")
+        assert refused.value.key == "error.too_much"
+        assert refused.value.headers == {"retry-after": "3601"}
+    clock.at += timedelta(seconds=3601)
+    two.take_now("a", 10_000)
     with pytest.raises(TooMany):
-        limiter.take("a", 1)
+        one.take_now("a", 10_000)
+
+
+def test_what_a_process_took_and_did_not_give_out_is_void_after_the_time(database: Database):
+    clock = Hands()
+    one, two = processes(database, 100, clock)
+    one.take_now("192.0.2.7")
+    clock.at += timedelta(days=2)
+    assert taken(two) + taken(one) == 100
+
+
+def test_one_piece_larger_than_all_of_a_day_is_let_through_once(database: Database):
+    (limiter,) = processes(database, 10, count=1)
+    asyncio.run(limiter.take("a", 50))
+    with pytest.raises(TooMany):
+        limiter.take_now("a")
+
+
+def test_one_name_and_one_kind_use_up_no_other_s(database: Database):
+    (limiter,) = processes(database, 1, count=1)
+    other = limits.SharedLimiter("other", 1, 60, database, Hands())
+    for name in ("a", "b"):
+        limiter.take_now(name)
+    other.take_now("a")
+
+
+def test_what_costs_nothing_and_what_has_no_limit_asks_no_database():
+    counted = Counted(Database.__new__(Database))
+    (limiter,) = processes(counted, 10, count=1)
+    (free,) = processes(counted, 0, count=1)
+    asyncio.run(limiter.take("a", 0))
+    asyncio.run(free.take("a"))
+    assert counted.writes == 0
+
+
+def test_no_address_is_kept_and_nothing_at_all_after_a_day(database: Database):
+    (limiter,) = processes(database, 10, count=1)
+    limiter.take_now("192.0.2.7")
+    (kept,) = database.read(lambda session: list(session.scalars(select(Allowance))))
+    assert "192.0.2.7" not in kept.key
+    database.write(lambda session: limits.forget(session, NOON + timedelta(hours=25)))
+    assert database.read(lambda session: session.scalar(select(func.count(Allowance.key)))) == 0
+
+
+def test_visitors_of_two_replicas_have_one_limit(make_site: MakeSite, database_url: str):
+    replicas = [make_site(database_url, visitor_tests_per_minute=5) for _ in range(2)]
+    said = [site.client.post("/api/v1/batches").status_code for site in replicas * 4]
+    assert sorted(said) == [201] * 5 + [429] * 3
 
 
 def test_guesses_are_forgotten_after_a_day(database: Database):

@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from personas import key_of, make_account
+from personas import key_of, make_account, person
 from sites import Site, free_port
+from test_collection import CLINICIAN, give, image
 from typer.testing import CliRunner
 
 from bundles import TOO_FEW
@@ -86,6 +87,26 @@ def test_feedback_is_completed_and_what_is_no_feedback_is_no_error_of_a_file(
         assert kept == {"agreement": "agree", "pcr": "positive"}
         with pytest.raises(RemoteError):
             client.give_feedback(said, pcr="perhaps")
+
+
+def test_a_contribution_is_withdrawn_by_who_gave_it_and_removed_by_curators_alone(
+    address: str, page: Site
+):
+    ids = [give(page, image(seed)).json()["id"] for seed in (1, 2)]
+    roles = {Role.CLINICIAN: "contribute", Role.CURATOR: "review"}
+    headers = [key_of(page, make_account(page, role), scope) for role, scope in roles.items()]
+    other, curator = (one["authorization"].removeprefix("Bearer ") for one in headers)
+    with Client(address, key=other) as client:
+        with pytest.raises(RemoteError, match="nothing here"):
+            client.withdraw_contribution(ids[0])
+        with pytest.raises(RemoteError, match="may not"):
+            client.remove_contribution(ids[0], reason="rights")
+    with Client(address, key=curator) as client:
+        with pytest.raises(RemoteError, match="field"):
+            client.remove_contribution(ids[0], reason="no reason")
+        client.remove_contribution(ids[0], reason="rights")
+    left = person(page, CLINICIAN).get("/api/v1/contributions").json()
+    assert [one["id"] for one in left] == ids[1:]
 
 
 def test_report_and_overlay_are_downloaded_and_a_retracted_prediction_says_so(

@@ -239,7 +239,9 @@ def test_an_image_that_was_altered_is_not_imported(page: Site, tmp_path: Path):
         take_in([folder], labels="paper", extract_to=tmp_path / "x")
 
 
-def remove(site: Site, case: str, who: str = CURATOR, **fields: str):
+def remove(site: Site, case: str, who: str = CURATOR, by: str = "page", **fields: str):
+    if by == "api":
+        return person(site, who).delete(f"/api/v1/reviews/{case}", params=fields)
     return person(site, who).post(f"/review/{case}/remove", data=fields)
 
 
@@ -248,15 +250,18 @@ def lines(site: Site, action: str) -> list[AuditEvent]:
     return site.services.database.read(lambda session: audit_log.browse(session, wanted))
 
 
-@pytest.mark.parametrize("who", [CURATOR, "administrator:4"])
+@pytest.mark.parametrize(
+    ("who", "by", "status"),
+    [(CURATOR, "page", 303), ("administrator:4", "page", 303), (CURATOR, "api", 204)],
+)
 @pytest.mark.parametrize("state", ["waiting", "rejected"])
 def test_a_curator_removes_a_contribution_for_good_and_the_chain_keeps_why(
-    site: Site, who: str, state: str
+    site: Site, who: str, by: str, status: int, state: str
 ):
     case = give(site).json()["id"]
     for reader in (CURATOR, SECOND) if state == "rejected" else ():
         judge(site, case, reader, "reject")
-    assert remove(site, case, who, reason="identity").headers["location"] == "/review"
+    assert remove(site, case, who, by, reason="identity").status_code == status
     assert person(site, CLINICIAN).get(f"/api/v1/contributions/{case}").status_code == 404
     assert site.services.blobs.names() == []
     (line,) = lines(site, "contribution.remove")
@@ -284,18 +289,24 @@ def test_the_image_of_a_removed_contribution_stays_where_a_version_has_it(site: 
 
 
 @pytest.mark.parametrize("reason", ["", "Anna Example is in the picture"])
-def test_without_one_of_the_reasons_nothing_is_removed(page: Site, reason: str):
+@pytest.mark.parametrize(
+    ("by", "words"), [("page", "Choose one of the reasons"), ("api", "reason")]
+)
+def test_without_one_of_the_reasons_nothing_is_removed(
+    page: Site, reason: str, by: str, words: str
+):
     case = give(page).json()["id"]
-    answer = remove(page, case, reason=reason)
+    answer = remove(page, case, by=by, reason=reason)
     assert answer.status_code == 422
-    assert "Choose one of the reasons" in answer.text
+    assert words in answer.text
     assert person(page, CURATOR).get(f"/review/{case}").status_code == 200
 
 
-def test_who_is_no_curator_removes_nothing(page: Site):
+@pytest.mark.parametrize("by", ["page", "api"])
+def test_who_is_no_curator_removes_nothing(page: Site, by: str):
     case = give(page).json()["id"]
-    assert remove(page, case, CLINICIAN, reason="identity").status_code == 403
-    assert remove(page, "nowhere", reason="identity").status_code == 404
+    assert remove(page, case, CLINICIAN, by, reason="identity").status_code == 403
+    assert remove(page, "nowhere", by=by, reason="identity").status_code == 404
     assert person(page, CLINICIAN).get(f"/contributions/{case}").status_code == 200
 
 

@@ -4,16 +4,18 @@ import json
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from personas import browser_of, make_account, post
 from sites import MakeSite, Site, sqlite_url
+from sqlalchemy.orm import Session
 
 from bundles import tiny_bundle
 from ladnn.bundle import Card
@@ -22,7 +24,7 @@ from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
 from ladnn.service.champion import Champion
 from ladnn.service.tables import Case, CaseImage, Feedback, new_id
-from ladnn.service.watching import agreement, drift, weeks
+from ladnn.service.watching import Watcher, Week, agreement, weeks
 
 WHO = {"by": "ada", "why": "a test"}
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
@@ -274,10 +276,15 @@ def test_a_week_tells_how_many_images_were_not_assessable():
     assert found[0].refused == 0.25
 
 
+def drift(site: Site, watcher: Watcher | None = None) -> list[Week]:
+    one = watcher or Watcher()
+    return site.services.database.read(lambda session: one.drift(session, "tiny", "1"))
+
+
 def test_the_weeks_of_a_version_are_read_from_its_images(site: Site):
     rows = [case(NOON + timedelta(days=day), 0.5) for day in (0, 1, 8)]
     site.services.database.write(lambda session: session.add_all(rows))
-    found = site.services.database.read(lambda session: drift(session, "tiny", "1"))
+    found = drift(site)
     assert [week.images for week in found] == [2, 1]
 
 
@@ -288,7 +295,7 @@ def test_drift_reads_so_many_images_of_the_reference_and_the_newest_whole_weeks(
     days = [*range(15), *[30] * 10, *[37] * 4, *[44] * 4]
     rows = [case(NOON + timedelta(days=number), 0.5) for number in days]
     site.services.database.write(lambda session: session.add_all(rows))
-    found = site.services.database.read(lambda session: drift(session, "tiny", "1"))
+    found = drift(site)
     assert sum(week.images for week in found if week.reference) == 10
     assert [week.images for week in found if not week.reference] == [4, 4]
 
@@ -297,12 +304,70 @@ def test_a_busy_week_is_shown_by_its_newest_images(site: Site, monkeypatch: pyte
     monkeypatch.setattr("ladnn.service.watching.MOST", 5)
     rows = [case(NOON + timedelta(days=number), 0.5) for number in [0] * 3 + [30] * 8]
     site.services.database.write(lambda session: session.add_all(rows))
-    found = site.services.database.read(lambda session: drift(session, "tiny", "1"))
+    found = drift(site)
     assert [week.images for week in found] == [3, 5]
 
 
+def read_from(site: Site, watcher: Watcher) -> int:
+    """How many images a view reads."""
+    read: list[int] = []
+
+    def count(rows: Iterable[Any]) -> list[Any]:
+        found = list(map(tuple, rows))
+        read.append(len(found))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ladnn.service.watching._tested", count)
+        drift(site, watcher)
+    return sum(read)
+
+
+def test_a_second_view_reads_the_newest_week_alone(site: Site):
+    rows = [case(NOON + timedelta(days=number / 2), 0.5) for number in range(100)]
+    site.services.database.write(lambda session: session.add_all(rows))
+    watcher = Watcher()
+    assert read_from(site, watcher) == 100
+    newest = drift(site, watcher)[-1].images
+    assert (read_from(site, watcher), newest < 20) == (newest, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "a case now",
+        "a case of a week that is over",
+        "the oldest deleted",
+        "one of the middle deleted",
+        "the newest deleted",
+        "one deleted and another in its week",
+        "a new week",
+    ],
+)
+def test_what_is_remembered_tells_what_anew_is_told(site: Site, change: str):
+    rows = [case(NOON + timedelta(days=n / 2), (n % 10) / 10) for n in range(100)]
+    site.services.database.write(lambda session: session.add_all(rows))
+    watcher = Watcher()
+    before = drift(site, watcher)
+
+    def write(session: Session) -> None:
+        gone = {"oldest": 0, "newest": 99, "middle": 60, "one deleted": 70}
+        for word, place in gone.items():
+            if word in change:
+                session.delete(session.get_one(Case, rows[place].id))
+        day = {"now": 50, "over": 33, "another": 35, "new week": 70}
+        for word, number in day.items():
+            if word in change:
+                session.add(case(NOON + timedelta(days=number), 0.97))
+
+    site.services.database.write(write)
+    after = drift(site, watcher)
+    assert after == drift(site)
+    assert after != before
+
+
 def test_a_version_that_tested_nothing_has_no_drift(site: Site):
-    assert site.services.database.read(lambda session: drift(session, "tiny", "1")) == []
+    assert drift(site) == []
 
 
 def test_nothing_tested_makes_no_weeks():

@@ -6,18 +6,21 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from sites import Site
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
 
 from bundles import TOO_FEW
 from ladnn.phantom import thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
-from ladnn.service.tables_batches import BatchItem
+from ladnn.service.tables_batches import BatchFile, BatchItem
 from synthetic import dicom_bytes, encode
 
 
@@ -72,6 +75,38 @@ def test_the_same_bytes_again_are_the_same_item(site: Site):
     first, again = add(site, batch, file), add(site, batch, ("other.png", file[1]))
     assert (again.status_code, again.json()["new"]) == (200, 0)
     assert again.json()["items"] == first.json()["items"]
+
+
+def test_no_row_names_bytes_that_are_not_stored_yet(site: Site, monkeypatch: pytest.MonkeyPatch):
+    database, blobs, seen = site.services.database, site.services.blobs, list[int]()
+    write = database.write
+
+    def look(work: Callable[[Session], object]) -> object:
+        done = write(work)
+        named = database.read(lambda s: set(s.scalars(select(BatchFile.blob))))
+        assert named <= set(blobs.names())
+        seen.append(len(named))
+        return done
+
+    batch = begin(site)
+    monkeypatch.setattr(database, "write", look)
+    assert add(site, batch, ("all.zip", packed(scans(40)))).json()["new"] == 40
+    assert {32, 40} <= set(seen)  # in two groups
+
+
+def test_the_files_of_an_archive_are_looked_up_many_at_a_time(page: Site):
+    batch = begin(page)
+    notes = [(f"{number}.txt", b"note %d" % number) for number in range(64)]
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement.split(maxsplit=1)[0])
+
+    engine = page.services.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    assert add(page, batch, ("all.zip", packed(notes))).json()["new"] == 64
+    event.remove(engine, "before_cursor_execute", note)
+    assert asked.count("SELECT") < 32
 
 
 def test_an_archive_waits_until_a_replica_drains_it(site: Site):

@@ -6,7 +6,8 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-from sites import Site
+from sites import Site, sqlite_url
+from starlette.testclient import TestClient
 
 from ladnn.service.i18n import LANGUAGES, read_catalogues
 from ladnn.service.tables import Secret
@@ -162,15 +163,44 @@ def test_a_site_whose_database_is_away_is_alive_but_not_ready(page: Site, monkey
     assert ready.headers["retry-after"] == "5"
 
 
-def test_metrics_are_for_the_addresses_of_the_settings(make_site, database_url: str, scan: bytes):  # type: ignore[no-untyped-def]
+ADDRESSES = ("192.0.2.7", "10.1.0.0/16", "2001:db8::/32", "::ffff:198.51.100.0/120")
+
+
+@pytest.mark.parametrize(
+    ("caller", "status"),
+    [
+        ("192.0.2.7", 200),
+        ("::ffff:192.0.2.7", 200),
+        ("192.0.2.8", 403),
+        ("10.1.255.1", 200),
+        ("10.2.0.1", 403),
+        ("2001:DB8:0:0::9", 200),
+        ("2001:db9::1", 403),
+        ("198.51.100.77", 200),
+        ("testclient", 403),
+    ],
+)
+def test_metrics_are_for_the_addresses_and_networks_of_the_settings(  # type: ignore[no-untyped-def]
+    make_site, tmp_path: Path, request: pytest.FixtureRequest, caller: str, status: int
+):
+    site = make_site(sqlite_url(request, tmp_path), metrics_from=ADDRESSES)
+    answer = TestClient(site.app, client=(caller, 1)).get("/metrics")
+    assert answer.status_code == status
+    assert ("ladnn_requests_total" in answer.text) == (status == 200)
+
+
+def test_metrics_count_predictions_and_requests_by_their_route(  # type: ignore[no-untyped-def]
+    make_site, database_url: str, scan: bytes
+):
     shut, open_ = (
-        make_site(database_url, metrics_from=addresses) for addresses in ((), ("testclient",))
+        make_site(database_url, metrics_from=addresses) for addresses in ((), ("192.0.2.7",))
     )
     open_.client.post("/api/v1/predictions", files={"file": ("a.png", scan)})
-    assert shut.client.get("/metrics").status_code == 403
-    text = open_.client.get("/metrics").text
-    assert 'ladnn_predictions_total{decision="' in text
-    assert 'route="/api/v1/predictions"' in text
+    callers = [TestClient(site.app, client=("192.0.2.7", 1)) for site in (shut, open_)]
+    said = [caller.get("/metrics") for caller in callers]
+    assert [answer.status_code for answer in said] == [403, 200]
+    assert 'ladnn_predictions_total{decision="' in said[1].text
+    assert 'route="/api/v1/predictions"' in said[1].text
 
 
 def test_replicas_share_one_secret(make_site, database_url: str):  # type: ignore[no-untyped-def]

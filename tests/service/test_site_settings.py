@@ -40,6 +40,9 @@ def test_the_environment_may_name_the_file(tmp_path: Path):
         ("", {"LADNN_PORT": "70000"}),
         ("", {"LADNN_LANGUAGE": "fr"}),
         ("", {"LADNN_PUBLIC_URL": "ladnn.example.org"}),
+        ("", {"LADNN_METRICS_FROM": "monitor.example.org"}),
+        ("", {"LADNN_METRICS_FROM": "127.0.0.1,10.0.0.1/8"}),
+        ("metrics_from = ['10.0.0.0/33']\n", {}),
     ],
 )
 def test_what_is_unknown_or_impossible_is_refused_by_name(
@@ -47,7 +50,7 @@ def test_what_is_unknown_or_impossible_is_refused_by_name(
 ):
     path = tmp_path / "site.toml"
     path.write_text(file)
-    with pytest.raises(ConfigError, match=r"(?i)prot|port|language|public_url|TOML"):
+    with pytest.raises(ConfigError, match=r"(?i)prot|port|language|public_url|metrics_from|TOML"):
         read_settings(path, environment)
 
 

@@ -103,6 +103,22 @@ def test_a_storage_of_another_kind_is_refused():
         Blobs("ftp://host/path")
 
 
+def test_many_files_wait_for_the_disk_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    together, fsync = threading.Barrier(2), os.fsync
+
+    def slow(handle: int) -> None:
+        if not met:
+            together.wait(timeout=20)  # never comes back where one is written after the other
+            met.append(handle)
+        fsync(handle)
+
+    met: list[int] = []
+    monkeypatch.setattr(os, "fsync", slow)
+    blobs = Blobs(str(tmp_path))
+    blobs.put_all([b"one", b"two", b"two"])
+    assert sorted(map(blobs.get, blobs.names())) == [b"one", b"two"]
+
+
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     blobs = Blobs(str(tmp_path / "blobs"))
 

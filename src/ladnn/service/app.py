@@ -54,6 +54,7 @@ from ladnn.service.routes import (
 from ladnn.service.routes import models as model_pages
 from ladnn.service.settings import Settings, read_settings
 from ladnn.service.tables import Secret, now
+from ladnn.service.watching import Watcher
 
 ROUTERS = (
     operation.router,
@@ -132,7 +133,8 @@ def make_services(
         predictor=predictor or _champion(settings, database),
         catalogues=read_catalogues(),
         metrics=Metrics(),
-        limits=Limits(settings),
+        limits=Limits(settings, database, now),
+        watcher=Watcher(),
         provider=Provider(settings) if settings.oidc_issuer else None,
         clock=now,
         secret=secret,

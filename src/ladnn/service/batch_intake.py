@@ -2,19 +2,26 @@
 
 Bytes are on disk and their rows committed before anything is acknowledged. Of a DICOM file only
 what is left without identity is stored, so each is decoded here, once, before it waits.
+
+The slices of one series become one item, also where several requests bring them: a slice joins the
+item of its series, and takes it away from a replica that is at work on it, whose result is then
+discarded (`leases.hold`). An item that is done never changes: later slices become another one.
 """
 
+import contextlib
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import BinaryIO, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ladnn.errors import DataError, ImageError
 from ladnn.imaging import LIMITS, kind_of
-from ladnn.service import audit_log, blobs, predictions
+from ladnn.service import audit_log, blobs, leases, predictions
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.errors import BadRequest
@@ -24,6 +31,7 @@ from ladnn.service.tables_batches import (
     DONE,
     FAILED,
     NAME_LENGTH,
+    SERIES_LENGTH,
     WAITING,
     Batch,
     BatchFile,
@@ -34,8 +42,11 @@ from ladnn.sources.archives import Member, members
 ARCHIVE_BYTES = 1 << 30
 """The most that one archive may unpack to."""
 
+PATIENCE = timedelta(hours=1)
+"""How long an item waits for slices that were said to follow; then it is tested as it is."""
+
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_TOGETHER = 32  # files whose rows are committed together
+_TOGETHER = 32  # files that are stored, and whose rows are committed, together
 _TOGETHER_BYTES = 16 << 20
 
 
@@ -75,7 +86,7 @@ class Received:
 
 
 class _Ready(NamedTuple):
-    """One file that is stored, or of which nothing could be."""
+    """One file: the bytes to store, or why there are none."""
 
     name: str
     sha256: str
@@ -85,11 +96,22 @@ class _Ready(NamedTuple):
 
 
 def receive(
-    site: Services, principal: Principal, batch: Batch, files: Sequence[Incoming]
+    site: Services,
+    principal: Principal,
+    batch: Batch,
+    files: Sequence[Incoming],
+    *,
+    more: bool = False,
 ) -> Received:
     """Take what one request brought: one image is answered, of anything else each file waits.
 
-    Several DICOM files of one series, in an archive or in one request, become one item.
+    Args:
+        site: the services.
+        principal: who sends.
+        batch: where to.
+        files: images, archives, or both.
+        more: whether slices of these series follow in further requests: until one comes with loose
+            files and without `more`, their items are not tested, for `PATIENCE` at most.
 
     Raises:
         BadRequest: no file, or an archive that is none; what came before in it is kept.
@@ -98,8 +120,24 @@ def receive(
     if not files:
         raise BadRequest("error.no_file")
     if len(files) == 1 and not files[0].is_archive():
-        return _answer(site, principal, batch, files[0].member())
-    return _Queue(site, principal, batch).take(files)
+        member = files[0].member()
+        if not (_is_dicom(member.data) and (more or _expects_slices(site, batch))):
+            return _answer(site, principal, batch, member)
+    return _Queue(site, principal, batch).take(files, more=more)
+
+
+def _is_dicom(data: bytes) -> bool:
+    with contextlib.suppress(ImageError):
+        return kind_of(data, LIMITS) == "DICOM"
+    return False
+
+
+def _expects_slices(site: Services, batch: Batch) -> bool:
+    """Whether the batch has an item that a slice may still join."""
+    query = select(BatchItem.id).where(
+        BatchItem.batch_id == batch.id, BatchItem.series.is_not(None), BatchItem.state != DONE
+    )
+    return site.database.read(lambda session: session.scalar(query.limit(1))) is not None
 
 
 def short_name(name: str) -> str:
@@ -163,73 +201,70 @@ class _Queue:
 
     def __init__(self, site: Services, principal: Principal, batch: Batch) -> None:
         self._site, self._principal, self._batch = site, principal, batch
-        self._series: dict[str, int] = {}  # of this request: each series and its item
+        self._holder = secrets.token_urlsafe(18)  # of the items whose slices this request brings
         self._ids: dict[int, None] = {}
         self._new = 0
 
-    def take(self, files: Sequence[Incoming]) -> Received:
+    def take(self, files: Sequence[Incoming], *, more: bool) -> Received:
         """Store every file, then let the series wait that are now whole."""
+        loose = not all(file.is_archive() for file in files)
         try:
             for ready in _bundled(map(self._prepare, _members(files))):
                 self._commit(ready)
         except DataError as error:
-            self._end()
+            self._end(more=more, loose=loose)
             raise BadRequest("batch.bad_archive", why=str(error)) from error
-        return self._end()
+        return self._end(more=more, loose=loose)
 
     def _prepare(self, member: Member) -> _Ready:
-        """Store what may be stored of a file; nothing of one that cannot be read."""
+        """What may be stored of a file; nothing of one that cannot be read."""
         name, data = short_name(member.name), member.data
         sha256 = hashlib.sha256(data or name.encode()).hexdigest()
         if member.problem:
             return _Ready(name, sha256, b"", "", f"{name} {member.problem}")
         try:
             if kind_of(data, LIMITS) != "DICOM":
-                return self._stored(_Ready(name, sha256, data, "", ""))
+                return _Ready(name, sha256, data, "", "")
             decoded = self._site.decoder.decode(data, name=name)
         except ImageError as error:
             sentence = str(error) if name in str(error) else f"{name} {error}"
             return _Ready(name, sha256, b"", "", sentence)
-        series = decoded.image.series or ""
-        return self._stored(_Ready(name, sha256, decoded.stored, series, ""))
-
-    def _stored(self, ready: _Ready) -> _Ready:
-        self._site.blobs.put(ready.data)
-        return ready
+        series = str(decoded.image.series or "")[:SERIES_LENGTH]
+        return _Ready(name, sha256, decoded.stored, series, "")
 
     def _commit(self, ready: Sequence[_Ready]) -> None:
-        site, batch, series = self._site, self._batch, dict(self._series)
+        site, batch, until = self._site, self._batch, self._site.clock() + PATIENCE
+        site.blobs.put_all([one.data for one in ready if not one.error])
 
-        def write(session: Session) -> tuple[dict[str, int], list[int], int]:
-            found, ids, new = dict(series), [], 0
+        def write(session: Session) -> tuple[list[int], int]:
             kept = {
                 one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
                 for one in sorted(ready, key=lambda one: one.sha256)
                 if not one.error
             }
             site.database.lock(session, batch.public_id)
-            for one in ready:
-                item, fresh = _place(
-                    session, site, batch, one, blob=kept.get(one.sha256), series=found
-                )
-                ids.append(item.id)
-                new += fresh
-            return found, ids, new
+            desk = _Desk(session, batch, site.clock(), [one.sha256 for one in ready])
+            items = [desk.place(one, kept.get(one.sha256)) for one in ready]
+            for item in items:
+                if item.state == ARRIVING:
+                    leases.hold(item, self._holder, until)
+            session.flush()
+            return [item.id for item in items], desk.new
 
-        self._series, ids, new = site.database.write(write)
+        ids, new = site.database.write(write)
         self._ids.update(dict.fromkeys(ids))
         self._new += new
 
-    def _end(self) -> Received:
-        site, whole = self._site, list(self._series.values())
-        batch, ids, new = self._batch, list(self._ids), self._new
+    def _end(self, *, more: bool, loose: bool) -> Received:
+        site, batch, ids, new = self._site, self._batch, list(self._ids), self._new
+        until = site.clock() + PATIENCE
 
         def write(session: Session) -> list[BatchItem]:
-            session.execute(
-                update(BatchItem)
-                .where(BatchItem.id.in_(whole), BatchItem.state == ARRIVING)
-                .values(state=WAITING)
-            )
+            site.database.lock(session, batch.public_id)
+            if more:
+                leases.leave_open(session, batch.id, self._holder, until)
+            else:
+                leases.close(session, batch.id, self._holder, left_open=loose)
             detail = {"items": len(ids), "new": new}
             audit_log.record(session, self._principal, "batch.add", batch.public_id, detail)
             query = select(BatchItem).where(BatchItem.batch_id == batch.id)
@@ -241,38 +276,70 @@ class _Queue:
         return Received(items=items, new=new, answered=answered)
 
 
-def _place(
-    session: Session,
-    site: Services,
-    batch: Batch,
-    one: _Ready,
-    *,
-    blob: str | None,
-    series: dict[str, int],
-) -> tuple[BatchItem, bool]:
-    """Put a file into its item: the one it is in already, that of its series, or a new one."""
-    item = _known(session, batch, one.sha256)
-    if item is not None:
-        if one.series and item.state == ARRIVING:  # sent before, by a request that broke off
-            series.setdefault(one.series, item.id)
-        if item.state in (FAILED, CANCELLED) and blob is not None:
-            item.state, item.error, item.tries = WAITING, "", 0
-            next(file for file in item.files if file.sha256 == one.sha256).blob = blob
-        return item, False
-    file = BatchFile(batch_id=batch.id, sha256=one.sha256, blob=blob)
-    if one.series in series:
-        item = session.get_one(BatchItem, series[one.series])
-        item.files.append(file)
-        session.flush()
-        return item, False
-    state = FAILED if one.error else ARRIVING if one.series else WAITING
-    item = BatchItem(batch_id=batch.id, name=one.name, state=state, error=one.error)
-    item.created_at, item.files = site.clock(), [file]
-    session.add(item)
-    session.flush()
-    if one.series:
-        series[one.series] = item.id
-    return item, True
+class _Desk:
+    """Puts files into the items of a batch, within one transaction that holds the batch's lock.
+
+    Attributes:
+        new: how many items were made.
+    """
+
+    def __init__(
+        self, session: Session, batch: Batch, present: datetime, sha256: Sequence[str]
+    ) -> None:
+        self._session, self._batch, self._present, self.new = session, batch, present, 0
+        query = select(BatchFile.sha256, BatchItem).join(BatchItem.files)
+        here = query.where(BatchFile.batch_id == batch.id, BatchFile.sha256.in_(sha256))
+        self._known = {row.sha256: row.BatchItem for row in session.execute(here)}
+        self._studies: dict[str, BatchItem] = {}
+
+    def place(self, one: _Ready, blob: str | None) -> BatchItem:
+        """The item of a file: the one it is in already, that of its series, or a new one."""
+        item = self._known.get(one.sha256)
+        if item is not None:
+            return _again(item, one, blob)
+        study = self._study(one.series) if one.series else None
+        file = BatchFile(batch_id=self._batch.id, sha256=one.sha256, blob=blob)
+        item = self._made(one, file) if study is None else self._joined(study, file)
+        self._known[one.sha256] = item
+        return item
+
+    def _made(self, one: _Ready, file: BatchFile) -> BatchItem:
+        state = FAILED if one.error else ARRIVING if one.series else WAITING
+        item = BatchItem(batch_id=self._batch.id, name=one.name, state=state, error=one.error)
+        item.series, item.created_at, item.files = one.series or None, self._present, [file]
+        self._session.add(item)
+        if one.series:
+            self._session.flush()  # its further slices need its key
+            self._studies[one.series] = item
+        self.new += 1
+        return item
+
+    def _joined(self, item: BatchItem, file: BatchFile) -> BatchItem:
+        if item.state != CANCELLED:  # what a person cancelled is tested when a person says so
+            item.state, item.error, item.tries = ARRIVING, "", 0
+        file.item_id = item.id
+        self._session.add(file)
+        return item
+
+    def _study(self, series: str) -> BatchItem | None:
+        """The item of that series which is not done; no replica can end it meanwhile."""
+        if series not in self._studies:
+            mine = BatchItem.batch_id == self._batch.id, BatchItem.series == series
+            query = select(BatchItem).where(*mine, BatchItem.state != DONE)
+            newest = query.order_by(BatchItem.id.desc()).limit(1).with_for_update()
+            found = self._session.scalar(newest.execution_options(populate_existing=True))
+            if found is None:
+                return None
+            self._studies[series] = found
+        return self._studies[series]
+
+
+def _again(item: BatchItem, one: _Ready, blob: str | None) -> BatchItem:
+    """An item whose file was sent once more: it waits again if nothing came of it before."""
+    if item.state in (FAILED, CANCELLED) and blob is not None:
+        item.state, item.error, item.tries = ARRIVING if item.series else WAITING, "", 0
+        next(file for file in item.files if file.sha256 == one.sha256).blob = blob
+    return item
 
 
 def _members(files: Sequence[Incoming]) -> Iterator[Member]:
@@ -284,7 +351,7 @@ def _members(files: Sequence[Incoming]) -> Iterator[Member]:
 
 
 def _bundled(ready: Iterable[_Ready]) -> Iterator[list[_Ready]]:
-    """Cut a stream into lists of a few files and a few bytes."""
+    """Cut a stream into lists of a few files and a few bytes, each stored at one go."""
     together: list[_Ready] = []
     size = 0
     for one in ready:

@@ -50,7 +50,7 @@ class Progress:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to wait for."""
-        return self.waiting == 0
+        return self.waiting == self.arriving == 0
 
 
 @dataclass(frozen=True, kw_only=True)

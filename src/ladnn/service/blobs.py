@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ladnn.service.errors import NotFound, StorageAway, StorageFull
 from ladnn.service.schema import METADATA
 from ladnn.service.tables import DIGEST
 
+_AT_ONCE = 8  # files that are written at the same time
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("storagefull", "quotaexceeded", "insufficientstorage", "quota exceeded")
 
@@ -49,6 +51,16 @@ class Blobs:
             with _told():
                 self._write(digest, data)
         return digest
+
+    def put_all(self, files: Iterable[bytes]) -> None:
+        """Keep many files, all on disk before this returns, several being written at a time.
+
+        What takes long is to wait for the disk, and that they do together. Raises StorageFull as
+        `put` does; those that were written before stay for `sweep`.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(self.put, set(files)):
+                pass
 
     def get(self, digest: str) -> bytes:
         """The bytes of that name; NotFound when there are none."""

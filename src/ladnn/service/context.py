@@ -16,6 +16,7 @@ from ladnn.service.i18n import Catalogues
 from ladnn.service.limits import Limits
 from ladnn.service.metrics import Metrics
 from ladnn.service.settings import Settings
+from ladnn.service.watching import Watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class Services:
     Attributes:
         predictor: gives the champion of this moment; cheap to call.
         limits: on how much one account or address may ask for.
+        watcher: of drift; remembers the weeks that are over.
         provider: of OpenID; None when the settings name none.
         secret: signs cookies and tokens; the same on every replica.
         clock: the present, in UTC.
@@ -71,6 +73,7 @@ class Services:
     catalogues: Catalogues
     metrics: Metrics
     limits: Limits
+    watcher: Watcher
     provider: Provider | None
     clock: Callable[[], datetime]
     secret: bytes = field(repr=False)

@@ -2,6 +2,7 @@
 
 A lease is two columns of the row itself. It is taken with SKIP LOCKED on PostgreSQL and within
 BEGIN IMMEDIATE on SQLite, prolonged while the work goes on, and free again once it has run out.
+While slices of an item still arrive, the request that brings them has its lease.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from ladnn.service.tables_batches import DONE, FAILED, WAITING, BatchItem
+from ladnn.service.tables_batches import ARRIVING, DONE, FAILED, WAITING, BatchItem
 
 LEASE = timedelta(seconds=12)
 RENEWAL = timedelta(seconds=3)
@@ -34,14 +35,44 @@ def claim(session: Session, holder: str, present: datetime, count: int) -> list[
     query = query.options(selectinload(BatchItem.batch), selectinload(BatchItem.files))
     items = list(session.scalars(query.with_for_update(skip_locked=True, of=BatchItem)))
     for item in items:
+        item.state, item.tries = WAITING, item.tries + 1
         item.lease_holder, item.lease_until = holder, present + LEASE
-        item.tries += 1
     return items
 
 
 def _free(present: datetime) -> ColumnElement[bool]:
-    lapsed = or_(BatchItem.lease_until.is_(None), BatchItem.lease_until < present)
-    return (BatchItem.state == WAITING) & lapsed
+    lapsed = BatchItem.lease_until < present
+    waits = (BatchItem.state == WAITING) & or_(BatchItem.lease_until.is_(None), lapsed)
+    return waits | ((BatchItem.state == ARRIVING) & lapsed)
+
+
+def hold(item: BatchItem, holder: str, until: datetime) -> None:
+    """Give the item to a request that brings slices of it; what others are finding is discarded.
+
+    Should the request break off, the item is tested after `until` with what had come.
+    """
+    item.state, item.lease_holder, item.lease_until = ARRIVING, holder, until
+
+
+def leave_open(session: Session, batch_id: int, holder: str, until: datetime) -> None:
+    """Let go of the items that a request held; they wait for another one, until that moment."""
+    held = _arriving(batch_id) & (BatchItem.lease_holder == holder)
+    session.execute(update(BatchItem).where(held).values(lease_holder=None, lease_until=until))
+
+
+def close(session: Session, batch_id: int, holder: str, *, left_open: bool) -> None:
+    """Let the items be tested that a request held, and those that others left open."""
+    mine = BatchItem.lease_holder == holder
+    which = or_(mine, BatchItem.lease_holder.is_(None)) if left_open else mine
+    session.execute(
+        update(BatchItem)
+        .where(_arriving(batch_id), which)
+        .values(state=WAITING, lease_holder=None, lease_until=None)
+    )
+
+
+def _arriving(batch_id: int) -> ColumnElement[bool]:
+    return (BatchItem.batch_id == batch_id) & (BatchItem.state == ARRIVING)
 
 
 def renew(session: Session, holder: str, ids: Sequence[int], present: datetime) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from ladnn.service import audit_log, batches, blobs, duties, migrations
+from ladnn.service import audit_log, batches, blobs, duties, limits, migrations
 from ladnn.service.accounts import guessing, sessions
 from ladnn.service.accounts.principals import lifetimes_of
 from ladnn.service.context import Services
@@ -111,10 +111,11 @@ def _note(site: Services, kind: str, count: int, before: datetime) -> None:
 
 
 def _tidy(session: Session, site: Services, present: datetime) -> None:
-    """Delete sessions and links that are over, and guesses that are forgotten."""
+    """Delete sessions and links that are over, and what limits and guesses no longer need."""
     sessions.forget(session, present, lifetimes_of(site.settings))
     session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at <= present))
     session.execute(delete(Guess).where(Guess.last_at < present - guessing.FORGOTTEN_AFTER))
+    limits.forget(session, present)
 
 
 def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:

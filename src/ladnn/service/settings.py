@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ladnn.config import build
 from ladnn.errors import ConfigError
+from ladnn.service.addresses import read_network
 
 PREFIX = "LADNN_"
 ELSEWHERE = ("LADNN_CONFIG", "LADNN_DATA", "LADNN_DEBUG", "LADNN_KEY", "LADNN_SOAK")
@@ -29,7 +30,7 @@ class Settings:
         public_url: the address that people use, such as https://ladnn.example.org; decides
             whether cookies are for HTTPS alone. Empty: the address it listens on.
         trusted_proxies: addresses or networks whose X-Forwarded-* headers are believed.
-        metrics_from: addresses that may read /metrics.
+        metrics_from: addresses or networks that may read /metrics.
         bundle: the bundle that answers until another is promoted: a folder or a shipped name.
         operating_point: a name in its card.
         engine: "openvino" or "onnxruntime".
@@ -42,11 +43,10 @@ class Settings:
         session_idle_minutes: after which a session without requests is over.
         session_hours: after which any session is over.
         requests_per_minute: of one account, or of one address without an account, in each
-            process; 0 for no limit, here and in the next two.
-        tests_per_minute: of one account.
+            process; 0 for no limit, here and in the next three.
+        tests_per_minute: of one account, on all processes together, as the next two.
         visitor_tests_per_minute: of one address without an account.
-        visitor_mib_per_day: what one address without an account may send to be tested, in MiB,
-            in each process; 0 for no limit.
+        visitor_mib_per_day: what one address without an account may send to be tested, in MiB.
         visitor_case_days: after which the results of visitors are deleted; 0 for never, here and
             in the next four.
         account_case_days: after which the results of accounts are deleted.
@@ -115,6 +115,7 @@ class Settings:
             )
         if self.secret and len(self.secret) < 32:
             raise ConfigError("secret is too short: give 32 random characters or more, or none")
+        _check_networks("metrics_from", self.metrics_from)
         _check_provider(self)
 
     @property
@@ -179,6 +180,16 @@ def _check_provider(settings: Settings) -> None:
             raise ConfigError(f"oidc_roles has {item!r}: write it like radiology=clinician")
     if not settings.oidc_roles:
         raise ConfigError("oidc_issuer is set and oidc_roles is empty: nobody could sign in")
+
+
+def _check_networks(name: str, entries: tuple[str, ...]) -> None:
+    for entry in entries:
+        try:
+            read_network(entry)
+        except ValueError:
+            raise ConfigError(
+                f"{name} has {entry!r}: give an address or a network, such as 10.0.0.0/8"
+            ) from None
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

@@ -143,7 +143,10 @@ class Case(Base):
     """
 
     __tablename__ = "cases"
-    __table_args__ = (Index("ix_cases_owner_fingerprint", "owner", "fingerprint", unique=True),)
+    __table_args__ = (
+        Index("ix_cases_owner_fingerprint", "owner", "fingerprint", unique=True),
+        Index("ix_cases_created_model", "created_at", "model_name", "model_version"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(32), unique=True)
@@ -158,7 +161,7 @@ class Case(Base):
     probability: Mapped[float]
     decision: Mapped[str] = mapped_column(String(16))
     study: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
     images: Mapped[list["CaseImage"]] = relationship(
         back_populates="case", order_by="CaseImage.position", cascade="all, delete-orphan"
     )

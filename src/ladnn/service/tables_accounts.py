@@ -1,4 +1,4 @@
-"""The tables of accounts beyond the core: second factors, providers, guesses, duties, the chain."""
+"""Tables of accounts beyond the core: factors, providers, limits, guesses, duties, the chain."""
 
 from datetime import datetime
 
@@ -53,6 +53,22 @@ class Identity(Base):
     subject: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(default=now)
     account: Mapped[Account] = relationship()
+
+
+class Allowance(Base):
+    """What is left of a limit that all processes share, for an account or an address.
+
+    Attributes:
+        key: a hash of both.
+        tokens: how much was left after the last block was taken.
+        at: when that was; it is refilled evenly since.
+    """
+
+    __tablename__ = "allowances"
+
+    key: Mapped[str] = mapped_column(String(DIGEST), primary_key=True)
+    tokens: Mapped[float]
+    at: Mapped[datetime]
 
 
 class Guess(Base):

@@ -10,6 +10,7 @@ from ladnn.service.tables import BLOB, DIGEST, Base, Case, new_id, now
 ARRIVING, WAITING, DONE, FAILED, CANCELLED = "arriving", "waiting", "done", "failed", "cancelled"
 STATES = (ARRIVING, WAITING, DONE, FAILED, CANCELLED)
 NAME_LENGTH = 200
+SERIES_LENGTH = 64  # of a UID (PS3.5, table 6.2-1)
 
 
 class Batch(Base):
@@ -34,21 +35,28 @@ class BatchItem(Base):
 
     Attributes:
         name: of its first file, without folders, for whoever sent it.
+        series: the UID that stands for that of its DICOM series, of which further slices join it
+            until it is done; None for a picture.
         state: `arriving` while slices of its series may still come, then `waiting` until it is
             `done`, `failed` or `cancelled`.
         error: one sentence; empty unless failed.
         case_id: its result; None also after that was deleted.
         tries: how often a replica took it up.
-        lease_holder, lease_until: the replica that works on it, and until when that holds.
+        lease_holder, lease_until: the replica that works on it, or the request that brings its
+            slices, and until when that holds.
     """
 
     __tablename__ = "batch_items"
-    __table_args__ = (Index("ix_batch_items_state_id", "state", "id"),)
+    __table_args__ = (
+        Index("ix_batch_items_state_id", "state", "id"),
+        Index("ix_batch_items_batch_series", "batch_id", "series"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(32), unique=True, default=new_id)
     batch_id: Mapped[int] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    series: Mapped[str | None] = mapped_column(String(SERIES_LENGTH))
     state: Mapped[str] = mapped_column(String(12))
     error: Mapped[str] = mapped_column(Text, default="")
     case_id: Mapped[int | None] = mapped_column(

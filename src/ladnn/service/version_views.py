@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from ladnn.bundle import MODEL_FILE, Card
 from ladnn.errors import RegistryError
@@ -15,7 +14,7 @@ from ladnn.registry import Event, Registry, Status, Version
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
 from ladnn.service.models import registry_of
-from ladnn.service.watching import Agreement, Week, agreement, drift
+from ladnn.service.watching import Agreement, Week, agreement
 from ladnn.statistics import curve
 
 RATES = ("sensitivity", "specificity", "accuracy")
@@ -83,7 +82,7 @@ def whole(site: Services, label: str) -> Whole:
     return Whole(
         row=row(registry, version),
         card=card,
-        use=site.database.read(lambda session: use(session, card.name, card.version)),
+        use=use(site, card),
     )
 
 
@@ -131,9 +130,15 @@ def answering(registry: Registry, card: Card) -> Row | None:
     return row(registry, version)
 
 
-def use(session: Session, name: str, version: str) -> Use:
-    """How a version does here."""
-    return Use(agreement=agreement(session, name, version), weeks=drift(session, name, version))
+def use(site: Services, card: Card) -> Use:
+    """How the version of that card does here."""
+    name, version = card.name, card.version
+    return site.database.read(
+        lambda session: Use(
+            agreement=agreement(session, name, version),
+            weeks=site.watcher.drift(session, name, version),
+        )
+    )
 
 
 def roc_path(answers: Answers) -> str:

@@ -1,5 +1,7 @@
 """A version in use: what clinicians say of it, and whether its inputs and answers drift."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,7 +24,9 @@ ALARM = 0.01
 """From this p-value down a week is marked."""
 
 MOST = 20_000
-"""Images that are read of the reference, and of the time after it: a page must not grow slow."""
+"""Images that are read of the reference, of the time after it, and of the newest week."""
+
+_REMEMBERED = 32  # versions
 
 Tested = tuple[datetime, float, float, str]
 """When an image was tested, its probability, its score and its decision."""
@@ -106,30 +110,93 @@ def _by_pcr(*of_version: ColumnElement[bool]) -> Select[str, str, int]:
     return select(*columns, func.count()).where(latest.c.place == 1).group_by(*columns)
 
 
-def drift(session: Session, name: str, version: str) -> list[Week]:
-    """The weeks in which a version was used, the newest last, at most `WEEKS` after the reference.
+@dataclass(frozen=True, kw_only=True)
+class _Past:
+    """The weeks before the newest one.
 
-    The reference is the first `REFERENCE_DAYS` days of the version on this site, or the first
-    `MOST` images of them. After it the newest `MOST` images count, in whole weeks.
+    Attributes:
+        key: changes with every case that comes to these weeks or is deleted from them.
+        rows: of the reference.
     """
-    of_version = Case.model_name == name, Case.model_version == version
-    first = session.scalar(select(func.min(Case.created_at)).where(*of_version))
-    if first is None:
-        return []
-    end = datetime.combine(_reference_end(first), time(), UTC)
-    query = (
-        select(Case.created_at, CaseImage.probability, CaseImage.score, CaseImage.decision)
-        .join(Case, Case.id == CaseImage.case_id)
-        .where(*of_version)
-        .limit(MOST)
-    )
-    usual = query.where(Case.created_at < end).order_by(Case.created_at)
-    newest = query.where(Case.created_at >= end).order_by(Case.created_at.desc())
+
+    key: tuple[object, ...]
+    weeks: list[Week]
+    rows: list[Tested]
+
+
+class Watcher:
+    """Tells how a version's inputs and answers drift; made once for each process.
+
+    Weeks that are over are remembered, so that a view reads the newest week alone. What they were
+    computed from is asked for each time, so that every replica tells the same at once.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], _Past] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def drift(self, session: Session, name: str, version: str) -> list[Week]:
+        """The weeks in which a version was used, the newest last, `WEEKS` after the reference.
+
+        The reference is the first `REFERENCE_DAYS` days of the version on this site, or the first
+        `MOST` images of them. After it the newest `MOST` images count, in whole weeks, and the
+        newest `MOST` of the newest week.
+        """
+        of_version = Case.model_name == name, Case.model_version == version
+        span = select(func.min(Case.created_at), func.max(Case.created_at)).where(*of_version)
+        first, last = session.execute(span).one()
+        if first is None or last is None:
+            return []
+        end, monday = _reference_end(first), _monday(last)
+        past = self._past(session, (name, version), end, monday)
+        newest = _images(name, version).where(Case.created_at >= _begin(monday))
+        rows = _tested(session.execute(newest.order_by(Case.created_at.desc())))[::-1]
+        found = [*past.weeks]
+        if rows:  # unless they were deleted just now
+            found.append(_week(monday, rows, past.rows, monday < end))
+        return _shown(found)
+
+    def _past(self, session: Session, of: tuple[str, str], end: date, monday: date) -> _Past:
+        """The weeks before that Monday, computed anew where they are not those remembered."""
+        name, version = of
+        before = Case.created_at < _begin(monday)
+        columns = (Case.id, Case.created_at)
+        bounds = [bound(column) for column in columns for bound in (func.min, func.max)]
+        query = select(func.count(), *bounds).where(
+            Case.model_name == name, Case.model_version == version, before
+        )
+        key = (end, monday, *session.execute(query).one())
+        with self._lock:
+            past = self._known.get(of)
+        if past is None or past.key != key:
+            rows = _read(session, of, end, monday)
+            usual = [row for row in rows if _monday(row[0]) < end]
+            past = _Past(key=key, weeks=_by_week(rows, usual, end), rows=usual)
+        with self._lock:
+            self._known[of] = past
+            self._known.move_to_end(of)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return past
+
+
+def _read(session: Session, of: tuple[str, str], end: date, monday: date) -> list[Tested]:
+    """The images of the reference and of the whole weeks after it, up to that Monday."""
+    query = _images(*of).where(Case.created_at < _begin(monday))
+    usual = query.where(Case.created_at < _begin(end)).order_by(Case.created_at)
+    newest = query.where(Case.created_at >= _begin(end)).order_by(Case.created_at.desc())
     later = _tested(session.execute(newest))[::-1]
     if len(later) == MOST:  # its oldest week is cut off somewhere, unless it is the only one
         cut, last = _monday(later[0][0]), _monday(later[-1][0])
         later = [row for row in later if cut == last or _monday(row[0]) > cut]
-    return weeks(_tested(session.execute(usual)) + later)
+    return _tested(session.execute(usual)) + later
+
+
+def _images(name: str, version: str) -> Select[datetime, float, float, str]:
+    """`MOST` images of a version."""
+    columns = (Case.created_at, CaseImage.probability, CaseImage.score, CaseImage.decision)
+    query = select(*columns).join(Case, Case.id == CaseImage.case_id)
+    return query.where(Case.model_name == name, Case.model_version == version).limit(MOST)
 
 
 def _tested(rows: Iterable[Any]) -> list[Tested]:
@@ -141,14 +208,20 @@ def weeks(rows: Sequence[Tested]) -> list[Week]:
     if not rows:
         return []
     end = _reference_end(rows[0][0])
+    return _shown(_by_week(rows, [row for row in rows if _monday(row[0]) < end], end))
+
+
+def _by_week(rows: Sequence[Tested], reference: Sequence[Tested], end: date) -> list[Week]:
     by_week: dict[date, list[Tested]] = {}
     for row in rows:
         by_week.setdefault(_monday(row[0]), []).append(row)
-    reference = [row for start, some in by_week.items() if start < end for row in some]
-    found = [_week(start, some, reference, start < end) for start, some in by_week.items()]
-    return [one for one in found if one.reference] + [one for one in found if not one.reference][
-        -WEEKS:
-    ]
+    return [_week(start, some, reference, start < end) for start, some in by_week.items()]
+
+
+def _shown(found: Sequence[Week]) -> list[Week]:
+    """The reference and the newest weeks after it."""
+    later = [one for one in found if not one.reference]
+    return [one for one in found if one.reference] + later[-WEEKS:]
 
 
 def _week(
@@ -187,3 +260,7 @@ def _reference_end(first: datetime) -> date:
 
 def _monday(moment: datetime) -> date:
     return moment.date() - timedelta(days=moment.weekday())
+
+
+def _begin(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -61,7 +61,7 @@ class requires:  # noqa: N801  # reads as a word where a route is declared
         """The principal, or SignInNeeded, NotAllowed or TooMany."""
         principal = await identify_off_loop(request)
         who = principal.owner if principal.account_id is not None else ""
-        services(request).limits.take(who, self.permission, request)
+        await services(request).limits.take(who, self.permission, request)
         if principal.may(self.permission):
             return principal
         raise SignInNeeded if principal.account_id is None else NotAllowed

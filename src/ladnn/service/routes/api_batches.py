@@ -82,17 +82,20 @@ def add(
     principal: Tester,
     id: Id,  # noqa: A002
     file: Annotated[list[UploadFile], File(description="An image, a zip, or several of them")],
+    more: Annotated[bool, Query(description="Whether slices of these series follow")] = False,
 ) -> dict[str, Any]:
     """Take files into the batch: one image is answered at once, anything more waits its turn.
 
     An image that cannot be read becomes an item that failed, with its reason. DICOM files of one
-    series in one request or archive become one item. The same bytes are in a batch once.
+    series become one item, those of further requests too until it is done; with `more` it is not
+    tested before a request with files outside an archive comes without, or an hour passed. The
+    same bytes are in a batch once.
     """
     incoming = [
         batch_intake.Incoming(name=one.filename, file=one.file) for one in file if one.filename
     ]
     batch = _find(request, principal, id)
-    received = batch_intake.receive(services(request), principal, batch, incoming)
+    received = batch_intake.receive(services(request), principal, batch, incoming, more=more)
     if received.new < len(received.items):  # what is answered again is looked at
         batches.look(services(request), principal, id)
     response.status_code = 202 if not received.answered else 201 if received.new else 200

@@ -191,6 +191,22 @@ def judge(
     return {"state": reviews.judge(services(request), principal, id, judgement)}
 
 
+@router.delete("/reviews/{id}", status_code=204, summary="Remove a contribution")
+def remove(
+    request: Request,
+    principal: Reviewer,
+    id: str,  # noqa: A002
+    reason: Annotated[str, Query(pattern=f"^({'|'.join(contributions.REASONS)})$")],
+) -> Response:
+    """Delete anybody's contribution for good; versions that have its image keep it.
+
+    The audit log keeps the reason: a name in the picture (`identity`), no `consent`, no `rights`,
+    or an image of no use (`unusable`).
+    """
+    contributions.remove(services(request), principal, id, reason)
+    return Response(status_code=204)
+
+
 @router.get("/datasets", summary="List the versions")
 def versions(
     request: Request, _: Publisher, limit: Limit = 20, offset: Offset = 0

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from ladnn.bundle import Card
 from ladnn.service import about, models, promotion, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
@@ -32,7 +31,7 @@ def overview(request: Request, principal: Reader) -> Response:
         rows=rows,
         card=card,
         known=about.tested_of(card),
-        use=_use(request, card) if of_settings else None,
+        use=version_views.use(services(request), card) if of_settings else None,
         manages=principal.may(Permission.MANAGE_MODELS),
         names=principal.account_id is not None,
     )
@@ -59,7 +58,7 @@ def bundle(request: Request, _: Reader) -> Response:
     found = version_views.answering(models.registry_of(services(request)), card)
     if found is not None:
         return RedirectResponse(f"/models/{found.version.label}", status_code=303)
-    known, use = about.tested_of(card), _use(request, card)
+    known, use = about.tested_of(card), version_views.use(services(request), card)
     return render(request, "bundle.html", card=card, known=known, use=use)
 
 
@@ -92,9 +91,3 @@ def promote(request: Request, principal: Manager, label: str, why: Why) -> Respo
     """Make a version the champion."""
     promotion.promote(services(request), principal, label, why)
     return RedirectResponse("/models", status_code=303)
-
-
-def _use(request: Request, card: Card) -> version_views.Use:
-    return services(request).database.read(
-        lambda session: version_views.use(session, card.name, card.version)
-    )

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.addresses import is_within
 from ladnn.service.context import services
 from ladnn.service.errors import NotAllowed
 from ladnn.service.metrics import CONTENT_TYPE
@@ -46,6 +47,6 @@ def metrics(
     """Counters for Prometheus, for the addresses that the settings name."""
     site = services(request)
     address = request.client.host if request.client else ""
-    if address not in site.settings.metrics_from:
+    if not is_within(address, site.settings.metrics_from):
         raise NotAllowed
     return Response(site.metrics.exposition(), media_type=CONTENT_TYPE)

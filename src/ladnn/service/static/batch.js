@@ -62,26 +62,25 @@ const isDicom = async (file) => {
   return String.fromCharCode(...head) === "DICM";
 };
 
-// Requests: slices of series go together, so that each series gets one result; all else goes alone.
+// What to send, each a list of requests that follow one another: slices of series together, in as few
+// requests as may be, and all else alone.
 const bundle = async (files, limit) => {
-  const requests = [];
-  let slices = [];
-  let size = 0;
+  const alone = [];
+  const slices = [];
+  let size = limit;
   for (const file of files) {
     if (!(await isDicom(file))) {
-      requests.push([file]);
+      alone.push([[file]]);
       continue;
     }
-    if (size + file.size > limit && slices.length) {
-      requests.push(slices);
-      slices = [];
+    if (size + file.size > limit) {
+      slices.push([]);
       size = 0;
     }
-    slices.push(file);
+    slices.at(-1).push(file);
     size += file.size + 1024;
   }
-  if (slices.length) requests.push(slices);
-  return requests;
+  return slices.length ? [slices, ...alone] : alone;
 };
 
 // Which files the batch does not have yet; without HTTPS a browser cannot hash, and all are sent.
@@ -165,17 +164,20 @@ const send = async (form, files) => {
   files.filter((file) => file.size >= limit).forEach((file) => say.unsent(file.name, say.large));
   say.checking();
   const wanted = await absent(address, small, say.lost);
-  const requests = await bundle(wanted, limit - 4096);
+  const parcels = await bundle(wanted, limit - 4096);
   let done = small.length - wanted.length;
   say.sent(done, small.length);
+  const post = async (some, more) => {
+    const body = new FormData();
+    some.forEach((file) => body.append("file", file, file.name));
+    const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost);
+    if (!answer.ok) say.unsent(some[0].name, await detail(answer));
+    done += some.length;
+    say.sent(done, small.length);
+  };
   const work = async () => {
-    for (let next = requests.shift(); next; next = requests.shift()) {
-      const body = new FormData();
-      next.forEach((file) => body.append("file", file, file.name));
-      const answer = await ask(`${address}/items`, { method: "POST", body }, say.lost);
-      if (!answer.ok) say.unsent(next[0].name, await detail(answer));
-      done += next.length;
-      say.sent(done, small.length);
+    for (let parcel = parcels.shift(); parcel; parcel = parcels.shift()) {
+      while (parcel.length) await post(parcel.shift(), parcel.length > 0);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
