@@ -5,12 +5,8 @@ import re
 from personas import PASSWORD
 from playwright.sync_api import Page, expect
 from sites import Site
+from tabs import fill_in
 from test_accounts_flows import code_of, first_link
-
-
-def fill_in(tab: Page, **fields: str) -> None:
-    for name, value in fields.items():
-        tab.locator(f"main [name={name}]").fill(value)
 
 
 def test_the_first_administrator_sets_up_the_site_and_invites_a_clinician(page: Site, tab: Page):
