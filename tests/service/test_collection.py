@@ -1,7 +1,6 @@
 """Contribute, review, publish: what is given is judged by others before it teaches anything."""
 
 import io
-import re
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
