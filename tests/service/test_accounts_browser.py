@@ -9,6 +9,7 @@ from sites import Site
 from sqlalchemy import update
 from tabs import enter, fill_in, send_image
 from test_accounts_flows import code_of, first_link
+from test_models import case
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.tables import Account, SignIn
@@ -98,7 +99,7 @@ def test_a_session_that_is_over_is_told_and_the_way_back_leads_to_the_same_page(
     expect(tab.get_by_role("button", name="Save")).to_be_visible()
 
 
-def test_somebody_sets_up_a_second_factor_uses_a_recovery_code_and_does_without_again(
+def test_somebody_sets_up_a_second_factor_uses_its_codes_and_does_without_again(
     page: Site, tab: Page
 ):
     account = enter(tab, page, Role.CLINICIAN, PASSWORD)
@@ -116,6 +117,10 @@ def test_somebody_sets_up_a_second_factor_uses_a_recovery_code_and_does_without_
     tab.locator("main").get_by_role("button", name="Sign in").click()
     expect(tab.get_by_text("9 recovery codes are left")).to_be_visible()
     fill_in(tab, code=second)
+    tab.get_by_role("button", name="New recovery codes").click()
+    newer = tab.locator(".codes code").first.inner_text()
+    tab.goto("/account/second-factor")
+    fill_in(tab, code=newer)
     tab.get_by_role("button", name="Remove second factor").click()
     expect(tab.get_by_text("Not set up.")).to_be_visible()
 
@@ -144,6 +149,21 @@ def test_somebody_ends_their_other_sessions_and_deletes_their_account(
     tab.goto("/sign-in")
     sign_in(tab, account)
     expect(tab.get_by_role("alert")).to_contain_text("Address or password is wrong")
+
+
+def test_somebody_leafs_through_their_results(page: Site, tab: Page):
+    account = enter(tab, page, Role.CLINICIAN)
+    cases = [case(page.services.clock(), 0.9) for _ in range(51)]
+    for one in cases:
+        one.owner = f"account:{account.public_id}"
+    page.services.database.write(lambda session: session.add_all(cases))
+    tab.goto("/account")
+    lines = tab.locator("#cases tbody tr")
+    expect(lines).to_have_count(50)
+    tab.get_by_role("link", name="Older").click()
+    expect(lines).to_have_count(1)
+    tab.get_by_role("link", name="Newer").click()
+    expect(lines).to_have_count(50)
 
 
 def test_somebody_signs_out_everywhere(page: Site, tab: Page):

@@ -114,6 +114,17 @@ def test_a_batch_is_gone_on_with_another_day_and_nothing_is_tested_twice(tab: Pa
     assert len(requests) in (0, 2)  # a script sends what is missing, a form all in one request
 
 
+def test_a_long_worklist_is_leafed_through(tab: Page):
+    files = [(f"{number:03}.txt", b"x" * (number + 1)) for number in range(205)]
+    send_batch(tab, [("all.zip", packed(files))])
+    expect(tab.get_by_role("link", name="205 failed")).to_be_visible()
+    tab.get_by_role("link", name="After").click()
+    expect(tab.get_by_text("201 to 205 of 205")).to_be_visible()
+    assert names(tab) == [name for name, _ in files[200:]]
+    tab.get_by_role("link", name="Before").click()
+    expect(tab.get_by_text("1 to 200 of 205")).to_be_visible()
+
+
 def test_what_is_no_archive_is_told_on_the_page_of_the_batch_which_stays_where_it_was(
     tab: Page, page: Site
 ):

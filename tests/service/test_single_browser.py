@@ -4,12 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 from sites import Site
 from tabs import choose, drop, payload, send_image
 
-from synthetic import dicom_bytes
+from synthetic import dicom_bytes, hounsfield
 
 DOWNLOADS = {"PDF": b"%PDF-", "Overlay": b"\x89PNG", "JSON": b"{"}
 
@@ -52,6 +53,22 @@ def test_what_cannot_be_tested_is_told_and_the_page_takes_the_next_image(
     expect(scripted.get_by_role("alert")).to_contain_text("notes.txt is text")
     drop(scripted, tmp_path / "scan.png")
     scripted.wait_for_url(re.compile("/results/"))
+
+
+def test_one_frame_of_several_is_tested_and_one_that_is_not_there_is_refused(tab: Page):
+    frames = np.stack([hounsfield(seed, size=(64, 80)) for seed in (1, 2)])
+    tab.goto("/")
+    for frame, answer in (
+        ("", "has 2 frames: choose"),
+        ("9", "no frame of that number"),
+        ("2", ""),
+    ):
+        tab.get_by_text("File of several frames", exact=True).click()
+        tab.get_by_label("Which frame").fill(frame)
+        choose(tab, "#file", "Test", payload("frames.dcm", dicom_bytes(frames)))
+        if answer:
+            expect(tab.get_by_role("alert")).to_contain_text(answer)
+    tab.wait_for_url(re.compile("/results/"))
 
 
 def test_a_visitor_passes_a_result_on_takes_it_back_and_deletes_it(
