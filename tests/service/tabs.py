@@ -7,6 +7,7 @@ from pathlib import Path
 from personas import browser_of, carry_over, give_factor, make_account
 from playwright.sync_api import FilePayload, Page, expect
 from sites import Site
+from starlette.testclient import TestClient
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.tables import Account
@@ -22,9 +23,15 @@ def enter(tab: Page, site: Site, role: Role, password: str | None = None) -> Acc
     account = make_account(site, role, f"{role}-{site.services.clock():%f}@hospital.org", password)
     if role in (Role.CURATOR, Role.ADMINISTRATOR):
         give_factor(site, account)
-    tab.goto("/about")
-    carry_over(site, browser_of(site, account), tab.context, tab.url)
+    become(tab, site, browser_of(site, account))
     return account
+
+
+def become(tab: Page, site: Site, browser: TestClient) -> None:
+    """Go on as whoever signed in in `browser`."""
+    tab.goto("/healthz")
+    tab.context.clear_cookies()
+    carry_over(site, browser, tab.context, tab.url)
 
 
 def payload(name: str, data: bytes) -> FilePayload:

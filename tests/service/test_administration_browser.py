@@ -2,6 +2,7 @@
 
 import csv
 
+import pytest
 from personas import PASSWORD, browser_of, give_factor, key_of, make_account
 from playwright.sync_api import Locator, Page, expect
 from sites import Site
@@ -13,6 +14,8 @@ from ladnn.service import audit_log
 from ladnn.service.accounts.permissions import Role
 
 LEE = "lee@hospital.org"
+pytestmark = pytest.mark.parametrize("tab", ["without scripts"], indirect=True)
+"""No script has anything to do on these pages."""
 
 
 def row_of(tab: Page, email: str = LEE) -> Locator:

@@ -4,11 +4,11 @@ import re
 import zipfile
 
 import numpy as np
-from personas import carry_over, person
+from personas import person
 from playwright.sync_api import Page, expect
 from sites import Site
 from sqlalchemy import delete
-from tabs import fill_in, payload
+from tabs import become, fill_in, payload
 from test_collection import CLINICIAN, CURATOR, REPORT, SECOND, give, image, judge
 
 from ladnn.imaging import decode
@@ -18,9 +18,7 @@ from synthetic import encode
 
 def be(tab: Page, page: Site, who: str) -> None:
     """Go on as somebody such as "curator:2"."""
-    tab.goto("/about")
-    tab.context.clear_cookies()
-    carry_over(page, person(page, who), tab.context, tab.url)
+    become(tab, page, person(page, who))
 
 
 def contribute(tab: Page, data: bytes, report: str = "", patient: str = "P-01") -> None:

@@ -71,7 +71,6 @@ def test_a_theme_and_a_language_that_were_chosen_stay(tab: Page):
 def test_a_curator_corrects_a_case_and_a_second_one_settles_it(tab: Page, page: Site):
     case = give(page).json()["id"]
     for decision in ("Accept with these labels", "Accept as proposed"):
-        tab.context.clear_cookies()
         enter(tab, page, Role.CURATOR)
         tab.goto(f"/review/{case}")
         if decision == "Accept with these labels":
