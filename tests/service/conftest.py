@@ -141,3 +141,15 @@ def tab(request: pytest.FixtureRequest, chromium: Browser, address: str) -> Iter
     tab = context.new_page()
     yield tab
     context.close()
+
+
+@pytest.fixture
+def scripted(chromium: Browser, address: str) -> Iterator[Page]:
+    """A new tab with JavaScript on; a test fails if a script does."""
+    context = chromium.new_context(base_url=address)
+    context.set_default_timeout(10_000)
+    tab, errors = context.new_page(), list[str]()
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    context.close()
+    assert errors == []

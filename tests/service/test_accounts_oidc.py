@@ -7,8 +7,10 @@ import httpx2
 import pytest
 from openid import CLIENT, SECRET, OpenId
 from personas import browser_of, make_account
+from playwright.sync_api import Page, expect
 from sites import MakeSite, Site, served
 from starlette.testclient import TestClient
+from tabs import enter
 
 from ladnn.errors import ConfigError
 from ladnn.service.accounts.permissions import Role
@@ -171,6 +173,38 @@ def test_a_link_begun_by_one_account_is_not_finished_by_another(page_site: Site)
     other = browser_of(page_site, make_account(page_site, Role.CLINICIAN, "o@h.org"))
     mine.cookies.set("ladnn_session", other.cookies["ladnn_session"])
     assert mine.get(back).status_code == 403
+
+
+@pytest.fixture
+def address(page_site: Site) -> Iterator[str]:
+    """Where the site with the provider is served to real browsers."""
+    with served(page_site.app) as where:
+        yield where
+
+
+def test_somebody_whom_the_provider_refuses_first_gets_in_by_the_page(
+    tab: Page, provider: OpenId, address: str
+):
+    provider.claims["roles"] = ["kitchen"]
+    tab.goto("/sign-in?back=/contribute")
+    tab.get_by_role("link", name="Sign in with").click()
+    expect(tab.get_by_role("heading", level=1)).to_contain_text("gives you no role here")
+    provider.claims["roles"] = ["radiology"]
+    tab.get_by_role("link", name="Sign in", exact=True).click()
+    tab.get_by_role("link", name="Sign in with").click()
+    expect(tab).to_have_url(f"{address}/")
+    tab.get_by_role("button", name="Sign out").click()
+    tab.goto("/sign-in?back=/contribute")
+    tab.get_by_role("link", name="Sign in with").click()
+    expect(tab).to_have_url(f"{address}/contribute")
+    expect(tab.get_by_role("link", name="Lee")).to_be_visible()
+
+
+def test_somebody_links_their_account_by_its_page(tab: Page, page_site: Site):
+    enter(tab, page_site, Role.CLINICIAN)
+    tab.goto("/account")
+    tab.get_by_role("link", name="Link with").click()
+    expect(tab.get_by_text("Linked to this account.")).to_be_visible()
 
 
 def test_a_provider_that_is_away_is_a_502_and_not_a_500(page: Site, make_site: MakeSite):

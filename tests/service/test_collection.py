@@ -1,7 +1,6 @@
 """Contribute, review, publish: what is given is judged by others before it teaches anything."""
 
 import io
-import re
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from personas import carry_over, person
-from playwright.sync_api import Browser, expect
-from sites import Site, served
+from personas import person
+from sites import Site
 from sqlalchemy import func, select, update
 
 from ladnn.errors import DataError
@@ -372,45 +370,6 @@ def test_a_report_proposes_lesions_with_their_words(page: Site):
         "GGO": True, "Csld": True, "CrPa": False, "AirBr": False, "InSepThi": False
     }  # fmt: skip
     assert {one["lesion"] for one in answer["words"] if one["denied"]} == {"CrPa"}
-
-
-@pytest.mark.parametrize("scripts", [True, False])
-def test_a_case_is_contributed_and_accepted_by_page(
-    page: Site, chromium: Browser, tmp_path: Path, scripts: bool
-):
-    file = tmp_path / "slice.png"
-    file.write_bytes(image())
-    with served(page.app) as address:
-
-        def tab_of(who: str):
-            context = chromium.new_context(base_url=address, java_script_enabled=scripts)
-            carry_over(page, person(page, who), context, address)
-            context.set_default_timeout(20_000)
-            return context.new_page()
-
-        tab = tab_of(CLINICIAN)
-        tab.goto("/contribute")
-        tab.get_by_label("Report").fill(REPORT)
-        tab.get_by_role("button", name="Propose lesions").click()
-        expect(tab.locator("mark").first).to_contain_text("round-glass")
-        expect(tab.get_by_label("Crazy-paving appearance")).to_have_value("0")
-        expect(tab.get_by_label("Ground-glass opacity")).to_have_value("1")
-        tab.get_by_label("positive").check()
-        tab.get_by_label("Patient pseudonym").fill("P-01")
-        tab.get_by_label("Source").fill("Ward 3")
-        tab.get_by_label("Image:").set_input_files(file)
-        tab.get_by_label("The patient or an ethics").check()
-        tab.get_by_role("button", name="Contribute", exact=True).click()
-        tab.wait_for_url(re.compile("/contributions/"))
-        expect(tab.get_by_role("main")).to_contain_text("Waiting")
-        curator = tab_of(CURATOR)
-        curator.goto("/review")
-        curator.get_by_role("link", name="Open this case").click()
-        curator.get_by_role("button", name="Accept as proposed").click()
-        expect(curator.get_by_role("main")).to_contain_text("Nothing waits for you")
-        curator.goto("/review/datasets")
-        curator.get_by_role("button", name="Make a version").click()
-        expect(curator.get_by_role("link", name="ZIP")).to_be_visible()
 
 
 def test_lesions_of_the_table_stand_in_the_order_of_lesions():

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from showcase import REPORT, Showcase, drawn, furnish, real, refuser
 from sites import Site, served
 from starlette.testclient import TestClient
+from tabs import fill_in, payload, send_batch
 
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service.accounts import totp
@@ -31,11 +32,6 @@ PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1440, "height": 900}
 
 
-def fill_in(tab: Page, **fields: str) -> None:
-    for name, value in fields.items():
-        tab.locator(f"main [name={name}]").first.fill(value)
-
-
 def propose(tab: Page) -> None:
     fill_in(tab, report=REPORT)
     tab.get_by_role("button", name="Propose lesions").click()
@@ -46,15 +42,19 @@ def give_again(tab: Page) -> None:
     fill_in(tab, patient="P-12", source="Ward 3")
     tab.locator("[name=covid]").first.check()
     tab.locator("[name=consent]").check()
-    tab.set_input_files("#image", {"name": "a.png", "mimeType": "image/png", "buffer": SENT[0]})
+    tab.set_input_files("#image", payload("a.png", SENT[0]))
     tab.locator("main button.primary").click()
     tab.locator("[role=alert]").wait_for()
 
 
 def send_text(tab: Page) -> None:
-    text = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image at all"}
-    tab.set_input_files("#file", text)
+    tab.set_input_files("#file", payload("notes.png", b"no image at all"))
     tab.locator("[role=alert]").wait_for()
+
+
+def send_some(tab: Page) -> None:
+    send_batch(tab, [("a.png", SENT[0]), ("broken.zip", b"PK\x03\x04 is no archive")])
+    tab.get_by_text("1 of 1 answered").wait_for()
 
 
 def sign_in(who: str) -> Callable[[Page], None]:
@@ -123,6 +123,7 @@ PAGES = {
     "result-study": Shown("/results/{token}", "clinician", "study"),
     "batches-empty": Shown("/batches"),
     "batches": Shown("/batches", "clinician"),
+    "batch-sent": Shown("/batches", act=send_some),
     "batch-running": Shown("/batches/{id}", "clinician", "running"),
     "batch": Shown("/batches/{id}", "clinician", "batch", "?sort=probability"),
     "contribute-empty": Shown("/contribute", "newcomer"),
@@ -159,6 +160,7 @@ PAGES = {
     "admin-audit": Shown("/admin/audit", "administrator"),
     "admin-audit-verified": Shown("/admin/audit", "administrator", act=verify),
     "admin-retention": Shown("/admin/retention", "administrator"),
+    "error-401": Shown("/account", status=401),
     "error-403": Shown("/broken/{status}", "", "/broken/403", status=403),
     "error-404": Shown("/broken/{status}", "", "/nowhere", status=404),
     "error-429": Shown("/broken/{status}", "", "/broken/429", status=429),

@@ -3,23 +3,15 @@
 import re
 from pathlib import Path
 
-from personas import PASSWORD, browser_of, carry_over, give_factor, make_account
+from personas import PASSWORD, make_account
 from playwright.sync_api import Page, expect
 from sites import Site
+from tabs import choose, enter, payload, send_image
 from test_collection import give
 from test_models import fill
 
 from ladnn.service.accounts.permissions import Role
 from synthetic import dicom_bytes
-
-
-def enter(tab: Page, site: Site, role: Role, password: str | None = None) -> None:
-    """Be somebody of that role."""
-    account = make_account(site, role, f"{role}-{site.services.clock():%f}@hospital.org", password)
-    if role in (Role.CURATOR, Role.ADMINISTRATOR):
-        give_factor(site, account)
-    tab.goto("/about")
-    carry_over(site, browser_of(site, account), tab.context, tab.url)
 
 
 def test_a_clinician_judges_a_result_and_takes_it_back(tab: Page, page: Site, scan: bytes):
@@ -42,17 +34,6 @@ def test_a_clinician_judges_a_result_and_takes_it_back(tab: Page, page: Site, sc
     assert gone.status == 404
 
 
-def send_image(tab: Page, name: str, data: bytes) -> None:
-    """Test an image by the first page."""
-    tab.goto("/")
-    file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
-    tab.set_input_files("#file", file)
-    button = tab.get_by_role("button", name="Test", exact=True)
-    if button.is_visible():  # without scripts, a person sends it
-        button.click()
-    tab.wait_for_url(re.compile("/results/"))
-
-
 def test_a_dicom_image_is_seen_through_another_window(tab: Page):
     send_image(tab, "slice.dcm", dicom_bytes())
     tab.get_by_role("link", name="Mediastinum").click()
@@ -63,18 +44,8 @@ def test_a_dicom_image_is_seen_through_another_window(tab: Page):
 
 def test_a_series_is_one_result_whose_slices_can_be_looked_at(tab: Page):
     tab.goto("/")
-    slices = [
-        {
-            "name": f"{n}.dcm",
-            "mimeType": "application/dicom",
-            "buffer": dicom_bytes(InstanceNumber=n),
-        }
-        for n in (3, 4)
-    ]
-    tab.set_input_files("#file", slices)  # type: ignore[arg-type]
-    button = tab.get_by_role("button", name="Test", exact=True)
-    if button.is_visible():
-        button.click()
+    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
+    choose(tab, "#file", "Test", *slices)
     tab.wait_for_url(re.compile("/results/"))
     tab.get_by_role("link", name=re.compile("Slice 4")).click()
     expect(tab.get_by_role("heading", name=re.compile("slice 4"))).to_be_visible()
@@ -83,11 +54,7 @@ def test_a_series_is_one_result_whose_slices_can_be_looked_at(tab: Page):
 def test_a_file_that_is_no_image_is_refused_on_the_page_and_in_its_language(tab: Page):
     tab.goto("/")
     tab.get_by_role("button", name="中文").click()
-    text = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image"}
-    tab.set_input_files("#file", text)
-    button = tab.get_by_role("button", name="测试", exact=True)
-    if button.is_visible():
-        button.click()
+    choose(tab, "#file", "测试", payload("notes.png", b"no image"))
     expect(tab.get_by_role("alert")).to_contain_text("notes.png 是文本")
 
 
@@ -104,7 +71,6 @@ def test_a_theme_and_a_language_that_were_chosen_stay(tab: Page):
 def test_a_curator_corrects_a_case_and_a_second_one_settles_it(tab: Page, page: Site):
     case = give(page).json()["id"]
     for decision in ("Accept with these labels", "Accept as proposed"):
-        tab.context.clear_cookies()
         enter(tab, page, Role.CURATOR)
         tab.goto(f"/review/{case}")
         if decision == "Accept with these labels":

@@ -4,14 +4,11 @@ import csv
 import hashlib
 import io
 import json
-import re
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
 from sites import Site
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
@@ -320,42 +317,3 @@ def test_nothing_that_names_the_patient_waits_in_the_store(
 @pytest.fixture
 def series() -> list[tuple[str, bytes]]:
     return [(f"{n}.dcm", dicom_bytes(InstanceNumber=n, PatientID=f"CANARY{n}")) for n in (1, 2)]
-
-
-def test_a_batch_dropped_on_the_page_is_answered_and_can_be_sorted_and_taken(
-    tab: Page, page: Site, tmp_path: Path
-):
-    drainer = Drainer(page.services)
-    drainer.start()
-    try:
-        _through_the_page(tab, tmp_path)
-    finally:
-        drainer.stop()
-
-
-def _through_the_page(tab: Page, folder: Path) -> None:
-    (folder / "all.zip").write_bytes(packed(scans(3)))
-    (folder / "single.png").write_bytes(scans(5)[4][1])
-    (folder / "notes.png").write_bytes(b"no image")
-    tab.goto("/batches")
-    tab.set_input_files("#files", [folder / n for n in ("all.zip", "single.png", "notes.png")])
-    button = tab.get_by_role("button", name="Test them")
-    if button.is_visible():
-        button.click()
-    tab.wait_for_url(re.compile("/batches/."))
-    refresh = tab.get_by_role("link", name="Show the newest state")
-    for _ in range(60):
-        if refresh.is_visible():  # without scripts, a person asks
-            refresh.click()
-        if tab.get_by_role("heading", name="4 of 5 answered").is_visible():
-            break
-        tab.wait_for_timeout(500)
-    expect(tab.get_by_role("heading", level=1)).to_have_text("4 of 5 answered")
-    expect(tab.get_by_text("is text, not an image")).to_be_visible()
-    tab.get_by_label("Order").select_option("probability")
-    tab.get_by_role("button", name="Apply").click()
-    tab.wait_for_url(re.compile("sort=probability"))
-    expect(tab.locator(".worklist tbody tr")).to_have_count(5)
-    with tab.expect_download() as taken:
-        tab.get_by_role("link", name="CSV").click()
-    assert len(taken.value.path().read_text().splitlines()) == 6

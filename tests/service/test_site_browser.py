@@ -48,6 +48,27 @@ def test_keys_choose_maps_hide_them_and_zoom(viewer: Page):
     expect(viewer.locator("[data-stage]")).not_to_have_class(re.compile("zoomed"))
 
 
+def test_an_enlarged_image_is_moved_with_the_pointer_and_whole_again(viewer: Page):
+    stage, canvas = viewer.locator("[data-stage]"), viewer.locator("[data-canvas]")
+    viewer.get_by_role("button", name="Larger").click()
+    expect(stage).to_have_class(re.compile("zoomed"))
+    still = canvas.evaluate("one => one.style.transform")
+    box = stage.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    viewer.mouse.move(*middle)
+    viewer.mouse.down()
+    viewer.mouse.move(middle[0] + 30, middle[1] + 20)
+    viewer.mouse.up()
+    moved = canvas.evaluate("one => one.style.transform")
+    viewer.mouse.move(*middle)
+    viewer.mouse.wheel(0, -200)
+    expect(canvas).not_to_have_attribute("style", f"transform: {moved};")
+    assert moved != still
+    viewer.get_by_role("button", name="Fit").click()
+    expect(stage).not_to_have_class(re.compile("zoomed"))
+
+
 def test_the_slider_fades_the_map(viewer: Page):
     viewer.locator("[data-opacity]").fill("30")
     expect(viewer.locator("[data-map]")).to_have_css("opacity", "0.3")

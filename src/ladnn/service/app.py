@@ -109,6 +109,12 @@ def create_app(
         lifespan=partial(_lifespan, site),
     )
     app.state.services = site
+    app.state.opened = {
+        route.path  # type: ignore[attr-defined]  # what has methods has a path
+        for router in ROUTERS
+        for route in router.routes
+        if "GET" in route.methods  # type: ignore[attr-defined]
+    }
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")

@@ -5,10 +5,16 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from ladnn.service.accounts.principals import Principal, identify_off_loop, signature, welcome
+from ladnn.service.accounts.principals import (
+    Principal,
+    identify_off_loop,
+    lost_session,
+    signature,
+    welcome,
+)
 from ladnn.service.context import services
 from ladnn.service.edge import is_api
-from ladnn.service.errors import NotAllowed
+from ladnn.service.errors import NotAllowed, SignInNeeded
 
 FIELD = "csrf"
 HEADER = "x-csrf-token"
@@ -30,7 +36,8 @@ async def verify(request: Request) -> None:
     """Refuse a change that another site may have caused; a dependency of the whole application.
 
     Raises NotAllowed when the origin is another, and when neither the form nor the header has the
-    token of whoever the browser says is there. A program that calls the interface needs none.
+    token of whoever the browser says is there; SignInNeeded when their session is over. A program
+    that calls the interface needs none.
     """
     if request.method in _SAFE:
         return
@@ -45,7 +52,11 @@ async def verify(request: Request) -> None:
         given = str(form.get(FIELD, ""))
     wanted = _token(request, principal)
     if not principal.owner or not hmac.compare_digest(given.encode(), wanted.encode()):
-        raise NotAllowed("error.csrf")
+        raise (
+            SignInNeeded("error.session_over")
+            if lost_session(request)
+            else NotAllowed("error.csrf")
+        )
 
 
 def _from_browser(request: Request) -> bool:

@@ -2,7 +2,7 @@
 
 from functools import lru_cache, partial
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jinja2
@@ -57,6 +57,7 @@ def render(
             if principal.may(permission)
         ],
         "here": request.url.path,
+        "return_to": return_to(request),
     }
     return HTMLResponse(_templates().get_template(template).render(common | values), status_code)
 
@@ -65,6 +66,17 @@ def is_here(request: Request, path: str) -> bool:
     """Whether the page belongs to that entry of the navigation."""
     here = request.url.path
     return here == path or (path != "/" and here.startswith(f"{path}/"))
+
+
+def return_to(request: Request) -> str:
+    """The page to come back to, as it was opened; of an address for forms alone the page above."""
+    path, query = request.url.path, request.url.query
+    if request.method in ("GET", "HEAD"):
+        return f"{path}?{query}" if query else path
+    template = PurePosixPath(getattr(request.scope.get("route"), "path", "/"))
+    while path and str(template) not in request.app.state.opened:
+        path, template = path.rpartition("/")[0], template.parent
+    return path or "/"
 
 
 def say(request: Request, key: str, **values: object) -> str:

@@ -64,7 +64,9 @@ class requires:  # noqa: N801  # reads as a word where a route is declared
         await services(request).limits.take(who, self.permission, request)
         if principal.may(self.permission):
             return principal
-        raise SignInNeeded if principal.account_id is None else NotAllowed
+        if principal.account_id is not None:
+            raise NotAllowed
+        raise SignInNeeded("error.session_over" if lost_session(request) else None)
 
 
 def identify(connection: HTTPConnection) -> Principal:
@@ -131,6 +133,12 @@ def _by_session(site: Services, token: str) -> Principal | None:
     if sessions.is_stale(found, present):
         site.database.write(lambda session: sessions.touch(session, found.id, present))
     return replace(of_account(found.account), ambient=True, session_id=found.id)
+
+
+def lost_session(request: Request) -> bool:
+    """Whether the browser still has the cookie of a session that is over."""
+    cookie = session_cookie(services(request).settings)
+    return cookie in request.cookies and identify(request).account_id is None
 
 
 def of_account(account: Account) -> Principal:

@@ -97,6 +97,11 @@ def safe_path(path: str) -> str:
     return path if inside and path.isprintable() and len(path) <= 500 else "/"
 
 
+def landing(path: str) -> str:
+    """`safe_path` for whoever has just signed in: no page of signing in itself, which is over."""
+    return "/" if path.startswith("/sign-in") else safe_path(path)
+
+
 def proceed(request: Request, account: Account, back: str, *, strong: bool = False) -> Response:
     """After the password: the code if the account has or needs one, otherwise in.
 
@@ -109,14 +114,14 @@ def proceed(request: Request, account: Account, back: str, *, strong: bool = Fal
     site = services(request)
     state = site.database.read(lambda session: second_factor.state(session, account))
     if strong or not (state.required or state.ready):
-        answer: Response = RedirectResponse(safe_path(back), status_code=303)
+        answer: Response = RedirectResponse(landing(back), status_code=303)
         enter(request, answer, account)
         return answer
     pending = Pending(
         account=account.public_id,
         since=int(site.clock().timestamp()),
         proof=_proof(account),
-        back=safe_path(back),
+        back=landing(back),
     )
     way = "/sign-in/code" if state.ready else "/sign-in/second-factor"
     answer = RedirectResponse(way, status_code=303)

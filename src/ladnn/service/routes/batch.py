@@ -22,6 +22,7 @@ Files = Annotated[list[UploadFile], File()]
 
 RECENT = 20
 ROWS = 200  # of the worklist on one page
+SORT = "probability"  # of a worklist that nobody has ordered otherwise
 
 
 @router.get("")
@@ -46,7 +47,7 @@ def page(
     request: Request,
     principal: Reader,
     id: str,  # noqa: A002
-    sort: str = "arrival",
+    sort: str = SORT,
     show: str = "",
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> Response:
@@ -107,7 +108,7 @@ def _received(
         batch_intake.receive(services(request), principal, batch, incoming)
     except BadRequest as error:
         sentence = say(request, error.key, **error.values)
-        view = batches.View(limit=ROWS)
+        view = batches.View(sort=SORT, limit=ROWS)
         return _page(request, principal, batch.public_id, view, sentence, status=422)
     return _to(batch.public_id)
 

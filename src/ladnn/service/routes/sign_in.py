@@ -14,6 +14,7 @@ from ladnn.service.accounts.signing_in import (
     count_guess,
     drop_cookie,
     enter,
+    landing,
     proceed,
     refuse,
     safe_path,
@@ -34,7 +35,7 @@ Text = Annotated[str, Form(max_length=500)]
 def page(request: Request, principal: Anyone, back: str = "/") -> Response:
     """Ask for address and password."""
     if principal.account_id is not None:
-        return RedirectResponse(safe_path(back), status_code=303)
+        return RedirectResponse(landing(back), status_code=303)
     return _page(request, back)
 
 

@@ -179,27 +179,29 @@ const suggest = (form) => {
   choices.forEach((choice) => choice.addEventListener("change", () => { choice.dataset.chosen = "1"; }));
   let waiting = 0;
   let latest = 0;
-  const ask = async () => {
+  const ask = async () => { // whether the server answered
     const number = ++latest;
     const body = new FormData();
     body.set("csrf", form.querySelector('[name="csrf"]').value);
     body.set("report", text.value);
     body.set("part", "1");
     const answer = await fetch("/contribute/report", { method: "POST", body });
-    if (!answer.ok || number !== latest) return;
+    if (!answer.ok || number !== latest) return answer.ok;
     place.innerHTML = await answer.text();
     all("[data-proposed]", place).forEach((one) => {
       const choice = choices[one.dataset.proposed];
       if (!choice.dataset.chosen) choice.value = one.dataset.value;
     });
+    return true;
   };
   text.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(ask, 350);
   });
-  form.querySelector("[data-report-button]").addEventListener("click", (event) => {
+  const button = form.querySelector("[data-report-button]");
+  button.addEventListener("click", async (event) => {
     event.preventDefault();
-    ask();
+    if (!(await ask())) form.requestSubmit(button); // its page tells what is wrong
   });
 };
 

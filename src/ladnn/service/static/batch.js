@@ -103,8 +103,8 @@ const absent = async (address, files, lost) => {
 };
 
 // What is shown while files are sent.
-const teller = (form) => {
-  const box = form.querySelector("[data-sending]");
+const teller = () => {
+  const box = document.querySelector("[data-sending]");
   const words = box.querySelector("[data-sending-words]");
   const bar = box.querySelector("[data-sending-bar]");
   let shown = "";
@@ -115,12 +115,17 @@ const teller = (form) => {
   };
   return {
     checking: () => say(box.dataset.wordsChecking),
-    sent: (done, total) => {
+    sent: (done, total, left) => {
       bar.max = total || 1;
-      bar.value = done;
-      say(fill(done < total ? box.dataset.wordsSending : box.dataset.wordsSent, { done, total }));
+      bar.value = total - left;
+      bar.hidden = !left;
+      const ended = done < total ? box.dataset.wordsPartly : box.dataset.wordsSent;
+      say(fill(left ? box.dataset.wordsSending : ended, { done, total }));
     },
-    lost: (is) => { words.textContent = is ? box.dataset.wordsLost : shown; },
+    lost: (is) => {
+      box.classList.toggle("lost", is);
+      words.textContent = is ? box.dataset.wordsLost : shown;
+    },
     unsent: (name, why) => {
       const line = document.createElement("li");
       line.textContent = fill(box.dataset.wordsUnsent, { name, why });
@@ -134,20 +139,22 @@ const teller = (form) => {
 const turnInto = async (path) => {
   const answer = await ask(path, {});
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  document.querySelector("main").replaceWith(page.querySelector("main"));
+  ["header", "main"].forEach((part) => document.querySelector(part).replaceWith(page.querySelector(part)));
   document.title = page.title;
   history.replaceState(null, "", path);
   start();
-  return document.querySelector("form[data-batch]");
 };
 
 let sending = 0;
+let wake = () => {}; // looks at once how far the batch is
+const woken = () => new Promise((done) => { wake = done; });
 
 const send = async (form, files) => {
   if (!files.length) return;
   sending += 1;
+  wake();
   let id = form.dataset.batch;
-  let say = teller(form);
+  let say = teller();
   if (!id) {
     const made = await ask("/api/v1/batches", { method: "POST" }, say.lost);
     if (!made.ok) {
@@ -156,7 +163,8 @@ const send = async (form, files) => {
       return;
     }
     id = (await made.json()).id;
-    say = teller(await turnInto(`/batches/${id}`));
+    await turnInto(`/batches/${id}`);
+    say = teller();
   }
   const address = `/api/v1/batches/${id}`;
   const limit = Number(form.dataset.limit) * 2 ** 20;
@@ -166,14 +174,16 @@ const send = async (form, files) => {
   const wanted = await absent(address, small, say.lost);
   const parcels = await bundle(wanted, limit - 4096);
   let done = small.length - wanted.length;
-  say.sent(done, small.length);
+  let left = wanted.length;
+  say.sent(done, files.length, left);
   const post = async (some, more) => {
     const body = new FormData();
     some.forEach((file) => body.append("file", file, file.name));
     const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost);
-    if (!answer.ok) say.unsent(some[0].name, await detail(answer));
-    done += some.length;
-    say.sent(done, small.length);
+    if (answer.ok) done += some.length;
+    else say.unsent(some[0].name, await detail(answer));
+    left -= some.length;
+    say.sent(done, files.length, left);
   };
   const work = async () => {
     for (let parcel = parcels.shift(); parcel; parcel = parcels.shift()) {
@@ -194,12 +204,14 @@ const receiveBatch = (form) => {
   form.addEventListener("submit", (event) => event.preventDefault());
 };
 
-// The newest state: counts are asked for, and the page is read again when they changed.
+// The newest state: counts are asked for, and the page is read again when they changed. Once nothing
+// can change any more nothing is asked: a page that was left open would keep a session alive.
 let watch = 0;
 const follow = async (root) => {
   const mine = ++watch;
   let before = "";
-  for (;;) {
+  for (let ended = false; ; ended ? await woken() : await Promise.race([pause(LOOK), woken()])) {
+    const busy = sending;
     const answer = await ask(root.dataset.progress, {});
     if (mine !== watch) return;
     if (answer.ok) {
@@ -207,10 +219,19 @@ const follow = async (root) => {
       const state = JSON.stringify([now.total, now.arriving, now.waiting, now.done, now.failed, now.cancelled]);
       if (before && state !== before) await renew(root);
       before = state;
-      if (now.finished && !sending && document.visibilityState === "hidden") await pause(10 * LOOK);
+      ended = now.finished && !busy && !sending;
     } else if (answer.status === 404) return;
-    await pause(LOOK);
   }
+};
+
+// A part of the page with its newest content; what has the focus keeps it.
+const put = (part, content) => {
+  const mark = (element) => element.getAttribute("href") ?? element.getAttribute("aria-labelledby") ?? element.textContent;
+  const held = part.contains(document.activeElement) && mark(document.activeElement);
+  part.innerHTML = content;
+  if (held === false) return;
+  const same = [...part.querySelectorAll("a, button, [tabindex]")].find((element) => mark(element) === held);
+  same?.focus({ preventScroll: true });
 };
 
 const renew = async (root) => {
@@ -219,7 +240,7 @@ const renew = async (root) => {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   root.querySelectorAll("[data-live]").forEach((part) => {
     const other = page.querySelector(`[data-live="${part.dataset.live}"]`);
-    if (other && !part.contains(document.activeElement)) part.innerHTML = other.innerHTML;
+    if (other) put(part, other.innerHTML);
   });
 };
 
@@ -248,5 +269,6 @@ document.addEventListener("DOMContentLoaded", () => {
     form().classList.remove("over");
     send(form(), await filesOf(event.dataTransfer));
   });
+  document.addEventListener("visibilitychange", () => wake());
   window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
 });
