@@ -124,6 +124,28 @@ def test_what_waited_leaves_no_bytes_behind_but_those_of_results(site: Site):
     assert site.client.get(batch).status_code == 404
 
 
+def test_an_archive_that_is_sent_again_leaves_nothing_that_no_row_names(site: Site):
+    batch, files = begin(site), scans(3)
+    files.append(("a.jpg", encode(thorax(9, size=(64, 72)), "JPEG", comment=b"CANARY")))
+    add(site, batch, ("all.zip", packed(files)))
+    drain(site)
+    kept = site.services.blobs.names()
+    assert not any(b"CANARY" in site.services.blobs.get(name) for name in kept)
+    answer = add(site, batch, ("all.zip", packed(files)))
+    assert (answer.status_code, answer.json()["new"]) == (200, 0)
+    assert site.services.blobs.names() == kept
+    assert site.client.delete(batch).status_code == 204
+    assert site.services.blobs.names() == []
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(site: Site):
+    batch = begin(site)
+    files = [(f"x/../export/patient{n}/IM0001.png", data) for n, (_, data) in enumerate(scans(3))]
+    add(site, batch, ("all.zip", packed(files)))
+    names = [item["name"] for item in worklist(site, batch)]
+    assert names == [f"x/export/patient{n}/IM0001.png" for n in range(3)]
+
+
 def test_a_file_that_cannot_be_read_fails_with_its_reason_and_the_others_go_on(site: Site):
     batch, files = begin(site), scans(1)
     add(site, batch, ("all.zip", packed([("notes.txt", b"no image"), *files])))

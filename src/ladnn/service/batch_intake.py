@@ -37,7 +37,7 @@ from ladnn.service.tables_batches import (
     BatchFile,
     BatchItem,
 )
-from ladnn.sources.archives import Member, members
+from ladnn.sources.archives import Member, members, shown_path
 
 ARCHIVE_BYTES = 1 << 30
 """The most that one archive may unpack to."""
@@ -141,9 +141,8 @@ def _expects_slices(site: Services, batch: Batch) -> bool:
 
 
 def short_name(name: str) -> str:
-    """The name without its folders, printable, its beginning cut: the end tells files apart."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    shown = "".join(c if c.isprintable() else "?" for c in last) or "?"
+    """The name with its last folders, printable, its beginning cut: the end tells files apart."""
+    shown = "".join(c if c.isprintable() else "?" for c in shown_path(name)) or "?"
     return shown if len(shown) <= NAME_LENGTH else "…" + shown[1 - NAME_LENGTH :]
 
 
@@ -234,13 +233,13 @@ class _Queue:
 
     def _commit(self, ready: Sequence[_Ready]) -> None:
         site, batch, until = self._site, self._batch, self._site.clock() + PATIENCE
-        site.blobs.put_all([one.data for one in ready if not one.error])
+        unstored = site.database.read(lambda session: _unstored(session, batch, ready))
+        site.blobs.put_all([one.data for one in unstored])
 
         def write(session: Session) -> tuple[list[int], int]:
             kept = {
                 one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
-                for one in sorted(ready, key=lambda one: one.sha256)
-                if not one.error
+                for one in sorted(_unstored(session, batch, ready), key=lambda one: one.sha256)
             }
             site.database.lock(session, batch.public_id)
             desk = _Desk(session, batch, site.clock(), [one.sha256 for one in ready])
@@ -274,6 +273,17 @@ class _Queue:
         items = site.database.write(write)
         answered = all(item.state not in (WAITING, ARRIVING) for item in items)
         return Received(items=items, new=new, answered=answered)
+
+
+def _unstored(session: Session, batch: Batch, ready: Sequence[_Ready]) -> list[_Ready]:
+    """Those files whose bytes the batch needs: nothing more comes of one that waits or is done.
+
+    Stored again, the picture as it came, texts and all, would lie there and no row would name it.
+    """
+    query = select(BatchFile.sha256).join(BatchItem, BatchFile.item_id == BatchItem.id)
+    mine = BatchFile.batch_id == batch.id, BatchFile.sha256.in_([one.sha256 for one in ready])
+    there = set(session.scalars(query.where(*mine, BatchItem.state.not_in((FAILED, CANCELLED)))))
+    return [one for one in ready if not one.error and one.sha256 not in there]
 
 
 class _Desk:

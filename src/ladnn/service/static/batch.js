@@ -35,6 +35,9 @@ const detail = async (answer) => {
   }
 };
 
+const paths = new WeakMap(); // of files that were dropped in a folder: it may tell patients apart
+const pathOf = (file) => paths.get(file) ?? (file.webkitRelativePath || file.name);
+
 // All files of what was dropped, those in folders too.
 const filesOf = async (transfer) => {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
@@ -43,7 +46,9 @@ const filesOf = async (transfer) => {
   const walk = async (entry) => {
     if (entry.name.startsWith(".")) return;
     if (entry.isFile) {
-      found.push(await new Promise((done, failed) => { entry.file(done, failed); }));
+      const file = await new Promise((done, failed) => { entry.file(done, failed); });
+      paths.set(file, entry.fullPath.slice(1));
+      found.push(file);
       return;
     }
     const reader = entry.createReader();
@@ -178,7 +183,7 @@ const send = async (form, files) => {
   say.sent(done, files.length, left);
   const post = async (some, more) => {
     const body = new FormData();
-    some.forEach((file) => body.append("file", file, file.name));
+    some.forEach((file) => body.append("file", file, pathOf(file)));
     const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost);
     if (answer.ok) done += some.length;
     else say.unsent(some[0].name, await detail(answer));
