@@ -201,7 +201,8 @@ def test_a_series_larger_than_a_request_is_dropped_as_one_row(
             tab = chromium.new_page(base_url=address)
             tab.goto("/batches")
             tab.set_input_files("#files", files)  # type: ignore[arg-type]
-            expect(tab.get_by_role("heading", level=1)).to_have_text("1 of 1 answered")
+            answered = expect(tab.get_by_role("heading", level=1))
+            answered.to_have_text("1 of 1 answered", timeout=30_000)
             expect(tab.locator(".worklist tbody tr")).to_have_count(1)
             tab.close()
     finally:

@@ -299,7 +299,8 @@ class _Desk:
         self._session, self._batch, self._present, self.new = session, batch, present, 0
         query = select(BatchFile.sha256, BatchItem).join(BatchItem.files)
         here = query.where(BatchFile.batch_id == batch.id, BatchFile.sha256.in_(sha256))
-        self._known = {row.sha256: row.BatchItem for row in session.execute(here)}
+        held = here.with_for_update(of=BatchItem)  # no replica ends one of them meanwhile
+        self._known = {row.sha256: row.BatchItem for row in session.execute(held)}
         self._studies: dict[str, BatchItem] = {}
 
     def place(self, one: _Ready, blob: str | None) -> BatchItem:
