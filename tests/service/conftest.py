@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sites import MakeSite, PostgreSql, Site, make_postgresql, needs, served, sqlite_url
 from starlette.testclient import TestClient
 
@@ -18,6 +18,9 @@ from ladnn.service.database import Database
 from ladnn.service.decoding import DecodingPool
 from ladnn.service.settings import Settings
 from synthetic import encode
+
+PATIENCE = 30_000
+"""Milliseconds that something on a page may take on a crowded machine."""
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +122,7 @@ def chromium() -> Iterator[Browser]:
     needs(path, "chromium")
     switches = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
     quiet = ("--disable-component-update", "--disable-sync")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*switches, *quiet])
         yield browser
@@ -137,7 +141,7 @@ def tab(request: pytest.FixtureRequest, chromium: Browser, address: str) -> Iter
     """A new tab of a browser; every test that takes it runs with JavaScript on and off."""
     with_scripts = request.param == "with scripts"
     context = chromium.new_context(base_url=address, java_script_enabled=with_scripts)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     yield tab
     context.close()
@@ -147,7 +151,7 @@ def tab(request: pytest.FixtureRequest, chromium: Browser, address: str) -> Iter
 def scripted(chromium: Browser, address: str) -> Iterator[Page]:
     """A new tab with JavaScript on; a test fails if a script does."""
     context = chromium.new_context(base_url=address)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     tab, errors = context.new_page(), list[str]()
     tab.on("pageerror", lambda error: errors.append(str(error)))
     yield tab
