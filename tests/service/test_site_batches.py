@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason_and_the_others_go_on(s
     add(site, batch, ("bad.png", b"\x89PNG\r\n\x1a\n no image"))
     drain(site)
     failed = worklist(site, batch, "?show=failed")
-    assert [item["name"] for item in failed] == ["notes.txt", "bad.png"]
+    assert [item["name"] for item in failed] == ["folder/notes.txt", "bad.png"]
     assert all(item["error"] for item in failed)
     assert states(site, batch)["done"] == 1
 
