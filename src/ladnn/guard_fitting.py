@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Embed = Callable[[Pixels], Floats]
 
-REFUSED = 0.05
+REFUSED = 0.07
 """Share of each source's validation images, foreign looks included, that the threshold gives up.
 
 Hardly an image as it is comes so low: it is foreign looks that are given up.
