@@ -146,12 +146,95 @@ def test_where_the_first_reader_disagrees_the_second_decides(site: Site, second:
     assert [one["id"] for one in person(site, CURATOR).get("/api/v1/reviews").json()] == []
     assert [one["id"] for one in person(site, SECOND).get("/api/v1/reviews").json()] == [case]
     lesions = {"Csld": True}
-    assert judge(site, case, SECOND, second, covid=False, lesions=lesions).json() == {
+    verdict = "accept_contributed" if second == "accept" else second
+    assert judge(site, case, SECOND, verdict, covid=False, lesions=lesions).json() == {
         "state": state
     }
     found = person(site, SECOND).get(f"/api/v1/contributions/{case}").json()
     assert found["covid"] is (second != "correct")
     assert found["lesions"]["Csld"] is (True if second == "correct" else None)
+
+
+def corrected(site: Site) -> str:
+    """A positive case with GGO, which the first reader says is negative and has a consolidation."""
+    case = str(give(site, present=["GGO"]).json()["id"])
+    said = {"covid": False, "lesions": {"Csld": True}, "reason": "No opacity is to be seen."}
+    assert judge(site, case, verdict="correct", **said).json() == {"state": "disputed"}
+    return case
+
+
+@pytest.mark.parametrize(
+    ("verdict", "covid", "lesion"),
+    [("accept_correction", False, "Csld"), ("accept_contributed", True, "GGO")],
+)
+def test_the_second_reader_says_whose_labels_are_accepted(
+    site: Site, verdict: str, covid: bool, lesion: str
+):
+    case = corrected(site)
+    second = person(site, SECOND)
+    (queued,) = second.get("/api/v1/reviews").json()
+    (first,) = queued["reviews"]
+    assert (first["verdict"], first["covid"], first["lesions"]["Csld"]) == ("correct", False, True)
+    assert judge(site, case, SECOND, verdict).json() == {"state": "accepted"}
+    found = second.get(f"/api/v1/contributions/{case}").json()
+    assert found["covid"] is covid
+    assert [name for name, value in found["lesions"].items() if value] == [lesion]
+
+
+def test_a_plain_acceptance_throws_no_first_reader_s_opinion_away(page: Site):
+    case = corrected(page)
+    refused = judge(page, case, SECOND)
+    assert refused.status_code == 422
+    assert "accept_correction" in refused.json()["detail"]
+    seen = person(page, SECOND).post(f"/review/{case}", data={"verdict": "accept"})
+    assert seen.status_code == 422
+    assert "No opacity is to be seen." in seen.text
+    state = person(page, SECOND).get(f"/api/v1/contributions/{case}").json()["state"]
+    assert state == "disputed"
+
+
+def test_where_nothing_was_corrected_there_is_no_correction_to_accept(page: Site):
+    case = give(page).json()["id"]
+    assert judge(page, case, verdict="accept_correction").status_code == 422
+    judge(page, case, verdict="reject")
+    assert judge(page, case, SECOND, "accept_correction").status_code == 422
+
+
+def primary(text: str) -> str:
+    """What the one primary button of a page that judges says."""
+    (said,) = re.findall(r'<button[^>]*class="primary"[^>]*>([^<]+)</button>', text)
+    return str(said)
+
+
+def test_the_second_reader_s_page_begins_with_what_the_first_one_said(page: Site):
+    case = corrected(page)
+    text = person(page, SECOND).get(f"/review/{case}").text
+    assert primary(text) == "Accept the correction of the first reader"
+    assert "Accept as contributed" in text
+    assert re.search(r'name="covid" value="0" checked', text)
+    chosen = re.findall(r'<option value="([01]?)" selected', text)
+    assert chosen == ["", "1", "", "", ""]
+    assert "(contributed: positive)" in text
+
+
+def test_the_first_reader_s_page_and_that_after_a_rejection_say_what_is_accepted(page: Site):
+    case = give(page).json()["id"]
+    assert primary(person(page, CURATOR).get(f"/review/{case}").text) == "Accept as contributed"
+    judge(page, case, verdict="reject")
+    text = person(page, SECOND).get(f"/review/{case}").text
+    assert primary(text) == "Reject, as the first reader does"
+    assert "correction of the first reader" not in text
+
+
+def test_a_reviewer_sees_near_duplicates_and_opens_their_cases(page: Site):
+    first = give(page).json()["id"]
+    brighter = np.clip(decode(image()).pixels * 0.9 + 10, 0, 255).astype(np.uint8)
+    second = give(page, encode(brighter, "PNG"), patient="P-02").json()["id"]
+    thumb = f'<a href="/review/{first}">'
+    assert thumb in person(page, CURATOR).get(f"/review/{second}").text
+    assert thumb not in person(page, CLINICIAN).get(f"/contributions/{second}").text
+    remove(page, first, reason="identity")
+    assert thumb not in person(page, CURATOR).get(f"/review/{second}").text
 
 
 def test_a_correction_says_whether_the_case_is_positive(site: Site):
@@ -395,7 +478,7 @@ def test_a_case_is_contributed_and_accepted_by_page(
         curator = tab_of(CURATOR)
         curator.goto("/review")
         curator.get_by_role("link", name="Open this case").click()
-        curator.get_by_role("button", name="Accept as proposed").click()
+        curator.get_by_role("button", name="Accept as contributed").click()
         expect(curator.get_by_role("main")).to_contain_text("Nothing waits for you")
         curator.goto("/review/datasets")
         curator.get_by_role("button", name="Make a version").click()

@@ -17,7 +17,7 @@ from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
 from ladnn.service.routes.api_predictions import router as predictions_router
 from ladnn.service.routes.review import Number, archive
-from ladnn.service.tables_contributions import Contribution
+from ladnn.service.tables_contributions import Contribution, Review
 
 router = APIRouter(prefix="/api/v1", tags=["collection"], responses=predictions_router.responses)
 
@@ -42,11 +42,21 @@ class LabelsOut(BaseModel):
         return LesionLabels(values=tuple(getattr(self, str(name)) for name in LESIONS))
 
 
+class ReviewOut(BaseModel):
+    """What one reader said, with the labels that they stand for; not who it was."""
+
+    verdict: Literal["accept", "correct", "reject"]
+    covid: bool
+    lesions: LabelsOut
+    reason: str
+
+
 class ContributionOut(BaseModel):
-    """One image that was given, and what became of it."""
+    """One image that was given, and what became of it; `reviews` in their order."""
 
     id: str
     state: Literal["waiting", "disputed", "accepted", "rejected"]
+    reviews: list[ReviewOut]
     covid: bool
     lesions: LabelsOut
     patient: str
@@ -64,20 +74,34 @@ class ReportIn(BaseModel):
 
 
 class JudgementIn(BaseModel):
-    """What a reviewer says; `covid` and `lesions` are read for `correct` alone."""
+    """What a reviewer says; `covid` and `lesions` are read for `correct` alone.
 
-    verdict: Literal["accept", "correct", "reject"]
+    After a first reader who disagreed, `accept` is refused: say `accept_correction` to take the
+    labels of the first reader, or `accept_contributed` to take those of the contributor.
+    """
+
+    verdict: Literal["accept", "accept_contributed", "accept_correction", "correct", "reject"]
     covid: bool | None = None
     lesions: LabelsOut = LabelsOut()
     reason: str = Field("", max_length=reviews.MAX_REASON)
+
+
+def _labels_json(said: Contribution | Review) -> dict[str, Any]:
+    return {
+        "covid": said.covid,
+        "lesions": dict(zip(map(str, LESIONS), said.lesions, strict=True)),
+    }
 
 
 def _json(one: Contribution) -> dict[str, Any]:
     return {
         "id": one.public_id,
         "state": one.state,
-        "covid": one.covid,
-        "lesions": dict(zip(map(str, LESIONS), one.lesions, strict=True)),
+        "reviews": [
+            {"verdict": said.verdict, "reason": said.reason, **_labels_json(said)}
+            for said in one.reviews
+        ],
+        **_labels_json(one),
         "patient": one.patient,
         "source": one.source,
         "licence": one.licence,
