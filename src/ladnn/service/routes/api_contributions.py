@@ -15,6 +15,7 @@ from ladnn.service.contributions import MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
+from ladnn.service.routes.api_predictions import one_file
 from ladnn.service.routes.api_predictions import router as predictions_router
 from ladnn.service.routes.review import Number, archive
 from ladnn.service.tables_contributions import Contribution, Review
@@ -125,7 +126,11 @@ def label(_: Contributor, report: ReportIn) -> dict[str, Any]:
 
 
 @router.post(
-    "/contributions", status_code=201, response_model=ContributionOut, summary="Give an image"
+    "/contributions",
+    status_code=201,
+    response_model=ContributionOut,
+    dependencies=[Depends(one_file)],
+    summary="Give an image",
 )
 def create(
     request: Request,
@@ -157,9 +162,15 @@ def create(
 
 
 def _labels(present: list[str], absent: list[str]) -> LesionLabels:
-    named = [*present, *absent]
-    if set(named) - set(map(str, LESIONS)) or len(set(named)) != len(named):
-        raise BadRequest("error.fields")
+    known = ", ".join(map(str, LESIONS))
+    for field, names in (("present", present), ("absent", absent)):
+        for name in names:
+            if name not in LESIONS:
+                shown = name[:40]
+                raise BadRequest("contribute.error_lesion", field=field, name=shown, known=known)
+    both = ", ".join(name for name in present if name in absent)
+    if both:
+        raise BadRequest("contribute.error_both", names=both)
     return LesionLabels(
         values=tuple(True if x in present else False if x in absent else None for x in LESIONS)
     )
