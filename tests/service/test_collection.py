@@ -74,6 +74,41 @@ def test_what_is_given_waits_for_review_and_is_read_by_its_owner_and_curators_al
     assert site.browser().get(link).status_code == 401
 
 
+def queue_of(site: Site, who: str) -> list[dict]:
+    waiting: list[dict] = person(site, who).get("/api/v1/reviews").json()["contributions"]
+    return waiting
+
+
+def test_what_one_gave_and_what_waits_are_listed_in_pages_with_their_total(site: Site):
+    for seed in (1, 2, 3):
+        give(site, image(seed), patient=f"P-0{seed}")
+    judge(site, queue_of(site, CURATOR)[0]["id"])
+    for who, path, patients in (
+        (CLINICIAN, "/api/v1/contributions", ["P-03", "P-02", "P-01"]),
+        (CURATOR, "/api/v1/reviews", ["P-02", "P-03"]),
+    ):
+        first = person(site, who).get(f"{path}?limit=1").json()
+        assert first["total"] == len(patients)
+        assert first["next"] == f"{path}?limit=1&offset=1"
+        rest = person(site, who).get(first["next"].replace("limit=1", "limit=9")).json()
+        assert rest["next"] is None
+        shown = [*first["contributions"], *rest["contributions"]]
+        assert [one["patient"] for one in shown] == patients
+
+
+def test_a_contributor_is_told_why_a_case_was_rejected(site: Site):
+    case = give(site).json()["id"]
+    for reader in (CURATOR, SECOND):
+        judge(site, case, reader, "reject", reason=f"{reader}: a name is in the picture")
+    mine = person(site, CLINICIAN).get(f"/api/v1/contributions/{case}").json()
+    assert mine["state"] == "rejected"
+    told = [(said["verdict"], said["reason"]) for said in mine["reviews"]]
+    assert told == [
+        ("reject", "curator:2: a name is in the picture"),
+        ("reject", "curator:3: a name is in the picture"),
+    ]
+
+
 def test_the_same_pixels_are_not_kept_twice_whatever_the_file(site: Site):
     assert give(site).status_code == 201
     pixels = decode(image()).pixels
@@ -143,8 +178,8 @@ def test_the_first_reader_s_acceptance_settles_it(site: Site):
 def test_where_the_first_reader_disagrees_the_second_decides(site: Site, second: str, state: str):
     case = give(site).json()["id"]
     assert judge(site, case, verdict="reject").json() == {"state": "disputed"}
-    assert [one["id"] for one in person(site, CURATOR).get("/api/v1/reviews").json()] == []
-    assert [one["id"] for one in person(site, SECOND).get("/api/v1/reviews").json()] == [case]
+    assert [one["id"] for one in queue_of(site, CURATOR)] == []
+    assert [one["id"] for one in queue_of(site, SECOND)] == [case]
     lesions = {"Csld": True}
     verdict = "accept_contributed" if second == "accept" else second
     assert judge(site, case, SECOND, verdict, covid=False, lesions=lesions).json() == {
@@ -172,7 +207,7 @@ def test_the_second_reader_says_whose_labels_are_accepted(
 ):
     case = corrected(site)
     second = person(site, SECOND)
-    (queued,) = second.get("/api/v1/reviews").json()
+    (queued,) = queue_of(site, SECOND)
     (first,) = queued["reviews"]
     assert (first["verdict"], first["covid"], first["lesions"]["Csld"]) == ("correct", False, True)
     assert judge(site, case, SECOND, verdict).json() == {"state": "accepted"}
@@ -214,7 +249,7 @@ def test_the_second_reader_s_page_begins_with_what_the_first_one_said(page: Site
     assert re.search(r'name="covid" value="0" checked', text)
     chosen = re.findall(r'<option value="([01]?)" selected', text)
     assert chosen == ["", "1", "", "", ""]
-    assert "(contributed: positive)" in text
+    assert "(was: positive)" in text
 
 
 def test_the_first_reader_s_page_and_that_after_a_rejection_say_what_is_accepted(page: Site):
@@ -299,13 +334,16 @@ def test_the_versions_are_listed_in_pages_the_newest_first(site: Site):
     curator = person(site, CURATOR)
     curator.post("/api/v1/datasets")
     pages = [curator.get(f"/api/v1/datasets?limit=1&offset={n}").json() for n in range(3)]
-    assert [[one["version"] for one in page] for page in pages] == [[2], [1], []]
+    listed = [[one["version"] for one in page["datasets"]] for page in pages]
+    assert listed == [[2], [1], []]
+    assert [page["total"] for page in pages] == [2, 2, 2]
+    assert [page["next"] for page in pages] == ["/api/v1/datasets?limit=1&offset=1", None, None]
 
 
 def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site):
     made = publish(site)
     mine = person(site, CLINICIAN)
-    for one in mine.get("/api/v1/contributions").json():
+    for one in mine.get("/api/v1/contributions").json()["contributions"]:
         assert mine.delete(f"/api/v1/contributions/{one['id']}").status_code == 204
     assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
     assert len(site.services.blobs.names()) == made["images"]
@@ -354,7 +392,7 @@ def test_a_curator_removes_a_contribution_for_good_and_the_chain_keeps_why(
 
 def test_the_image_of_a_removed_contribution_stays_where_a_version_has_it(site: Site):
     made = publish(site)
-    mine = person(site, CLINICIAN).get("/api/v1/contributions").json()
+    mine = person(site, CLINICIAN).get("/api/v1/contributions").json()["contributions"]
     accepted = [one["id"] for one in mine if one["state"] == "accepted"]
     page = person(site, CURATOR).get(f"/review/{accepted[0]}").text
     assert "Versions that have it keep its image: 1." in page

@@ -113,6 +113,7 @@ def operations(description: Mapping[str, Any]) -> dict[str, list[Operation]]:
 
 
 def _operation(method: str, path: str, told: Mapping[str, Any]) -> Operation:
+    ways = told.get("security", [{}])
     return Operation(
         method=method.upper(),
         path=path,
@@ -121,6 +122,6 @@ def _operation(method: str, path: str, told: Mapping[str, Any]) -> Operation:
         parameters=tuple(told.get("parameters", ())),
         bodies=tuple(told.get("requestBody", {}).get("content", {})),
         answers={code: one.get("description", "") for code, one in told["responses"].items()},
-        scope=", ".join(scope for way in told["security"] for scope in way.get("key", ())),
-        anyone={} in told["security"],
+        scope=", ".join(scope for way in ways for scope in way.get("key", ())),
+        anyone={} in ways,
     )

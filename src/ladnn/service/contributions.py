@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import LadnnError
@@ -226,6 +226,12 @@ def own(session: Session, principal: Principal, count: int, before: int = 0) -> 
     query = select(Contribution).where(Contribution.owner == principal.owner)
     newest = query.order_by(Contribution.id.desc()).offset(before).limit(count)
     return list(session.scalars(newest.options(selectinload(Contribution.reviews))))
+
+
+def count_own(session: Session, principal: Principal) -> int:
+    """How many contributions the principal has in all."""
+    query = select(func.count()).where(Contribution.owner == principal.owner)
+    return int(session.scalar(query) or 0)
 
 
 def withdraw(site: Services, principal: Principal, public_id: str) -> None:

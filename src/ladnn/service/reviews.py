@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.findings import LesionLabels
@@ -53,15 +53,28 @@ def queue(
     session: Session, principal: Principal, count: int, before: int = 0
 ) -> list[Contribution]:
     """What this reviewer may judge: the disputed first, then the oldest."""
-    read = select(Review.contribution_id).where(Review.reviewer == principal.owner)
     query = (
         select(Contribution)
-        .where(Contribution.state.in_((WAITING, DISPUTED)))
-        .where(Contribution.owner != principal.owner, Contribution.id.not_in(read))
+        .where(*_may_judge(principal))
         .order_by(Contribution.state, Contribution.id)
         .options(selectinload(Contribution.reviews))
     )
     return list(session.scalars(query.offset(before).limit(count)))
+
+
+def count_queue(session: Session, principal: Principal) -> int:
+    """How long `queue` is in all."""
+    query = select(func.count()).select_from(Contribution).where(*_may_judge(principal))
+    return int(session.scalar(query) or 0)
+
+
+def _may_judge(principal: Principal) -> tuple[ColumnElement[bool], ...]:
+    read = select(Review.contribution_id).where(Review.reviewer == principal.owner)
+    return (
+        Contribution.state.in_((WAITING, DISPUTED)),
+        Contribution.owner != principal.owner,
+        Contribution.id.not_in(read),
+    )
 
 
 def in_state(session: Session, state: str, count: int) -> list[Contribution]:

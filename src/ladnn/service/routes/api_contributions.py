@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.contributions import MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
+from ladnn.service.paging import Limit, Offset, next_page
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
 from ladnn.service.routes.api_predictions import one_file
@@ -25,8 +26,6 @@ router = APIRouter(prefix="/api/v1", tags=["collection"], responses=predictions_
 Contributor = Annotated[Principal, Depends(requires(Permission.CONTRIBUTE))]
 Reviewer = Annotated[Principal, Depends(requires(Permission.REVIEW))]
 Publisher = Annotated[Principal, Depends(requires(Permission.EXPORT_DATASET))]
-Limit = Annotated[int, Query(ge=1, le=100)]
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 
 
 class LabelsOut(BaseModel):
@@ -66,6 +65,36 @@ class ContributionOut(BaseModel):
     burned_in: bool
     near: list[str]
     created: str
+
+
+class ContributionsOut(BaseModel):
+    """A page of contributions; `next` is the address of the page behind it."""
+
+    contributions: list[ContributionOut]
+    total: int
+    next: str | None
+
+
+class DatasetOut(BaseModel):
+    """A version of the dataset; `licences` says how many images are under each."""
+
+    format: str
+    version: int
+    hash: str
+    created: str
+    images: int
+    positive: int
+    patients: int
+    licences: dict[str, int]
+    note: str
+
+
+class DatasetsOut(BaseModel):
+    """A page of versions, newest first; `next` is the address of the page behind it."""
+
+    datasets: list[DatasetOut]
+    total: int
+    next: str | None
 
 
 class ReportIn(BaseModel):
@@ -176,19 +205,27 @@ def _labels(present: list[str], absent: list[str]) -> LesionLabels:
     )
 
 
-@router.get("/contributions", response_model=list[ContributionOut], summary="List your own")
+@router.get("/contributions", response_model=ContributionsOut, summary="List your own")
 def mine(
-    request: Request, principal: Contributor, limit: Limit = 20, offset: Offset = 0
-) -> list[dict[str, Any]]:
+    request: Request, principal: Contributor, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
     """What you gave, newest first."""
-    database = services(request).database
-    found = database.read(lambda s: contributions.own(s, principal, limit, offset))
-    return [_json(one) for one in found]
+    found, total = services(request).database.read(
+        lambda session: (
+            contributions.own(session, principal, limit, offset),
+            contributions.count_own(session, principal),
+        )
+    )
+    return {
+        "contributions": list(map(_json, found)),
+        "total": total,
+        "next": next_page("/api/v1/contributions", limit, offset, total),
+    }
 
 
 @router.get("/contributions/{id}", response_model=ContributionOut, summary="Read one")
 def read(request: Request, principal: Contributor, id: str) -> dict[str, Any]:  # noqa: A002
-    """One contribution, for its owner and for reviewers."""
+    """One contribution with what reviewers said of it, and why, for its owner and for reviewers."""
     return _json(contributions.look(services(request), principal, id))
 
 
@@ -199,14 +236,22 @@ def delete(request: Request, principal: Contributor, id: str) -> Response:  # no
     return Response(status_code=204)
 
 
-@router.get("/reviews", response_model=list[ContributionOut], summary="Read the queue")
+@router.get("/reviews", response_model=ContributionsOut, summary="Read the queue")
 def queue(
-    request: Request, principal: Reviewer, limit: Limit = 20, offset: Offset = 0
-) -> list[dict[str, Any]]:
+    request: Request, principal: Reviewer, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
     """What waits for you, the disputed first."""
-    database = services(request).database
-    found = database.write(lambda session: reviews.look(session, principal, limit, offset))
-    return [_json(one) for one in found]
+    found, total = services(request).database.write(
+        lambda session: (
+            reviews.look(session, principal, limit, offset),
+            reviews.count_queue(session, principal),
+        )
+    )
+    return {
+        "contributions": list(map(_json, found)),
+        "total": total,
+        "next": next_page("/api/v1/reviews", limit, offset, total),
+    }
 
 
 @router.post("/reviews/{id}", summary="Judge a contribution")
@@ -226,16 +271,25 @@ def judge(
     return {"state": reviews.judge(services(request), principal, id, judgement)}
 
 
-@router.get("/datasets", summary="List the versions")
+@router.get("/datasets", response_model=DatasetsOut, summary="List the versions")
 def versions(
-    request: Request, _: Publisher, limit: Limit = 20, offset: Offset = 0
-) -> list[dict[str, Any]]:
+    request: Request, _: Publisher, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
     """The versions, newest first, with their hashes and their licences."""
-    made = services(request).database.read(lambda s: datasets.versions(s, limit, offset))
-    return [datasets.describe(version) for version in made]
+    made, total = services(request).database.read(
+        lambda session: (
+            datasets.versions(session, limit, offset),
+            datasets.count_versions(session),
+        )
+    )
+    return {
+        "datasets": list(map(datasets.describe, made)),
+        "total": total,
+        "next": next_page("/api/v1/datasets", limit, offset, total),
+    }
 
 
-@router.post("/datasets", status_code=201, summary="Make a version")
+@router.post("/datasets", status_code=201, response_model=DatasetOut, summary="Make a version")
 def freeze(request: Request, principal: Publisher) -> dict[str, Any]:
     """Freeze what is accepted now; the same content is the version there is."""
     return datasets.describe(datasets.freeze(services(request), principal))
