@@ -121,7 +121,9 @@ def _operation(method: str, path: str, told: Mapping[str, Any]) -> Operation:
         description=told.get("description", ""),
         parameters=tuple(told.get("parameters", ())),
         bodies=tuple(told.get("requestBody", {}).get("content", {})),
-        answers={code: one.get("description", "") for code, one in told["responses"].items()},
+        answers={
+            code: one.get("description", "") for code, one in sorted(told["responses"].items())
+        },
         scope=", ".join(scope for way in ways for scope in way.get("key", ())),
         anyone={} in ways,
     )
