@@ -114,10 +114,29 @@ class Client:
 
     def predictions(self) -> Iterator[dict[str, Any]]:
         """One's own results in short, newest first; none without a key."""
-        address = f"/api/v1/predictions?limit={PAGE}"
+        return self._listed("/api/v1/predictions", "predictions")
+
+    def contributions(self) -> Iterator[dict[str, Any]]:
+        """What one gave to the collection, newest first, with what reviewers said of each."""
+        return self._listed("/api/v1/contributions", "contributions")
+
+    def reviews(self) -> Iterator[dict[str, Any]]:
+        """The contributions that wait for one's judgement; each page is asked for as it is come to.
+
+        What is judged leaves the list, so take all of it before judging any.
+        """
+        return self._listed("/api/v1/reviews", "contributions")
+
+    def datasets(self) -> Iterator[dict[str, Any]]:
+        """The versions of the dataset, newest first."""
+        return self._listed("/api/v1/datasets", "datasets")
+
+    def _listed(self, path: str, name: str) -> Iterator[dict[str, Any]]:
+        """All of a list, page after page."""
+        address = f"{path}?limit={PAGE}"
         while address:
             page = self._json("GET", address)
-            yield from page["predictions"]
+            yield from page[name]
             address = page["next"]
 
     def prediction(self, id: str) -> dict[str, Any]:  # noqa: A002  # the interface's own word

@@ -197,9 +197,12 @@ def _contributions(shown: Showcase, album: Album) -> None:
         (first[2], "giver", "reject"),
         (first[3], "curator", "reject"),
         (first[3], "giver", "reject"),
-        (near, "giver", "reject"),
+        (near, "giver", "correct"),
     ):
         said = {"verdict": verdict, "reason": "The image is of too low a resolution."}
+        if verdict == "correct":
+            lesions = {"GGO": True, "CrPa": False, "AirBr": True}
+            said |= {"covid": True, "lesions": lesions, "reason": "Air bronchograms, lower left."}
         _send(shown.browsers[reader], f"/reviews/{case_id}", json=said)
     _send(shown.browsers["curator"], "/datasets")
     shown.links.update(
@@ -207,6 +210,8 @@ def _contributions(shown: Showcase, album: Album) -> None:
         near=f"/contributions/{near}",
         waiting=f"/review/{waiting[0]}",
         disputed=f"/review/{first[2]}",
+        corrected=f"/review/{near}",
+        settled=f"/review/{first[3]}",
     )
 
 

@@ -67,6 +67,24 @@ def test_one_s_predictions_are_listed_over_all_pages(
         assert [one["id"] for one in client.predictions()] == [second, first]
 
 
+def test_the_lists_of_the_collection_are_gone_through_page_by_page(
+    page: Site, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ladnn.client.PAGE", 1)
+    ids = [give(page, image(seed), patient=f"P-{seed}").json()["id"] for seed in (1, 2)]
+    scopes = ("review", "contribute", "export_dataset")
+    key = key_of(page, make_account(page, Role.CURATOR), *scopes)
+    with Client(address, key=key["authorization"].removeprefix("Bearer ")) as client:
+        waiting = list(client.reviews())
+        assert [one["id"] for one in waiting] == ids
+        assert list(client.contributions()) == []
+        for one in waiting:
+            said = {"verdict": "accept"}
+            page.client.post(f"/api/v1/reviews/{one['id']}", json=said, headers=key)
+            page.client.post("/api/v1/datasets", headers=key)
+        assert [one["version"] for one in client.datasets()] == [2, 1]
+
+
 def test_the_slices_of_a_series_are_answered_together(address: str, tmp_path: Path):
     paths = [tmp_path / f"{number}.dcm" for number in range(2)]
     for number, path in enumerate(paths):

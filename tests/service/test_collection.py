@@ -1,6 +1,7 @@
 """Contribute, review, publish: what is given is judged by others before it teaches anything."""
 
 import io
+import re
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -72,6 +73,41 @@ def test_what_is_given_waits_for_review_and_is_read_by_its_owner_and_curators_al
     assert site.browser().get(link).status_code == 401
 
 
+def queue_of(site: Site, who: str) -> list[dict]:
+    waiting: list[dict] = person(site, who).get("/api/v1/reviews").json()["contributions"]
+    return waiting
+
+
+def test_what_one_gave_and_what_waits_are_listed_in_pages_with_their_total(site: Site):
+    for seed in (1, 2, 3):
+        give(site, image(seed), patient=f"P-0{seed}")
+    judge(site, queue_of(site, CURATOR)[0]["id"])
+    for who, path, patients in (
+        (CLINICIAN, "/api/v1/contributions", ["P-03", "P-02", "P-01"]),
+        (CURATOR, "/api/v1/reviews", ["P-02", "P-03"]),
+    ):
+        first = person(site, who).get(f"{path}?limit=1").json()
+        assert first["total"] == len(patients)
+        assert first["next"] == f"{path}?limit=1&offset=1"
+        rest = person(site, who).get(first["next"].replace("limit=1", "limit=9")).json()
+        assert rest["next"] is None
+        shown = [*first["contributions"], *rest["contributions"]]
+        assert [one["patient"] for one in shown] == patients
+
+
+def test_a_contributor_is_told_why_a_case_was_rejected(site: Site):
+    case = give(site).json()["id"]
+    for reader in (CURATOR, SECOND):
+        judge(site, case, reader, "reject", reason=f"{reader}: a name is in the picture")
+    mine = person(site, CLINICIAN).get(f"/api/v1/contributions/{case}").json()
+    assert mine["state"] == "rejected"
+    told = [(said["verdict"], said["reason"]) for said in mine["reviews"]]
+    assert told == [
+        ("reject", "curator:2: a name is in the picture"),
+        ("reject", "curator:3: a name is in the picture"),
+    ]
+
+
 def test_the_same_pixels_are_not_kept_twice_whatever_the_file(site: Site):
     assert give(site).status_code == 201
     pixels = decode(image()).pixels
@@ -141,15 +177,98 @@ def test_the_first_reader_s_acceptance_settles_it(site: Site):
 def test_where_the_first_reader_disagrees_the_second_decides(site: Site, second: str, state: str):
     case = give(site).json()["id"]
     assert judge(site, case, verdict="reject").json() == {"state": "disputed"}
-    assert [one["id"] for one in person(site, CURATOR).get("/api/v1/reviews").json()] == []
-    assert [one["id"] for one in person(site, SECOND).get("/api/v1/reviews").json()] == [case]
+    assert [one["id"] for one in queue_of(site, CURATOR)] == []
+    assert [one["id"] for one in queue_of(site, SECOND)] == [case]
     lesions = {"Csld": True}
-    assert judge(site, case, SECOND, second, covid=False, lesions=lesions).json() == {
+    verdict = "accept_contributed" if second == "accept" else second
+    assert judge(site, case, SECOND, verdict, covid=False, lesions=lesions).json() == {
         "state": state
     }
     found = person(site, SECOND).get(f"/api/v1/contributions/{case}").json()
     assert found["covid"] is (second != "correct")
     assert found["lesions"]["Csld"] is (True if second == "correct" else None)
+
+
+def corrected(site: Site) -> str:
+    """A positive case with GGO, which the first reader says is negative and has a consolidation."""
+    case = str(give(site, present=["GGO"]).json()["id"])
+    said = {"covid": False, "lesions": {"Csld": True}, "reason": "No opacity is to be seen."}
+    assert judge(site, case, verdict="correct", **said).json() == {"state": "disputed"}
+    return case
+
+
+@pytest.mark.parametrize(
+    ("verdict", "covid", "lesion"),
+    [("accept_correction", False, "Csld"), ("accept_contributed", True, "GGO")],
+)
+def test_the_second_reader_says_whose_labels_are_accepted(
+    site: Site, verdict: str, covid: bool, lesion: str
+):
+    case = corrected(site)
+    second = person(site, SECOND)
+    (queued,) = queue_of(site, SECOND)
+    (first,) = queued["reviews"]
+    assert (first["verdict"], first["covid"], first["lesions"]["Csld"]) == ("correct", False, True)
+    assert judge(site, case, SECOND, verdict).json() == {"state": "accepted"}
+    found = second.get(f"/api/v1/contributions/{case}").json()
+    assert found["covid"] is covid
+    assert [name for name, value in found["lesions"].items() if value] == [lesion]
+
+
+def test_a_plain_acceptance_throws_no_first_reader_s_opinion_away(page: Site):
+    case = corrected(page)
+    refused = judge(page, case, SECOND)
+    assert refused.status_code == 422
+    assert "accept_correction" in refused.json()["detail"]
+    seen = person(page, SECOND).post(f"/review/{case}", data={"verdict": "accept"})
+    assert seen.status_code == 422
+    assert "No opacity is to be seen." in seen.text
+    state = person(page, SECOND).get(f"/api/v1/contributions/{case}").json()["state"]
+    assert state == "disputed"
+
+
+def test_where_nothing_was_corrected_there_is_no_correction_to_accept(page: Site):
+    case = give(page).json()["id"]
+    assert judge(page, case, verdict="accept_correction").status_code == 422
+    judge(page, case, verdict="reject")
+    assert judge(page, case, SECOND, "accept_correction").status_code == 422
+
+
+def primary(text: str) -> str:
+    """What the one primary button of a page that judges says."""
+    (said,) = re.findall(r'<button[^>]*class="primary"[^>]*>([^<]+)</button>', text)
+    return str(said)
+
+
+def test_the_second_reader_s_page_begins_with_what_the_first_one_said(page: Site):
+    case = corrected(page)
+    text = person(page, SECOND).get(f"/review/{case}").text
+    assert primary(text) == "Accept the correction of the first reader"
+    assert "Accept as contributed" in text
+    assert re.search(r'name="covid" value="0" checked', text)
+    chosen = re.findall(r'<option value="([01]?)" selected', text)
+    assert chosen == ["", "1", "", "", ""]
+    assert "(was: positive)" in text
+
+
+def test_the_first_reader_s_page_and_that_after_a_rejection_say_what_is_accepted(page: Site):
+    case = give(page).json()["id"]
+    assert primary(person(page, CURATOR).get(f"/review/{case}").text) == "Accept as contributed"
+    judge(page, case, verdict="reject")
+    text = person(page, SECOND).get(f"/review/{case}").text
+    assert primary(text) == "Reject, as the first reader does"
+    assert "correction of the first reader" not in text
+
+
+def test_a_reviewer_sees_near_duplicates_and_opens_their_cases(page: Site):
+    first = give(page).json()["id"]
+    brighter = np.clip(decode(image()).pixels * 0.9 + 10, 0, 255).astype(np.uint8)
+    second = give(page, encode(brighter, "PNG"), patient="P-02").json()["id"]
+    thumb = f'<a href="/review/{first}">'
+    assert thumb in person(page, CURATOR).get(f"/review/{second}").text
+    assert thumb not in person(page, CLINICIAN).get(f"/contributions/{second}").text
+    remove(page, first, reason="identity")
+    assert thumb not in person(page, CURATOR).get(f"/review/{second}").text
 
 
 def test_a_correction_says_whether_the_case_is_positive(site: Site):
@@ -214,13 +333,16 @@ def test_the_versions_are_listed_in_pages_the_newest_first(site: Site):
     curator = person(site, CURATOR)
     curator.post("/api/v1/datasets")
     pages = [curator.get(f"/api/v1/datasets?limit=1&offset={n}").json() for n in range(3)]
-    assert [[one["version"] for one in page] for page in pages] == [[2], [1], []]
+    listed = [[one["version"] for one in page["datasets"]] for page in pages]
+    assert listed == [[2], [1], []]
+    assert [page["total"] for page in pages] == [2, 2, 2]
+    assert [page["next"] for page in pages] == ["/api/v1/datasets?limit=1&offset=1", None, None]
 
 
 def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site):
     made = publish(site)
     mine = person(site, CLINICIAN)
-    for one in mine.get("/api/v1/contributions").json():
+    for one in mine.get("/api/v1/contributions").json()["contributions"]:
         assert mine.delete(f"/api/v1/contributions/{one['id']}").status_code == 204
     assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
     assert len(site.services.blobs.names()) == made["images"]
@@ -274,7 +396,7 @@ def test_a_curator_removes_a_contribution_for_good_and_the_chain_keeps_why(
 
 def test_the_image_of_a_removed_contribution_stays_where_a_version_has_it(site: Site):
     made = publish(site)
-    mine = person(site, CLINICIAN).get("/api/v1/contributions").json()
+    mine = person(site, CLINICIAN).get("/api/v1/contributions").json()["contributions"]
     accepted = [one["id"] for one in mine if one["state"] == "accepted"]
     page = person(site, CURATOR).get(f"/review/{accepted[0]}").text
     assert "Versions that have it keep its image: 1." in page

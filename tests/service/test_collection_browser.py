@@ -43,7 +43,7 @@ def test_a_case_is_contributed_accepted_and_published_by_page(tab: Page, page: S
     tab.goto("/review")
     tab.get_by_role("link", name="Open this case").click()
     expect(tab.locator("mark.found").first).to_be_visible()
-    tab.get_by_role("button", name="Accept as proposed").click()
+    tab.get_by_role("button", name="Accept as contributed").click()
     expect(tab.get_by_role("main")).to_contain_text("Nothing waits for you")
     tab.get_by_role("link", name="Dataset versions").click()
     tab.get_by_role("button", name="Make a version").click()

@@ -136,6 +136,8 @@ PAGES = {
     "review-settled": Shown("/review", "curator", "", "?state=accepted"),
     "review-case": Shown("/review/{id}", "curator", "waiting"),
     "review-second": Shown("/review/{id}", "curator", "disputed"),
+    "review-corrected": Shown("/review/{id}", "curator", "corrected"),
+    "review-rejected": Shown("/review/{id}", "curator", "settled"),
     "datasets": Shown("/review/datasets", "curator"),
     "models": Shown("/models", "administrator"),
     "models-visitor": Shown("/models"),

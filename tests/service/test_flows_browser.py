@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from personas import PASSWORD, make_account
-from playwright.sync_api import Page, expect
-from sites import Site
+from playwright.sync_api import Browser, Page, expect
+from sites import Site, served
 from tabs import choose, enter, payload, send_image
 from test_collection import give
 from test_models import fill
@@ -70,17 +70,35 @@ def test_a_theme_and_a_language_that_were_chosen_stay(tab: Page):
 
 def test_a_curator_corrects_a_case_and_a_second_one_settles_it(tab: Page, page: Site):
     case = give(page).json()["id"]
-    for decision in ("Accept with these labels", "Accept as proposed"):
+    for decision in ("Correct to these labels", "Accept the correction of the first reader"):
+        tab.context.clear_cookies()
         enter(tab, page, Role.CURATOR)
         tab.goto(f"/review/{case}")
-        if decision == "Accept with these labels":
-            tab.get_by_label("Reason").fill("There is a consolidation.")
-            tab.get_by_text("Correct the labels").click()
+        if decision == "Correct to these labels":
+            tab.get_by_text("Correct", exact=True).click()
             tab.get_by_label("Consolidation").select_option("1")
+            tab.get_by_label("Reason for the correction").fill("There is a consolidation.")
         tab.get_by_role("button", name=decision).click()
         expect(tab.get_by_text("Nothing waits for you")).to_be_visible()
     tab.goto(f"/contributions/{case}")
     expect(tab.get_by_role("main")).to_contain_text("Accepted")
+    found = tab.locator("dt", has_text="Consolidation").locator("+ dd").first
+    expect(found).to_have_text("present")
+
+
+def test_a_reviewer_enlarges_the_image(chromium: Browser, page: Site):
+    case = give(page).json()["id"]
+    with served(page.app) as address:
+        tab = chromium.new_context(base_url=address).new_page()
+        enter(tab, page, Role.CURATOR)
+        tab.goto(f"/review/{case}")
+        wide = tab.locator(".scan").bounding_box()
+        tab.get_by_role("button", name="Larger").click()
+        tab.wait_for_function(
+            "wide => document.querySelector('.scan').getBoundingClientRect().width > 1.3 * wide",
+            arg=wide["width"],
+        )
+        tab.context.close()
 
 
 def test_an_administrator_compares_promotes_and_rolls_back(tab: Page, page: Site, tmp_path: Path):

@@ -35,7 +35,12 @@ class Tested:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation of the interface."""
+    """One operation of the interface.
+
+    Attributes:
+        scope: what a key has to be for.
+        anyone: whether no key is needed.
+    """
 
     method: str
     path: str
@@ -44,6 +49,8 @@ class Operation:
     parameters: tuple[Mapping[str, Any], ...]
     bodies: tuple[str, ...]
     answers: Mapping[str, str]
+    scope: str
+    anyone: bool
 
 
 def tested() -> list[Tested]:
@@ -106,6 +113,7 @@ def operations(description: Mapping[str, Any]) -> dict[str, list[Operation]]:
 
 
 def _operation(method: str, path: str, told: Mapping[str, Any]) -> Operation:
+    ways = told.get("security", [{}])
     return Operation(
         method=method.upper(),
         path=path,
@@ -113,5 +121,9 @@ def _operation(method: str, path: str, told: Mapping[str, Any]) -> Operation:
         description=told.get("description", ""),
         parameters=tuple(told.get("parameters", ())),
         bodies=tuple(told.get("requestBody", {}).get("content", {})),
-        answers={code: one.get("description", "") for code, one in told["responses"].items()},
+        answers={
+            code: one.get("description", "") for code, one in sorted(told["responses"].items())
+        },
+        scope=", ".join(scope for way in ways for scope in way.get("key", ())),
+        anyone={} in ways,
     )

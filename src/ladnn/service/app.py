@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from sqlalchemy import select
@@ -17,8 +18,9 @@ from starlette.types import Scope
 from ladnn import __version__
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import Predictor
-from ladnn.service import csrf, models, retention
+from ladnn.service import csrf, description, models, retention
 from ladnn.service.accounts.oidc import Provider
+from ladnn.service.accounts.principals import session_cookie
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
@@ -31,7 +33,7 @@ from ladnn.service.i18n import read_catalogues
 from ladnn.service.limits import Limits
 from ladnn.service.logs import configure_logs, log
 from ladnn.service.metrics import Metrics
-from ladnn.service.problems import add_handlers
+from ladnn.service.problems import MAX_FIELD_KIB, MAX_FIELDS, add_handlers
 from ladnn.service.routes import (
     about,
     account,
@@ -99,13 +101,17 @@ def create_app(
         decoder: instead of a pool of its own; closed when the application ends.
     """
     site = make_services(settings, predictor, decoder)
-    app = FastAPI(
+    app = _App(
         title="LA-DNN",
         version=__version__,
         description=f"Chest CT images in, predictions out. {RESEARCH_NOTICE}",
         openapi_url=None,  # `routes/operation.py` gives it; FastAPI's own pages load from elsewhere
         dependencies=[Depends(csrf.verify)],
-        form_limits={"max_files": settings.files},
+        form_limits={
+            "max_files": settings.files,
+            "max_fields": MAX_FIELDS,
+            "max_part_size": MAX_FIELD_KIB << 10,
+        },
         lifespan=partial(_lifespan, site),
     )
     app.state.services = site
@@ -121,6 +127,17 @@ def create_app(
     add_handlers(app)
     app.add_middleware(Edge, site=site)
     return app
+
+
+class _App(FastAPI):
+    """The application, which describes itself whole."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of the interface, made once."""
+        if self.openapi_schema is None:
+            cookie = session_cookie(self.state.services.settings)
+            self.openapi_schema = description.complete(super().openapi(), ROUTERS, cookie)
+        return self.openapi_schema
 
 
 def make_services(

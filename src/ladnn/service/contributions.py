@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import LadnnError
@@ -29,6 +29,7 @@ WAITING, DISPUTED, ACCEPTED, REJECTED = "waiting", "disputed", "accepted", "reje
 REASONS = ("identity", "consent", "rights", "unusable")
 """Why a curator may remove one; no free text, for the log that keeps it cannot be changed."""
 MAX_REPORT = 20_000
+ALIKE_SHOWN = 12
 
 SKETCH = 256
 """Numbers of a sketch: random projections keep a similarity to within about 0.06."""
@@ -107,6 +108,7 @@ def contribute(
         report=proposal.report,
         burned_in=decoded.burned_in or has_letters(pixels),
         created_at=site.clock(),
+        reviews=[],
         print=Print(sketch=sketch(full), full=full.astype(np.float16).tobytes()),
     )
     return _store(site, principal, contribution, full, data)
@@ -210,11 +212,26 @@ def look(
     return note(site.database, look_up, principal, "contribution.view")
 
 
+def alike(session: Session, principal: Principal, one: Contribution) -> list[Contribution]:
+    """Those that `near` found when it came and that are still there; for reviewers alone."""
+    if not principal.may(Permission.REVIEW):
+        return []
+    query = select(Contribution).where(Contribution.public_id.in_(one.near[:ALIKE_SHOWN]))
+    found = {other.public_id: other for other in session.scalars(query)}
+    return [found[public_id] for public_id in one.near if public_id in found]
+
+
 def own(session: Session, principal: Principal, count: int, before: int = 0) -> list[Contribution]:
     """The principal's contributions, newest first, `before` of them passed over."""
     query = select(Contribution).where(Contribution.owner == principal.owner)
     newest = query.order_by(Contribution.id.desc()).offset(before).limit(count)
-    return list(session.scalars(newest))
+    return list(session.scalars(newest.options(selectinload(Contribution.reviews))))
+
+
+def count_own(session: Session, principal: Principal) -> int:
+    """How many contributions the principal has in all."""
+    query = select(func.count()).where(Contribution.owner == principal.owner)
+    return int(session.scalar(query) or 0)
 
 
 def withdraw(site: Services, principal: Principal, public_id: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import DataError
@@ -84,6 +84,11 @@ def versions(session: Session, count: int | None = None, before: int = 0) -> lis
     """A page of the versions, newest first; all of them when `count` is None."""
     query = _whole().order_by(DatasetVersion.number.desc())
     return list(session.scalars(query.limit(count).offset(before)))
+
+
+def count_versions(session: Session) -> int:
+    """How many versions there are."""
+    return int(session.scalar(select(func.count()).select_from(DatasetVersion)) or 0)
 
 
 def read_version(session: Session, number: int | None) -> DatasetVersion:

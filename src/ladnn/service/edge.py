@@ -99,7 +99,7 @@ class Edge:
 
     def _note(self, scope: Scope, status: int, seconds: float, request: str) -> None:
         route = template_of(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._site.metrics.requests.labels(method, route, str(status)).inc()
         self._site.metrics.seconds.labels(method, route).observe(seconds)
         write = log().info if status < 500 else log().error
@@ -113,7 +113,7 @@ class Edge:
         )
 
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def template_of(scope: Scope) -> str:

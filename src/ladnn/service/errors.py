@@ -21,6 +21,19 @@ class ServiceError(LadnnError):
         super().__init__(self.key)
 
 
+class Malformed(ServiceError):
+    """A body that cannot be read at all."""
+
+    key = "error.body"
+
+
+class NotJson(ServiceError):
+    """A body that is not declared as what the operation reads."""
+
+    status = 415
+    key = "error.not_json"
+
+
 class BadRequest(ServiceError):
     """A request that cannot be carried out as it stands."""
 

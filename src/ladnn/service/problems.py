@@ -9,14 +9,25 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Mount
 
 from ladnn.errors import ImageError, RegistryError
 from ladnn.service.context import services
-from ladnn.service.edge import HEADERS, is_api
-from ladnn.service.errors import BadRequest, ServiceError, StorageFull
+from ladnn.service.edge import HEADERS, METHODS, is_api
+from ladnn.service.errors import (
+    BadRequest,
+    Malformed,
+    NotJson,
+    ServiceError,
+    StorageFull,
+    TooLarge,
+)
 from ladnn.service.logs import log
 from ladnn.service.pages import render, say
 from ladnn.service.refusals import retell
+
+MAX_FIELDS, MAX_FIELD_KIB = 1000, 1024
+"""Of a form: how many fields that are no files it may have, and how long each may be."""
 
 _RETRY = {503: "5", 429: "60"}
 _KEYS = {
@@ -81,11 +92,17 @@ def _registry_error(request: Request, error: Exception) -> Response:
 
 def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if isinstance(error.body, bytes):  # left as it came, for it is not declared as JSON
+        return _service_error(request, NotJson())
+    if found[0]["type"] == "json_invalid":
+        why, where = found[0]["ctx"]["error"], found[0]["loc"][-1]
+        return _service_error(request, Malformed("error.json", why=why, where=where))
     wrong = [
-        {"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]}
-        for one in error.errors()
+        {"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in found
     ]
-    return answer(request, 422, say(request, "error.fields"), errors=wrong)
+    key = "error.field" if is_api(request) else "error.fields"
+    return answer(request, 422, say(request, key, **wrong[0]), errors=wrong)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -93,11 +110,38 @@ def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, OSError):  # while a body was put aside
         return _service_error(request, StorageFull())
     settings = services(request).settings
-    if error.status_code == 400 and str(error.detail).startswith("Too many files"):
-        return _service_error(request, BadRequest("error.too_many_files", limit=settings.files))
+    if error.status_code == 400:
+        return _service_error(request, _unreadable(str(error.detail), settings.files))
+    if error.status_code == 405:
+        return _no_method(request, error)
     key, limit = _KEYS.get(error.status_code), settings.upload_mib
     detail = say(request, key, limit=limit) if key else HTTPStatus(error.status_code).phrase
     return answer(request, error.status_code, detail, headers=error.headers)
+
+
+def _unreadable(detail: str, files: int) -> ServiceError:
+    """Why a body could not be read; Starlette tells its reasons apart by their words alone."""
+    if detail.startswith("Too many files"):
+        return BadRequest("error.too_many_files", limit=files)
+    if detail.startswith("Too many fields"):
+        return BadRequest("error.too_many_fields", limit=MAX_FIELDS)
+    if "exceeded maximum size" in detail:
+        return TooLarge("error.field_too_large", limit=MAX_FIELD_KIB)
+    return Malformed()
+
+
+def _no_method(request: Request, error: HTTPException) -> Response:
+    """All methods of the path, for Starlette names those of the first of its routes alone."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    asked = {**request.scope, "path_params": {}}
+    allowed = ", ".join(
+        method
+        for method in METHODS
+        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in routes)
+    )
+    headers = {"allow": allowed} if allowed else error.headers
+    detail = say(request, "error.method", method=request.method, allowed=allowed or "GET, HEAD")
+    return answer(request, 405, detail, headers=headers)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

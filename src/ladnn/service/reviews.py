@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.findings import LesionLabels
@@ -14,7 +14,9 @@ from ladnn.service.errors import BadRequest, NotAllowed
 from ladnn.service.tables_contributions import Contribution, Review
 
 ACCEPT, CORRECT, REJECT = "accept", "correct", "reject"
-VERDICTS = (ACCEPT, CORRECT, REJECT)
+ACCEPT_CONTRIBUTED, ACCEPT_CORRECTION = "accept_contributed", "accept_correction"
+VERDICTS = (ACCEPT, ACCEPT_CONTRIBUTED, ACCEPT_CORRECTION, CORRECT, REJECT)
+ACCEPTING = (ACCEPT, ACCEPT_CONTRIBUTED, ACCEPT_CORRECTION)
 STATES = (WAITING, DISPUTED, ACCEPTED, REJECTED)
 MAX_REASON = 2000
 
@@ -24,9 +26,10 @@ class Judgement:
     """What a reviewer says.
 
     Attributes:
-        verdict: one of `VERDICTS`.
+        verdict: one of `VERDICTS`. `ACCEPT` is for what nobody has disagreed with; who comes after
+            a reader who did says whose labels are accepted.
         covid, lesions: the labels that are right; read for `CORRECT` alone.
-        reason: why; needed for all but `ACCEPT`.
+        reason: why; needed for all that are not `ACCEPTING`.
     """
 
     verdict: str
@@ -40,7 +43,7 @@ class Judgement:
             raise BadRequest("review.error_verdict")
         if self.verdict == CORRECT and self.covid is None:
             raise BadRequest("contribute.error_covid")
-        if self.verdict != ACCEPT and not self.reason:
+        if self.verdict not in ACCEPTING and not self.reason:
             raise BadRequest("review.error_reason")
         if len(self.reason) > MAX_REASON or "\0" in self.reason:
             raise BadRequest("review.error_reason")
@@ -50,15 +53,28 @@ def queue(
     session: Session, principal: Principal, count: int, before: int = 0
 ) -> list[Contribution]:
     """What this reviewer may judge: the disputed first, then the oldest."""
-    read = select(Review.contribution_id).where(Review.reviewer == principal.owner)
     query = (
         select(Contribution)
-        .where(Contribution.state.in_((WAITING, DISPUTED)))
-        .where(Contribution.owner != principal.owner, Contribution.id.not_in(read))
+        .where(*_may_judge(principal))
         .order_by(Contribution.state, Contribution.id)
         .options(selectinload(Contribution.reviews))
     )
     return list(session.scalars(query.offset(before).limit(count)))
+
+
+def count_queue(session: Session, principal: Principal) -> int:
+    """How long `queue` is in all."""
+    query = select(func.count()).select_from(Contribution).where(*_may_judge(principal))
+    return int(session.scalar(query) or 0)
+
+
+def _may_judge(principal: Principal) -> tuple[ColumnElement[bool], ...]:
+    read = select(Review.contribution_id).where(Review.reviewer == principal.owner)
+    return (
+        Contribution.state.in_((WAITING, DISPUTED)),
+        Contribution.owner != principal.owner,
+        Contribution.id.not_in(read),
+    )
 
 
 def in_state(session: Session, state: str, count: int) -> list[Contribution]:
@@ -91,7 +107,8 @@ def judge(site: Services, principal: Principal, public_id: str, judgement: Judge
     """Keep a judgement and return the state that it leads to.
 
     The first reader's acceptance settles it. A correction or a rejection disagrees with the
-    contributor, so a second reader, who sees both, decides.
+    contributor, so a second reader, who sees both, decides, and says whose labels are accepted:
+    who accepts without saying so may have seen the contributor's alone.
 
     Raises:
         NotFound: no such contribution.
@@ -103,13 +120,12 @@ def judge(site: Services, principal: Principal, public_id: str, judgement: Judge
     def write(session: Session) -> str:
         site.database.lock(session, f"review {public_id}"[:16])
         found = find(session, principal, public_id)
-        _check(found, principal)
-        first = found.state == WAITING
-        _keep(found, principal, judgement)
-        if first and judgement.verdict != ACCEPT:
+        _check(found, principal, judgement)
+        kept = _keep(found, principal, judgement)
+        if found.state == WAITING and kept.verdict != ACCEPT:
             found.state = DISPUTED
         else:
-            _settle(found, judgement)
+            _settle(found, kept)
         detail = {"verdict": judgement.verdict, "state": found.state}
         audit_log.record(session, principal, "contribution.review", public_id, detail)
         return found.state
@@ -117,30 +133,50 @@ def judge(site: Services, principal: Principal, public_id: str, judgement: Judge
     return site.database.write(write)
 
 
-def _check(found: Contribution, principal: Principal) -> None:
+def correction(found: Contribution) -> Review | None:
+    """What the first reader corrected, where a second one is to decide on it."""
+    corrected = [review for review in found.reviews if review.verdict == CORRECT]
+    return corrected[0] if corrected and found.state == DISPUTED else None
+
+
+def labels_to_judge(found: Contribution) -> tuple[bool, list[bool | None]]:
+    """Flag and lesions that are on the table: as the first reader corrected them, or as given."""
+    last = correction(found) or found
+    return last.covid, last.lesions
+
+
+def _check(found: Contribution, principal: Principal, judgement: Judgement) -> None:
     if found.state not in (WAITING, DISPUTED):
         raise BadRequest("review.error_settled")
     if found.owner == principal.owner:
         raise NotAllowed("review.error_own")
     if any(review.reviewer == principal.owner for review in found.reviews):
         raise NotAllowed("review.error_twice")
+    if judgement.verdict == ACCEPT and found.state == DISPUTED:
+        raise BadRequest("review.error_whose")
+    if judgement.verdict == ACCEPT_CORRECTION and correction(found) is None:
+        raise BadRequest("review.error_no_correction")
 
 
-def _keep(found: Contribution, principal: Principal, judgement: Judgement) -> None:
-    corrected = judgement.verdict == CORRECT
-    found.reviews.append(
-        Review(
-            reviewer=principal.owner,
-            verdict=judgement.verdict,
-            covid=bool(judgement.covid) if corrected else found.covid,
-            lesions=list(judgement.lesions.values) if corrected else found.lesions,
-            reason=judgement.reason,
-        )
-    )
-
-
-def _settle(found: Contribution, judgement: Judgement) -> None:
-    """Let the last judgement stand; one that corrects changes the labels."""
-    found.state = REJECTED if judgement.verdict == REJECT else ACCEPTED
+def _keep(found: Contribution, principal: Principal, judgement: Judgement) -> Review:
+    """Add the judgement, with the labels that it stands for."""
+    covid, lesions = found.covid, found.lesions
     if judgement.verdict == CORRECT:
-        found.covid, found.lesions = bool(judgement.covid), list(judgement.lesions.values)
+        covid, lesions = bool(judgement.covid), list(judgement.lesions.values)
+    elif judgement.verdict == ACCEPT_CORRECTION:
+        covid, lesions = labels_to_judge(found)
+    kept = Review(
+        reviewer=principal.owner,
+        verdict=ACCEPT if judgement.verdict in ACCEPTING else judgement.verdict,
+        covid=covid,
+        lesions=lesions,
+        reason=judgement.reason,
+    )
+    found.reviews.append(kept)
+    return kept
+
+
+def _settle(found: Contribution, last: Review) -> None:
+    """Let the last judgement stand, with its labels."""
+    found.state = REJECTED if last.verdict == REJECT else ACCEPTED
+    found.covid, found.lesions = last.covid, last.lesions

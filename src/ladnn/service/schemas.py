@@ -134,7 +134,17 @@ class ProblemOut(BaseModel):
     type: str
     title: str
     status: int
-    detail: str
+    detail: str = Field(description="One sentence: what happened, and what to do")
+    request: str = Field(description="Its number in the site's logs")
+    errors: list[dict[str, str]] = Field(
+        default=[], description="Of fields and parameters: `where` each is, and `what` is wrong"
+    )
+
+
+def problem(description: str) -> dict[str, Any]:
+    """How an answer that tells of an error is described."""
+    kind = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
+    return {"description": description, "content": kind}
 
 
 def case_json(case: Case) -> dict[str, Any]:

@@ -13,19 +13,19 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.contributions import MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
+from ladnn.service.paging import Limit, Offset, next_page
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
+from ladnn.service.routes.api_predictions import one_file
 from ladnn.service.routes.api_predictions import router as predictions_router
 from ladnn.service.routes.review import Number, archive
-from ladnn.service.tables_contributions import Contribution
+from ladnn.service.tables_contributions import Contribution, Review
 
 router = APIRouter(prefix="/api/v1", tags=["collection"], responses=predictions_router.responses)
 
 Contributor = Annotated[Principal, Depends(requires(Permission.CONTRIBUTE))]
 Reviewer = Annotated[Principal, Depends(requires(Permission.REVIEW))]
 Publisher = Annotated[Principal, Depends(requires(Permission.EXPORT_DATASET))]
-Limit = Annotated[int, Query(ge=1, le=100)]
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 
 
 class LabelsOut(BaseModel):
@@ -42,11 +42,21 @@ class LabelsOut(BaseModel):
         return LesionLabels(values=tuple(getattr(self, str(name)) for name in LESIONS))
 
 
+class ReviewOut(BaseModel):
+    """What one reader said, with the labels that they stand for; not who it was."""
+
+    verdict: Literal["accept", "correct", "reject"]
+    covid: bool
+    lesions: LabelsOut
+    reason: str
+
+
 class ContributionOut(BaseModel):
-    """One image that was given, and what became of it."""
+    """One image that was given, and what became of it; `reviews` in their order."""
 
     id: str
     state: Literal["waiting", "disputed", "accepted", "rejected"]
+    reviews: list[ReviewOut]
     covid: bool
     lesions: LabelsOut
     patient: str
@@ -57,6 +67,36 @@ class ContributionOut(BaseModel):
     created: str
 
 
+class ContributionsOut(BaseModel):
+    """A page of contributions; `next` is the address of the page behind it."""
+
+    contributions: list[ContributionOut]
+    total: int
+    next: str | None
+
+
+class DatasetOut(BaseModel):
+    """A version of the dataset; `licences` says how many images are under each."""
+
+    format: str
+    version: int
+    hash: str
+    created: str
+    images: int
+    positive: int
+    patients: int
+    licences: dict[str, int]
+    note: str
+
+
+class DatasetsOut(BaseModel):
+    """A page of versions, newest first; `next` is the address of the page behind it."""
+
+    datasets: list[DatasetOut]
+    total: int
+    next: str | None
+
+
 class ReportIn(BaseModel):
     """A radiology report."""
 
@@ -64,20 +104,34 @@ class ReportIn(BaseModel):
 
 
 class JudgementIn(BaseModel):
-    """What a reviewer says; `covid` and `lesions` are read for `correct` alone."""
+    """What a reviewer says; `covid` and `lesions` are read for `correct` alone.
 
-    verdict: Literal["accept", "correct", "reject"]
+    After a first reader who disagreed, `accept` is refused: say `accept_correction` to take the
+    labels of the first reader, or `accept_contributed` to take those of the contributor.
+    """
+
+    verdict: Literal["accept", "accept_contributed", "accept_correction", "correct", "reject"]
     covid: bool | None = None
     lesions: LabelsOut = LabelsOut()
     reason: str = Field("", max_length=reviews.MAX_REASON)
+
+
+def _labels_json(said: Contribution | Review) -> dict[str, Any]:
+    return {
+        "covid": said.covid,
+        "lesions": dict(zip(map(str, LESIONS), said.lesions, strict=True)),
+    }
 
 
 def _json(one: Contribution) -> dict[str, Any]:
     return {
         "id": one.public_id,
         "state": one.state,
-        "covid": one.covid,
-        "lesions": dict(zip(map(str, LESIONS), one.lesions, strict=True)),
+        "reviews": [
+            {"verdict": said.verdict, "reason": said.reason, **_labels_json(said)}
+            for said in one.reviews
+        ],
+        **_labels_json(one),
         "patient": one.patient,
         "source": one.source,
         "licence": one.licence,
@@ -101,7 +155,11 @@ def label(_: Contributor, report: ReportIn) -> dict[str, Any]:
 
 
 @router.post(
-    "/contributions", status_code=201, response_model=ContributionOut, summary="Give an image"
+    "/contributions",
+    status_code=201,
+    response_model=ContributionOut,
+    dependencies=[Depends(one_file)],
+    summary="Give an image",
 )
 def create(
     request: Request,
@@ -133,27 +191,41 @@ def create(
 
 
 def _labels(present: list[str], absent: list[str]) -> LesionLabels:
-    named = [*present, *absent]
-    if set(named) - set(map(str, LESIONS)) or len(set(named)) != len(named):
-        raise BadRequest("error.fields")
+    known = ", ".join(map(str, LESIONS))
+    for field, names in (("present", present), ("absent", absent)):
+        for name in names:
+            if name not in LESIONS:
+                shown = name[:40]
+                raise BadRequest("contribute.error_lesion", field=field, name=shown, known=known)
+    both = ", ".join(name for name in present if name in absent)
+    if both:
+        raise BadRequest("contribute.error_both", names=both)
     return LesionLabels(
         values=tuple(True if x in present else False if x in absent else None for x in LESIONS)
     )
 
 
-@router.get("/contributions", response_model=list[ContributionOut], summary="List your own")
+@router.get("/contributions", response_model=ContributionsOut, summary="List your own")
 def mine(
-    request: Request, principal: Contributor, limit: Limit = 20, offset: Offset = 0
-) -> list[dict[str, Any]]:
+    request: Request, principal: Contributor, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
     """What you gave, newest first."""
-    database = services(request).database
-    found = database.read(lambda s: contributions.own(s, principal, limit, offset))
-    return [_json(one) for one in found]
+    found, total = services(request).database.read(
+        lambda session: (
+            contributions.own(session, principal, limit, offset),
+            contributions.count_own(session, principal),
+        )
+    )
+    return {
+        "contributions": list(map(_json, found)),
+        "total": total,
+        "next": next_page("/api/v1/contributions", limit, offset, total),
+    }
 
 
 @router.get("/contributions/{id}", response_model=ContributionOut, summary="Read one")
 def read(request: Request, principal: Contributor, id: str) -> dict[str, Any]:  # noqa: A002
-    """One contribution, for its owner and for reviewers."""
+    """One contribution with what reviewers said of it, and why, for its owner and for reviewers."""
     return _json(contributions.look(services(request), principal, id))
 
 
@@ -164,14 +236,22 @@ def delete(request: Request, principal: Contributor, id: str) -> Response:  # no
     return Response(status_code=204)
 
 
-@router.get("/reviews", response_model=list[ContributionOut], summary="Read the queue")
+@router.get("/reviews", response_model=ContributionsOut, summary="Read the queue")
 def queue(
-    request: Request, principal: Reviewer, limit: Limit = 20, offset: Offset = 0
-) -> list[dict[str, Any]]:
+    request: Request, principal: Reviewer, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
     """What waits for you, the disputed first."""
-    database = services(request).database
-    found = database.write(lambda session: reviews.look(session, principal, limit, offset))
-    return [_json(one) for one in found]
+    found, total = services(request).database.write(
+        lambda session: (
+            reviews.look(session, principal, limit, offset),
+            reviews.count_queue(session, principal),
+        )
+    )
+    return {
+        "contributions": list(map(_json, found)),
+        "total": total,
+        "next": next_page("/api/v1/reviews", limit, offset, total),
+    }
 
 
 @router.post("/reviews/{id}", summary="Judge a contribution")
@@ -207,16 +287,25 @@ def remove(
     return Response(status_code=204)
 
 
-@router.get("/datasets", summary="List the versions")
+@router.get("/datasets", response_model=DatasetsOut, summary="List the versions")
 def versions(
-    request: Request, _: Publisher, limit: Limit = 20, offset: Offset = 0
-) -> list[dict[str, Any]]:
+    request: Request, _: Publisher, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
     """The versions, newest first, with their hashes and their licences."""
-    made = services(request).database.read(lambda s: datasets.versions(s, limit, offset))
-    return [datasets.describe(version) for version in made]
+    made, total = services(request).database.read(
+        lambda session: (
+            datasets.versions(session, limit, offset),
+            datasets.count_versions(session),
+        )
+    )
+    return {
+        "datasets": list(map(datasets.describe, made)),
+        "total": total,
+        "next": next_page("/api/v1/datasets", limit, offset, total),
+    }
 
 
-@router.post("/datasets", status_code=201, summary="Make a version")
+@router.post("/datasets", status_code=201, response_model=DatasetOut, summary="Make a version")
 def freeze(request: Request, principal: Publisher) -> dict[str, Any]:
     """Freeze what is accepted now; the same content is the version there is."""
     return datasets.describe(datasets.freeze(services(request), principal))

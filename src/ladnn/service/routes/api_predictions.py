@@ -20,33 +20,26 @@ from ladnn.service.schemas import (
     FeedbackIn,
     FeedbackOut,
     PredictionOut,
-    ProblemOut,
     StudyOut,
     case_json,
     case_link,
+    problem,
     short_json,
 )
 from ladnn.service.tables import Case, Feedback
-
-_PROBLEM = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
-
-
-def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": _PROBLEM}
-
 
 router = APIRouter(
     prefix="/api/v1/predictions",
     tags=["predictions"],
     responses={
-        401: _problem("No identity where one is needed"),
-        403: _problem("Not allowed"),
-        404: _problem("Nothing there, or not yours"),
-        413: _problem("Too large"),
-        422: _problem("A file or a field that cannot be used"),
-        429: _problem("Too many requests"),
-        503: _problem("The database or the files cannot be reached just now"),
-        507: _problem("No room to store what was sent"),
+        401: problem("No identity where one is needed"),
+        403: problem("Not allowed"),
+        404: problem("Nothing there, or not yours"),
+        413: problem("Too large"),
+        422: problem("A file or a field that cannot be used"),
+        429: problem("Too many requests"),
+        503: problem("The database or the files cannot be reached just now"),
+        507: problem("No room to store what was sent"),
     },
 )
 
@@ -62,11 +55,19 @@ Slice = Annotated[
 ]
 
 
+async def one_file(request: Request) -> None:
+    """Raise BadRequest for several files: all but one of them would be dropped in silence."""
+    count = len((await request.form()).getlist("file"))  # read before, and kept
+    if count > 1:
+        raise BadRequest("error.one_file", count=count)
+
+
 @router.post(
     "",
     status_code=201,
     response_model=PredictionOut,
     responses={200: {"model": PredictionOut, "description": "These bytes were tested before"}},
+    dependencies=[Depends(one_file)],
     summary="Test one image",
 )
 def create(

@@ -141,11 +141,13 @@ def _page(
 @router.get("/contributions/{id}")
 def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa: A002
     """Show one contribution and what became of it."""
-    found = contributions.look(services(request), principal, id)
+    site = services(request)
+    found = contributions.look(site, principal, id)
     return render(
         request,
         "contribution.html",
         one=found,
+        alike=site.database.read(lambda s: contributions.alike(s, principal, found)),
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
         mine=found.owner == principal.owner,
     )

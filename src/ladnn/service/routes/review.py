@@ -144,19 +144,20 @@ def _case(
     found = contributions.look(services(request), principal, public_id)
     database = services(request).database
     kept_in = database.read(lambda session: contributions.versions(session, found))
-    last = found.reviews[-1] if found.reviews else None
+    covid, lesions = reviews.labels_to_judge(found)
     return render(
         request,
         "review_case.html",
         status_code=status,
         one=found,
         error=error,
+        alike=database.read(lambda session: contributions.alike(session, principal, found)),
         proposed=propose(found.report) if found.report else None,
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
-        said=list(zip(LESIONS, last.lesions, strict=True)) if last else [],
-        last=last,
+        correction=reviews.correction(found),
+        covid=covid,
+        flags=[{True: "1", False: "0", None: ""}[value] for value in lesions],
         kept_in=kept_in,
         reasons=contributions.REASONS,
         LESION_ORDER=LESIONS,
-        flags=[{True: "1", False: "0", None: ""}[value] for value in found.lesions],
     )

@@ -47,34 +47,20 @@ const receive = (form) => {
   });
 };
 
-// The result: maps, opacity, zoom, window, keys.
-const view = (root) => {
+// Keys that are not typed into a field: `find` gives what one does, or nothing.
+const onKeys = (find) => document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
+  if (event.key === " " && event.target.matches("button, a, summary")) return;
+  const act = find(event.key);
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+// A viewer's picture, enlarged and moved by buttons, wheel, pointer and keys.
+const magnify = (root) => {
   const stage = root.querySelector("[data-stage]");
   const canvas = root.querySelector("[data-canvas]");
-  const scan = root.querySelector("[data-scan]");
-  const map = root.querySelector("[data-map]");
-  const rows = all("[data-show]", root);
-  const opacity = root.querySelector("[data-opacity]");
-
-  const choose = (row) => {
-    rows.forEach((one) => {
-      if (one === row) one.setAttribute("aria-current", "true");
-      else one.removeAttribute("aria-current");
-    });
-    map.hidden = !row;
-    if (row) {
-      map.src = row.dataset.src;
-      map.alt = row.dataset.alt;
-    }
-  };
-  rows.forEach((row) => row.addEventListener("click", (event) => {
-    event.preventDefault();
-    choose(row.getAttribute("aria-current") ? null : row);
-  }));
-  const fade = () => { map.style.opacity = opacity.value / 100; };
-  opacity.addEventListener("input", fade);
-  fade();
-
   const place = { scale: 1, x: 0, y: 0 };
   const draw = () => {
     const { width, height } = stage.getBoundingClientRect();
@@ -115,6 +101,45 @@ const view = (root) => {
   ["pointerup", "pointercancel"].forEach((name) => stage.addEventListener(name, () => stage.classList.remove("dragging")));
   all("img", stage).forEach((image) => { image.draggable = false; });
 
+  const move = (x, y) => { place.x += x; place.y += y; draw(); };
+  const arrows = {
+    ArrowLeft: () => move(40, 0), ArrowRight: () => move(-40, 0),
+    ArrowUp: () => move(0, 40), ArrowDown: () => move(0, -40),
+  };
+  onKeys((key) => ({
+    "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), f: () => zoom(0),
+    ...(place.scale > 1 && arrows),
+  })[key]);
+};
+
+// The result: maps, opacity, window, keys.
+const view = (root) => {
+  const scan = root.querySelector("[data-scan]");
+  const map = root.querySelector("[data-map]");
+  const rows = all("[data-show]", root);
+  const opacity = root.querySelector("[data-opacity]");
+
+  const choose = (row) => {
+    rows.forEach((one) => {
+      if (one === row) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    });
+    map.hidden = !row;
+    if (row) {
+      map.src = row.dataset.src;
+      map.alt = row.dataset.alt;
+    }
+  };
+  rows.forEach((row) => row.addEventListener("click", (event) => {
+    event.preventDefault();
+    choose(row.getAttribute("aria-current") ? null : row);
+  }));
+  const fade = () => { map.style.opacity = opacity.value / 100; };
+  opacity.addEventListener("input", fade);
+  fade();
+
+  magnify(root);
+
   const windows = root.querySelector("[data-window]");
   if (windows) setWindow(windows, scan);
 
@@ -124,23 +149,11 @@ const view = (root) => {
     const next = slices[here + way];
     if (next) next.click();
   };
-  const move = (x, y) => { place.x += x; place.y += y; draw(); };
   const keys = {
-    "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), f: () => zoom(0),
     0: () => choose(null), " ": () => { map.hidden = !map.hidden; },
     PageUp: () => step(-1), PageDown: () => step(1),
-    ArrowLeft: () => move(40, 0), ArrowRight: () => move(-40, 0),
-    ArrowUp: () => move(0, 40), ArrowDown: () => move(0, -40),
   };
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
-    if (event.key === " " && event.target.matches("button, a, summary")) return;
-    if (event.key.startsWith("Arrow") && place.scale === 1) return;
-    const act = keys[event.key] ?? (rows[event.key - 1] && (() => choose(rows[event.key - 1])));
-    if (!act) return;
-    event.preventDefault();
-    act();
-  });
+  onKeys((key) => keys[key] ?? (rows[key - 1] && (() => choose(rows[key - 1]))));
 };
 
 // Level and width: the server draws the image anew, as only it has the values in HU.
@@ -218,6 +231,7 @@ document.addEventListener("DOMContentLoaded", () => {
   reveal();
   all("[data-drop]").forEach(receive);
   all("[data-viewer]").forEach(view);
+  all("[data-magnify]").forEach(magnify);
   all("[data-copy]").forEach(copy);
   all("[data-report]").forEach(suggest);
 });
