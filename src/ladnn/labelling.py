@@ -146,6 +146,8 @@ def _column(table: Table, name: str) -> int:
 def write_labels(labelled: Iterable[Labelled], path: Path) -> None:
     """Write the columns COLUMNS; spans are `start-end` in characters of the text as it was given.
 
+    The words are the text's own characters between these, so that either proves the other.
+
     Raises DataError where the file cannot be written.
     """
     write_rows(path, COLUMNS, map(_cells, labelled), what="the table of labels")
@@ -171,13 +173,13 @@ def _finding(finding: Finding) -> tuple[str, ...]:
         finding.course or "",
         _words(finding.mentions),
         _spans(finding.mentions),
-        BETWEEN.join(map(clean, cues)) if any(mention.cue for mention in finding.mentions) else "",
+        BETWEEN.join(cues) if any(mention.cue for mention in finding.mentions) else "",
         " ".join(finding.panels),
     )
 
 
 def _words(mentions: Sequence[Mention]) -> str:
-    return BETWEEN.join(clean(mention.span.words) for mention in mentions)
+    return BETWEEN.join(mention.span.words for mention in mentions)
 
 
 def _spans(mentions: Sequence[Mention]) -> str:
