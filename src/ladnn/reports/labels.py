@@ -10,6 +10,7 @@ from ladnn.reports.context import ORDER, Judged, judge
 from ladnn.reports.covid import Covid, judge_covid
 from ladnn.reports.cues import Course
 from ladnn.reports.panels import designators
+from ladnn.reports.sections import asides, is_history, section_at
 from ladnn.reports.sentences import sentences, within
 from ladnn.reports.typography import Plain, plain
 from ladnn.reports.vocabulary import Term, lesion_terms
@@ -115,13 +116,18 @@ def label_report(text: str) -> Report:
     read = plain(text)
     spans = sentences(read.text)
     places = designators(read.text)
-    lesions = list(lesion_terms(read.lower))
+    aside = asides(read.text, spans)
+    lesions = [
+        term
+        for term in lesion_terms(read.lower)
+        if section_at(aside, term.start) is None and not is_history(read.lower, term.start)
+    ]
     mentions = _mentions(text, read, spans, lesions)
     shown = panels_of(read.lower, [(term.start, term.end) for term in lesions], places, spans)
     found: dict[Lesion | None, list[Mention]] = {lesion: [] for lesion in LESIONS}
     for term, mention, panels in zip(lesions, mentions, shown, strict=True):
         found[term.lesion].append(replace(mention, panels=panels))
-    covid, judged = judge_covid(read.lower, spans)
+    covid, judged = judge_covid(read.lower, spans, aside)
     return Report(
         text=text,
         findings=tuple(Finding(lesion=lesion, mentions=tuple(found[lesion])) for lesion in LESIONS),

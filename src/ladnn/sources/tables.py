@@ -15,7 +15,7 @@ LARGEST = 256 << 20
 """Bytes of a table; a larger one is a mistake, or has to be read in parts."""
 
 LONGEST_CELL = 1 << 20
-"""Characters of one cell, far more than any report; a longer one is a quote that was never closed."""
+"""Characters of one cell, more than any report has; a longer one is an open quote."""
 
 FLAG_HEADS = frozenset({"cvd19", "c0vid19", "covid19"})
 """The flag's column; the authors wrote a zero in one of their tables."""
@@ -134,8 +134,8 @@ def _reason(error: csv.Error) -> str:
         return "a quote that opens in this row is never closed: close it"
     if "expected after" in said:
         return (
-            "a cell of this row goes on after its closing quote: close the quote that was left open "
-            "before it, or double the quotes inside the cell"
+            "a cell of this row goes on after its closing quote: close the quote that was left "
+            "open before it, or double the quotes inside the cell"
         )
     return said
 
