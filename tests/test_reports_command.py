@@ -131,7 +131,10 @@ def test_the_images_of_a_figure_may_be_told_apart_by_order():
         ),
         (b"image,text\na.png,GGO\n", "has no column 'caption': its columns are 'image', 'text'"),
         (b"image,caption,caption\na,GGO,b\n", "has 2 columns 'caption'"),
-        ("image,caption\na.png,\u78e8\u73bb\u7483\n".encode(), "has an English word"),
+        (
+            "image,caption\na.png,\u78e8\u73bb\u7483\n".encode(),
+            "is in English: give the column of the reports",
+        ),
         (b"\x81\x8d\xff\x00\x9d" * 9, "is no text in UTF-8, UTF-16, GB18030 or Windows-1252"),
         (
             b'image,caption\na.png,"GGO\nb.png,x\n',
