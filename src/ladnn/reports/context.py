@@ -38,8 +38,11 @@ _GOVERNS = re.compile(r"\b(?:for|of|from)$")
 _NAME_WORD = r"(?!(?:and|or|nor|in|on|at|with|was|were|is|are)\b)[\w'/-]+"
 _NAMED = rf"{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,3}}"
 _LISTED = re.compile(rf"{_NAMED}(?:\s*,\s*{_NAMED})*(?:\s*,)?\s+(?:and|or|nor)\s+")
-# What is denied of a germ denies no lesion beside it: `negative for SARS-CoV-2 with GGO`.
-_GERM = re.compile(r"covid|cov-?2|coronavirus|virus|influenza|bacteri|mycoplasma|\bpcr\b|tubercul")
+# What is denied of a germ or a test denies no lesion beside it: `negative for SARS-CoV-2 with GGO`.
+_GERM = re.compile(
+    r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
+    r"\b(?:(?:rt-?)?pcr|swabs?|tests?|serolog\w+|antigens?|cultures?)\b"
+)
 _MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after)\b")
 _NEW_STATEMENT = re.compile(
     r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
@@ -96,10 +99,10 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
     gap = lower[cue.end : term.start] if before else lower[term.end : cue.start]
     if cue.course in (Course.RESOLVING, Course.RESOLVED):
         return _changes(gap, before)
+    if term.lesion is not None and _GERM.search(gap):
+        return False
     if before:
         rest = lower[term.end : sentence[1]]
-        if term.lesion is not None and _GERM.search(gap):
-            return False
         return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
     return _closes(gap, lower[cue.start : cue.end])
 

@@ -138,10 +138,12 @@ _FALSELY = re.compile(r"\bfalse(?:ly)?[\s-]+negative\b")
 _MET = re.compile(
     r"\b(?:contact(?:s|ed)?\s+(?:with|of|to)|expos(?:ure|ed)\s+to|met|visit(?:s|ed|ing)|"
     r"(?:liv|work|travel)(?:es|s|ed|ing|led|ling)\s+(?:with|on|in|at)|car(?:es|ed|ing)\s+for|"
-    r"look(?:s|ed|ing)\s+after|(?:treat|nurs|attend|manag)(?:s|es|ed|ing)(?!\s+for\b)|"
+    r"look(?:s|ed|ing)\s+after|(?<!\bwe\s)(?:treat|nurs|attend|manag|"
+    r"transport|examin|intubat)(?:s|es|ed|ing)(?!\s+(?:for|physician|doctor|clinician|team)\b)|"
     rf"(?!family){_KIN}\s+of|"
     r"(?:vaccin|immuni[sz]|protect)\w+\s+(?:against|for|from))\s+"
-    r"(?:(?!(?:and|but|then|who|whose|he|she|they|his|her|was|is|had|has|with|for|as|in|develop\w*|"
+    r"(?:(?:persons?|people|patients?|cases?|someone)\s+with\s+|"
+    r"(?!(?:and|but|then|who|whose|he|she|they|his|her|was|is|had|has|with|for|as|in|develop\w*|"
     r"contract\w*|acquir\w*|caught|became|present\w*|test\w*|diagnos\w*)\b)[\w-]+\s+){0,4}$"
 )
 # `a COVID-19 ward`, `the COVID-19 pandemic`, `a COVID-19 contact`: nobody's illness.
@@ -153,9 +155,12 @@ _NOBODYS = re.compile(
 # What is denied or doubted of a patient with it: `no consolidation in COVID-19`.
 _OF_SOMEONE = re.compile(r"\b(?:in|among|from|(?:patients?|cases?|m[ae]n|wom[ae]n)\s+with)\b")
 # What a test looks for is not found by being looked for: `SARS-CoV-2 RT-PCR was negative`.
-_TARGET = re.compile(rf"\s+(?:(?:real\s*-?\s*time|viral|virus|specific)\s+)?{_TESTS}\b")
+_TARGET = re.compile(
+    rf"\s+(?:(?:real\s*-?\s*time|viral|virus|specific)\s+)?(?:{_TESTS}|test(?:s|ing)?)\b"
+)
 _STATED = re.compile(
-    r"(?<!un)(?<!not\s)\b(?:positive|negative|confirmed|proven|detected|known|diagnosed)\b"
+    r"(?<!un)(?<!not\s)\b(?:positive|negative|confirmed|proven|detected|known|diagnosed|"
+    r"(?:patient|m[ae]n|wom[ae]n|male|female|boy|girl)\s+with)\b"
 )
 _FOUND = re.compile(
     r"[^.;?]{0,30}?(?<!not\s)(?<!never\s)(?<!be\s)\b(?:positive|confirmed|detected)\b"

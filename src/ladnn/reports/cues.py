@@ -39,7 +39,7 @@ class Cue:
 BE = r"(?:is|are|was|were|has|have|had|could|can|did|does|do|be|being)"
 SEEN = (
     r"(?:seen|observed|found|detected|identified|noted|visible|visuali[sz]ed|present|shown|evident|"
-    r"apparent|demonstrated|appreciated|revealed|displayed|recogni[sz]ed|reported|confirmed)"
+    r"apparent|demonstrated|appreciated|appreciable|discernible|revealed|displayed|recogni[sz]ed|reported|confirmed)"
 )
 _GONE = (
     r"(?:resolv(?:ed|ing|es?)|resolution|absor[bp]\w*|disappear\w*|clear(?:ed|ance|ing)|"
@@ -118,6 +118,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:excluded|ruled out)(?=\s*(?:[.;,)]|$|but\b|by\b|on\b|with\b|after\b))",
             r"undetect(?:ed|able)",
             r"-free",
+            r"(?:came|come|returned|proved|remained|tested)(?: out| back)? negative(?! for\b)",
+            rf"{BE} (?:considered|suspected|discussed|assumed),? but(?: \w+)? "
+            r"(?:excluded|ruled out)",
             rf"{BE} not{_END}",
             rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
@@ -139,7 +142,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:had|has|have|showed|shows?|with)",
             r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
             r"(?: any)?",
-            r"(?:no|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
+            rf"nor {BE} (?:there|any)(?: any)?",
+            rf"nor {BE}(?: \w+){{1,3}}? {_SHOW}(?: any)?",
+            r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",
             r"(?:(?:free|clear|absence|void) (?:of|from)|(?:negative|unremarkable) for|devoid of|"

@@ -19,10 +19,10 @@ ENGLISH = frozenset(
     chest lung lungs left right lower upper lobe lobes middle opacity opacities ground glass frosted
     thickening thickened air patchy shadow shadows image images show shows showed showing shown day
     days week weeks month months old year years man woman male female patients findings finding
-    clear pattern
-    seen found noted visible absent present increased decreased resolved unchanged new disease
+    clear pattern line status post tube seen found noted visible absent present increased decreased
+    resolved unchanged new disease
     changes change follow up likely possible due swab confirmed arrow arrows red blue yellow white
-    black scan scans effusion opacification consolidative air crazy paving early late mild severe
+    black scan scans effusion opacification consolidative early late mild severe
     small large multiple several some many few all any other only also most more less each one two
     three first second third healthy negative positive tests tested cough fever heart
     failure peripheral view lesions nodules lines suspicion
@@ -64,17 +64,24 @@ _FOREIGN = re.compile(
     r"derrame|espessament|engrosamient|epaississ|verdick|bilaterai|bilaterale|bilateraux|vetro$|"
     r"smerigliat|addensament|ispessiment|matglas|mattglas|matglass|matovy|longkwab|longen$|"
     r"szkl|matowej|zageszcz|mleczn|buzlu|akcig|opacit(?:es?|a)$|opazit|lobulo|lobes?inferieur|"
-    r"tejuveg|hidrotorax|pleuraerguss|normales?$)"
+    r"tejuveg|hidrotorax|pleuraerguss|normales?$|befund|nachweis|unauffallig|epanchement)"
     r"|(?:[a-z]{2,}(?:cao|coes|cion|ciones|zione|zioni|mente)|[a-z]{4,}ung(?:en)?|"
     r"[a-z]{3,}(?:keit|isch|ische|ischen|ischer|lich|liche|lichen|asyon|euses?))$"
 )
 _ENGLISH_END = re.compile(r"[a-z]{4,}(?:ed|ly|ity|ness|ous)$")
 # Endings of the Latin and Greek of English reports, which many languages share.
 _LEARNED = re.compile(
-    r"[a-z]{2,}(?:ing|al|ary|ic|ia|sis|itis|oma|tion|sion|ions|ive|ent|ant|ar|ure|ogram|ograms|"
+    r"[a-z]{2,}(?:ing|al|ary|ic|ia|sis|itis|oma|tion|sion|ions|ive|ent|ant|ar|ure|omy|us|um|ory|ogram|ograms|"
     r"graphy|ema|ectasis|gen|pathy|es|er|ers|ies)$"
 )
-_UNKNOWN = 3  # words without any sign of English make a text foreign that has no other word
+# Words with accents, but for two letters that a wrong encoding makes of dashes and quotes.
+_ACCENTED = re.compile(
+    r"[^\W\d_]*[\u00c0\u00c1\u00c4-\u00e1\u00e4-\u00f6\u00f8-\u017f\u1e00-\u1eff][^\W\d_]*"
+)
+_NAMES = 1  # words with an accent that an English text may have
+# Words without any sign of English, of which so many make a text foreign that tells nothing else.
+_UNKNOWN_BESIDE_ACCENTS = 3
+_UNKNOWN = 5
 
 
 def is_english(text: str) -> bool:
@@ -91,10 +98,13 @@ def is_english(text: str) -> bool:
         word not in ENGLISH and (word in _FUNCTION_WORDS or bool(_FOREIGN.match(word)))
         for word in words
     )
+    accented = len(_ACCENTED.findall(text))
+    foreign += accented if accented > _NAMES else 0
     if any(english) or foreign:
         return foreign <= sum(english)
     unknown = [word for word in words if len(word) > 3 and not _LEARNED.match(word)]
-    return len(unknown) < _UNKNOWN or 2 * len(unknown) <= len(words)
+    enough = _UNKNOWN_BESIDE_ACCENTS if accented else _UNKNOWN
+    return len(unknown) < enough or 2 * len(unknown) <= len(words)
 
 
 def _folded(text: str) -> str:
