@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from bench.sentences import SENTENCES
+from bench.sentences import DENIALS, SENTENCES
 from ladnn.findings import LESIONS, Lesion
 from ladnn.intervals import Estimate, bootstrap
 from ladnn.labelling import Labelled, label_images
@@ -254,6 +254,16 @@ def on_sentences(denied: Negation | None) -> tuple[int, int]:
     return right, total
 
 
+def on_denials() -> tuple[int, int]:
+    """Labels right on the sentences of denial, and statements on COVID-19 right on them."""
+    labels = covid = 0
+    for text, stated, lesions in DENIALS:
+        report = label_report(text)
+        labels += sum(report[lesion].present == (lesion in lesions.split()) for lesion in LESIONS)
+        covid += report.covid == stated
+    return labels, covid
+
+
 def main(
     folder: Annotated[Path, typer.Argument(help="COVID-CT, with its tables.")],
 ) -> None:
@@ -280,6 +290,8 @@ def main(
     for name, denied in (("negspaCy", kept), ("our context", None)):
         right, total = on_sentences(denied)
         typer.echo(f"{name}: {right} of {total} labels right on {len(SENTENCES)} sentences")
+    labels, covid = on_denials()
+    typer.echo(f"on {len(DENIALS)} denials: {labels} labels right, COVID-19 right in {covid}")
     for name, seconds in _speed(cases, kept).items():
         typer.echo(f"{name}: {1000 * seconds / len(cases):.2f} ms per caption")
 

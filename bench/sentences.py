@@ -72,3 +72,195 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ("Non-contrast CT: ground-glass opacity with superimposed septal lines.", "GGO InSepThi"),
     ("No evidence of pneumothorax. Crazy-paving in the right lower lobe.", "CrPa"),
 )
+
+DENIALS: tuple[tuple[str, str, str], ...] = (
+    (
+        "Chest CT negative for ground-glass opacity, consolidation and septal thickening.",
+        "unstated",
+        "",
+    ),
+    ("CT doesn't show any consolidation; scattered GGO in both lower lobes.", "unstated", "GGO"),
+    ("There isn\u2019t any evidence of ground glass opacity.", "unstated", ""),
+    ("Air bronchograms weren't seen in the consolidated right lower lobe.", "unstated", "Csld"),
+    ("The lungs are clear of consolidation.", "unstated", ""),
+    ("Lung parenchyma devoid of ground-glass change or crazy paving.", "unstated", ""),
+    ("No CT features of crazy-paving, but patchy GGO persist.", "unstated", "GGO"),
+    ("Follow-up CT failed to demonstrate consolidation.", "unstated", ""),
+    (
+        "The examination is unremarkable for ground-glass opacities or interlobular "
+        "septal thickening.",
+        "unstated",
+        "",
+    ),
+    ("Lack of air bronchograms within the mass argues against consolidation.", "unstated", ""),
+    ("Consolidation and ground-glass opacities are not present.", "unstated", ""),
+    ("Neither consolidation nor ground glass opacity is identified.", "unstated", ""),
+    (
+        "Not merely ground-glass opacity but frank consolidation with air bronchogram.",
+        "unstated",
+        "GGO Csld AirBr",
+    ),
+    ("Consolidation cannot be excluded in the left base.", "unstated", "Csld"),
+    ("Can't exclude subtle ground-glass change in the lingula.", "unstated", "GGO"),
+    ("RT-PCR was negative, but CT showed bilateral ground-glass opacities.", "negative", "GGO"),
+    (
+        "Indication: rule out consolidation. Findings: clear lungs, no pleural effusion.",
+        "unstated",
+        "",
+    ),
+    (
+        "History: prior consolidation in the right lower lobe. Findings: bilateral GGO "
+        "with crazy paving. Impression: viral pneumonia.",
+        "unstated",
+        "GGO CrPa",
+    ),
+    (
+        "Technique: thin-section CT for evaluation of ground-glass opacity. Findings: "
+        "interlobular septal thickening at the bases.",
+        "unstated",
+        "InSepThi",
+    ),
+    ("Reason for exam: ?GGO. Report: Both lungs are well aerated.", "unstated", ""),
+    (
+        "Question: air bronchogram? Result: multifocal consolidation with air bronchogram.",
+        "unstated",
+        "Csld AirBr",
+    ),
+    (
+        "Findings: GGO in the right upper lobe. No septal thickening. Impression: "
+        "COVID-19 pneumonia.",
+        "positive",
+        "GGO",
+    ),
+    ("Nothing to suggest consolidation; the septa are thickened.", "unstated", "InSepThi"),
+    (
+        "Without accompanying consolidation, ground-glass opacities predominate in the periphery.",
+        "unstated",
+        "GGO",
+    ),
+    (
+        "Ground-glass opacities are seen without crazy paving, septal thickening or air "
+        "bronchogram.",
+        "unstated",
+        "GGO",
+    ),
+    ("Complete absence of consolidation.", "unstated", ""),
+    (
+        "Ground glass opacity: none. Consolidation: present. Air bronchogram: absent.",
+        "unstated",
+        "Csld",
+    ),
+    ("GGO (-), consolidation (+), crazy paving (-).", "unstated", "Csld"),
+    ("The radiologist couldn't find consolidation on the repeat scan.", "unstated", ""),
+    ("There was never any consolidation; GGO had been seen on admission.", "unstated", "GGO"),
+    ("Bilateral GGO, no effusion, no lymphadenopathy.", "unstated", "GGO"),
+    (
+        "The consolidation did not change; the ground-glass opacities have decreased.",
+        "unstated",
+        "GGO Csld",
+    ),
+    ("Consolidation has not yet resolved.", "unstated", "Csld"),
+    ("Atelectasis rather than consolidation in the left lower lobe.", "unstated", ""),
+    ("No new consolidation; the known ground-glass opacities are stable.", "unstated", "GGO"),
+    ("Peripheral consolidation free of air bronchograms.", "unstated", "Csld"),
+    ("Interlobular septal thickening is excluded.", "unstated", ""),
+    ("Consolidation was ruled out by CT; ground-glass halo around a nodule.", "unstated", "GGO"),
+    (
+        "CT showed no abnormality apart from ground-glass opacity in the left lower lobe.",
+        "unstated",
+        "GGO",
+    ),
+    (
+        "No findings other than crazy-paving pattern with air bronchograms.",
+        "unstated",
+        "CrPa AirBr",
+    ),
+    (
+        "SARS-CoV-2 was not detected by RT-PCR; sputum grew Streptococcus pneumoniae. "
+        "Lobar consolidation.",
+        "negative",
+        "Csld",
+    ),
+    ("Nasopharyngeal swab: SARS-CoV-2 RNA detected. CT: GGO.", "positive", "GGO"),
+    (
+        "Two swabs negative for SARS-CoV-2. Ground-glass opacities from Pneumocystis "
+        "jirovecii pneumonia.",
+        "negative",
+        "GGO",
+    ),
+    ("His wife was hospitalised with COVID-19; he himself is well, CT normal.", "unstated", ""),
+    (
+        "A nurse on a COVID-19 ward presented with influenza A; CT shows ground glass.",
+        "negative",
+        "GGO",
+    ),
+    (
+        "A nurse on a COVID-19 ward, who tested positive for SARS-CoV-2 herself, with "
+        "bilateral GGO.",
+        "positive",
+        "GGO",
+    ),
+    (
+        "Indication: suspected COVID-19. Findings: GGO in both lower lobes. RT-PCR "
+        "positive for SARS-CoV-2.",
+        "positive",
+        "GGO",
+    ),
+    ("Reason for examination: exclude COVID-19. Findings: normal chest CT.", "unstated", ""),
+    (
+        "COVID-19 has been excluded by three PCR tests. Organizing pneumonia with consolidation.",
+        "negative",
+        "Csld",
+    ),
+    (
+        "Close contact with a confirmed COVID-19 patient; later confirmed to have "
+        "COVID-19 pneumonia with consolidation.",
+        "positive",
+        "Csld",
+    ),
+    (
+        "Social history: mother recovered from COVID-19. Findings: consolidation due to "
+        "Klebsiella pneumonia.",
+        "negative",
+        "Csld",
+    ),
+    ("The patient does not have COVID-19.", "negative", ""),
+    (
+        "PCR for COVID-19 came back negative twice and turned positive on day 5; GGO.",
+        "positive",
+        "GGO",
+    ),
+    (
+        "SARS-CoV-2 PCR undetectable; alveolar haemorrhage in vasculitis causing "
+        "ground-glass opacities.",
+        "negative",
+        "GGO",
+    ),
+    ("COVID-19 was not ruled out; ground-glass opacity.", "unstated", "GGO"),
+    ("Exposure to COVID-19 two weeks ago. Chest CT: lungs unremarkable.", "unstated", ""),
+    (
+        "He wasn't infected with SARS-CoV-2; the consolidation proved to be adenocarcinoma.",
+        "negative",
+        "Csld",
+    ),
+    (
+        "Vaccinated against COVID-19. CT: septal thickening from pulmonary oedema.",
+        "negative",
+        "InSepThi",
+    ),
+    (
+        "COVID-19 pneumonia in a health-care worker: bilateral consolidation without "
+        "pleural effusion.",
+        "positive",
+        "Csld",
+    ),
+    (
+        "58-year-old man whose father had COVID-19, himself confirmed by RT-PCR: crazy paving.",
+        "positive",
+        "CrPa",
+    ),
+)
+"""Denials, questions, other people and their neighbours: text, COVID-19, the lesions it has.
+
+Their labels were written before the rules were read that were then widened to them.
+"""

@@ -212,6 +212,7 @@ def test_any_text_is_read_and_every_span_is_true(text):
         *("inter-", "inter and ", "-", "septal-", "thick ", "a. ", "(A, ", "(A) GGO ", "a,"),
         *("GGO and consolidation, ", "no ", "patchy-", "test positive ", "GGO (", "A showed "),
         *("(A) shows GGO ", "normal (A) ", "(red arrow, ", "Fig. 1A-", "GGO (A) and ", "a) "),
+        *("negative for a, ", "Indication: GGO ", "history of ", "didn't ", "contact with a, "),
         *("consoli- ", "thickening of ", "GGO in the lung and ", "neither lung ", "(ii) and "),
     ],
 )

@@ -131,9 +131,23 @@ def test_the_images_of_a_figure_may_be_told_apart_by_order():
         ),
         (b"image,text\na.png,GGO\n", "has no column 'caption': its columns are 'image', 'text'"),
         (b"image,caption,caption\na,GGO,b\n", "has 2 columns 'caption'"),
-        ("image,caption\na.png,\u78e8\u73bb\u7483\n".encode(), "has an English word"),
+        (
+            "image,caption\na.png,\u78e8\u73bb\u7483\n".encode(),
+            "is in English: give the column of the reports",
+        ),
         (b"\x81\x8d\xff\x00\x9d" * 9, "is no text in UTF-8, UTF-16, GB18030 or Windows-1252"),
-        (b'image,caption\na.png,"GGO' + b"x" * 200_000, "a quote is never closed"),
+        (
+            b'image,caption\na.png,"GGO\nb.png,x\n',
+            "line 2 is not CSV: a quote that opens in this row is never closed",
+        ),
+        (
+            b'image,caption\na.png,x\nb.png,"GGO\nc.png,"x"\n',
+            "line 3 is not CSV: a cell of this row goes on after its closing quote",
+        ),
+        (
+            b'image,caption\na.png,"GGO' + b"x" * (1 << 20) + b'"\n',
+            "line 2 is not CSV: a cell of this row is longer than 1,048,576 characters",
+        ),
     ],
 )
 def test_a_table_that_does_not_hold_is_told_in_one_sentence(
@@ -150,6 +164,23 @@ def test_a_table_that_does_not_hold_is_told_in_one_sentence(
     assert sentence in said
     assert said.count("\n") == 1
     assert not output.exists()
+
+
+def test_a_long_cell_is_read_where_its_quote_is_closed(tmp_path):
+    text = "no effusion, lungs clear. " * 6_000 + "Consolidation."
+    rows, _ = label(tmp_path, [*ROWS, ("long.png", text)])
+    assert rows[-1]["Csld_spans"] == f"{len(text) - 14}-{len(text) - 1}"
+
+
+@pytest.mark.parametrize(
+    "words", ["ground\u2011glass", "ground\u00a0glass opaci\ufb01cation", "Ground-\nglass  opacity"]
+)
+def test_the_words_are_the_characters_of_the_cell(tmp_path, words):
+    text = f"Subtle {words}, can\u2019t\u00a0be excluded."
+    (row,), _ = label(tmp_path, [("a.png", text)])
+    start, end = map(int, row["GGO_spans"].split("-"))
+    assert row["GGO_words"] == text[start:end] == words
+    assert row["GGO_cues"] in text
 
 
 def test_a_huge_table_is_refused_before_it_is_read(tmp_path, monkeypatch):

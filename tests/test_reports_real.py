@@ -9,9 +9,11 @@ from bench.reports import (
     by_rules,
     cross_validated,
     estimates,
+    on_denials,
     on_sentences,
     training_cases,
 )
+from bench.sentences import DENIALS
 
 pytestmark = pytest.mark.real
 
@@ -77,3 +79,6 @@ def test_every_span_of_the_real_captions_is_true(cases):
 def test_the_invented_sentences_are_read_right():
     right, total = on_sentences(None)
     assert right == total
+    labels, covid = on_denials()
+    assert labels == 5 * len(DENIALS)
+    assert covid >= len(DENIALS) - 1

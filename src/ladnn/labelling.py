@@ -50,9 +50,7 @@ class Labelled:
     @property
     def note(self) -> str:
         """Why the labels say nothing; empty where they do."""
-        if self.report.readable:
-            return ""
-        return "no English words" if self.report.text.strip() else "no text"
+        return self.report.unread
 
 
 def label_images(pairs: Sequence[tuple[str, str]], progress: Progress = iter) -> list[Labelled]:
@@ -111,7 +109,7 @@ def label_table(
     """Label every row of a CSV file, in order; a column is named by its head or its number from 1.
 
     Raises DataError for what `read_table` refuses, a column that is not there or there twice, a
-    table without rows, and one of whose texts none has an English word.
+    table without rows, and one of whose texts none is English.
     """
     table = read_table(path, verbatim=True)
     image, text = _column(table, image_column), _column(table, text_column)
@@ -120,8 +118,8 @@ def label_table(
     labelled = label_images([(row.cells[image], row.cells[text]) for row in table.rows], progress)
     if not any(one.report.readable for one in labelled):
         raise DataError(
-            f"none of the {len(labelled)} texts in column {text_column!r} of {path.name} has an "
-            "English word: give the column of the reports by --text-column"
+            f"none of the {len(labelled)} texts in column {text_column!r} of {path.name} is in "
+            "English: give the column of the reports by --text-column"
         )
     return labelled
 
@@ -145,6 +143,8 @@ def _column(table: Table, name: str) -> int:
 
 def write_labels(labelled: Iterable[Labelled], path: Path) -> None:
     """Write the columns COLUMNS; spans are `start-end` in characters of the text as it was given.
+
+    The words are the text's own characters between these, so that either proves the other.
 
     Raises DataError where the file cannot be written.
     """
@@ -171,13 +171,13 @@ def _finding(finding: Finding) -> tuple[str, ...]:
         finding.course or "",
         _words(finding.mentions),
         _spans(finding.mentions),
-        BETWEEN.join(map(clean, cues)) if any(mention.cue for mention in finding.mentions) else "",
+        BETWEEN.join(cues) if any(mention.cue for mention in finding.mentions) else "",
         " ".join(finding.panels),
     )
 
 
 def _words(mentions: Sequence[Mention]) -> str:
-    return BETWEEN.join(clean(mention.span.words) for mention in mentions)
+    return BETWEEN.join(mention.span.words for mention in mentions)
 
 
 def _spans(mentions: Sequence[Mention]) -> str:

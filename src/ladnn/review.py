@@ -11,7 +11,6 @@ from ladnn.findings import LESIONS
 from ladnn.labelling import BETWEEN, Labelled, Progress, label_images
 from ladnn.reports import Covid, Mention
 from ladnn.sources.reviewed import COVID
-from ladnn.sources.tables import clean
 
 COLUMNS = (
     "source",
@@ -108,7 +107,7 @@ def _cells(one: Disagreement) -> Sequence[object]:
         "",
         "",
         one.course,
-        BETWEEN.join(clean(mention.span.words) for mention in one.mentions),
+        BETWEEN.join(mention.span.words for mention in one.mentions),
         one.panel,
         one.record.caption,
     )

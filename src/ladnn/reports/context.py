@@ -33,6 +33,16 @@ _PLACE = re.compile(
 # What is excepted from a denial is there: `none in the right lung, only in the left`.
 _EXCEPTED = re.compile(r"[^.;:,]{0,80}(?:,\s*(?:but\s+)?only|,?\s*\bexcept)\s+(?:in|at|on)\b")
 _VERB = re.compile(rf"\b(?:{BE}|{SEEN}|increas\w+)\b")
+# `negative for consolidation, septal thickening and air bronchogram`: these govern a whole list.
+_GOVERNS = re.compile(r"\b(?:for|of|from)$")
+_NAME_WORD = r"(?!(?:and|or|nor|in|on|at|with|was|were|is|are)\b)[\w'/-]+"
+_NAMED = rf"{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,3}}"
+_LISTED = re.compile(rf"{_NAMED}(?:\s*,\s*{_NAMED})*(?:\s*,)?\s+(?:and|or|nor)\s+")
+# What is denied of a germ or a test denies no lesion beside it: `negative for SARS-CoV-2 with GGO`.
+_GERM = re.compile(
+    r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
+    r"\b(?:(?:rt-?)?pcr|swabs?|tests?|serolog\w+|antigens?|cultures?)\b"
+)
 _MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after)\b")
 _NEW_STATEMENT = re.compile(
     r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
@@ -49,7 +59,8 @@ _NEW_SUBJECT = re.compile(
     r"|\bin\s+an?\s+(?:[\w-]+\s+){0,4}?(?:patients?|m[ae]n|wom[ae]n)\b"
 )
 _APART = re.compile(r"[,()]|\band\s+the\b")
-_SINGULAR = re.compile(r"(?:is|was|has|does)\b")
+# A mark, a participle by itself or a verb in the singular is of the words nearest to it.
+_ALONE = re.compile(r"[(:?-]|(?:excluded|ruled|undetect\w+|is|was|has|does)\b")
 _OTHER_CLAUSE = re.compile(
     r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
 )
@@ -88,8 +99,11 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
     gap = lower[cue.end : term.start] if before else lower[term.end : cue.start]
     if cue.course in (Course.RESOLVING, Course.RESOLVED):
         return _changes(gap, before)
+    if term.lesion is not None and _GERM.search(gap):
+        return False
     if before:
-        return _covers(gap, lower[term.end : sentence[1]])
+        rest = lower[term.end : sentence[1]]
+        return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
     return _closes(gap, lower[cue.start : cue.end])
 
 
@@ -110,6 +124,18 @@ def _covers(gap: str, rest: str) -> bool:
     return bool(listed) and all(len(item.split()) <= _ITEM for item in items)
 
 
+def _governs(before: str, gap: str, rest: str) -> bool:
+    """Whether a cue that ends in a preposition reaches a name in the list that `and` closes."""
+    cue = before[: len(before) - len(gap)].rstrip()
+    if not _GOVERNS.search(cue) or any(x.search(gap) for x in (_BREAK, _VERB, _NEW_STATEMENT)):
+        return False
+    if _EXCEPTED.match(rest):
+        return False
+    text = gap + "it" + rest
+    listed = _LISTED.match(text.lstrip())
+    return listed is not None and len(gap.lstrip()) <= listed.end()
+
+
 def _bare(gap: str, tail: str) -> bool:
     """Whether a statement is a list of three names or more and nothing else.
 
@@ -125,13 +151,14 @@ def _bare(gap: str, tail: str) -> bool:
 def _closes(gap: str, cue: str) -> bool:
     """Whether a cue after a finding, `gap` away, is the verb of its phrase or its mark.
 
-    A mark such as `(-)` or `: none` is of the nearest words, and so is a verb in the singular
-    where a comma parts it from what comes before.
+    A mark such as `(-)` or `: none` is of the nearest words, and so is a verb in the singular or a
+    participle by itself where a comma parts it from what comes before.
     """
     if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
         return False
-    alone = cue.startswith(("(", ":")) or _SINGULAR.match(cue)
-    return not (alone and _APART.search(gap)) and len(gap.split()) <= _FAR
+    if cue.startswith("-"):  # `consolidation-free`
+        return not gap
+    return not (_ALONE.match(cue) and _APART.search(gap)) and len(gap.split()) <= _FAR
 
 
 def _changes(gap: str, before: bool) -> bool:

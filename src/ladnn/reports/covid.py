@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ladnn.reports.context import Judged, judge
 from ladnn.reports.cues import Course
+from ladnn.reports.sections import Aside, Section, section_at
 from ladnn.reports.vocabulary import Term
 
 
@@ -44,7 +45,10 @@ _POSITIVE = (
     rf"|\bpositive\s+(?:on|at|in)\s+(?:the\s+)?{_AGAIN}\b"
     rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
 )
-_NEGATIVE = rf"{_TEST}negative\b|{_SIGN % '-'}|(?<!false[\s-])\bnegative{_BEFORE_TEST}{_SOUGHT}"
+_NEGATIVE = (
+    rf"{_TEST}(?:negative|undetect(?:ed|able)|not\s+detected|non\s*-?\s*reactive)\b"
+    rf"|{_SIGN % '-'}|(?<!false[\s-])\bnegative{_BEFORE_TEST}{_SOUGHT}"
+)
 # Not follow-up (`control CT`) and not an authority (`Disease Control`).
 _CONTROL = (
     r"(?<!disease\s)(?<!infection\s)(?<!under\s)(?<!good\s)(?<!poor\s)"
@@ -63,8 +67,24 @@ _DISEASE = (
     r"|idiopathic\s+pulmonary\s+fibrosis|sarcoidosis|alveolar\s+proteinosis"
     r"|lymphangitic\s+carcinomatosis|(?:pulmonary|lung)\s+(?:metastas[ei]s|lymphoma)"
     r"|(?:aspergill|nocardi|cryptococc|histoplasm|actinomyc|mucormyc)osis|septic\s+(?:pulmonary\s+)?emboli"
-    r"|alveolar\s+ha?emorrhage|cardiogenic\s+(?:pulmonary\s+)?o?edema|evali"
+    r"|(?:alveolar|pulmonary)\s+ha?emorrhage|cardiogenic\s+(?:pulmonary\s+)?o?edema|evali"
     r"|(?:infectious|respiratory)\s+bronchiolitis)"
+)
+# Germs, and what brings a heart or a lung to look so, where a text says that they did.
+_GERMS = (
+    r"(?:influenza|h1n1|\w*(?:adeno|rhino|pneumo|megalo)virus|cmv|rsv|mycoplasma|chlamydia\w*|"
+    r"legionella|klebsiella|pseudomonas|h(?:a)?emophilus|\w+cocc(?:us|al|i)|mrsa|pneumocystis|"
+    r"aspergillus|tubercul\w+|candida)"
+)
+_CAUSES = (
+    rf"(?:{_GERMS}|(?:pulmonary\s+|lung\s+)?(?:o?edema|infarct\w*|contusions?)|vasculitis|"
+    r"(?:heart|cardiac)\s+failure|aspiration)"
+)
+_CAUSED = (
+    r"\b(?:caused\s+by|due\s+to|secondary\s+to|because\s+of|result\w*\s+(?:of|from)|from)"
+    rf"\s+(?:(?!(?:and|or|in|with|patients?)\b)[\w-]+\s+){{0,2}}?{_CAUSES}\b"
+    r"|\b(?:grew|grow(?:s|ing)|yield(?:ed|ing|s)|isolat(?:ed|ing)|(?:infect(?:ed|ion)|present(?:s|ed|ing)|"
+    rf"diagnosed|admitted|ill)\s+(?:with|by))\s+(?:(?!(?:and|or|in|patients?)\b)[\w-]+\s+){{0,2}}?{_GERMS}\b"
 )
 _NAME = re.compile(_NAMES)
 _EXPRESSION = re.compile(
@@ -72,7 +92,7 @@ _EXPRESSION = re.compile(
     rf"|(?P<name>{_NAMES})|(?P<positive>{_POSITIVE})|(?P<negative>{_NEGATIVE})"
     r"|(?P<other>\bhealthy\s+(?:\w+\s+)?"
     r"(?:volunteers?|subjects?|people|persons?|individuals?|adults?|m[ae]n|wom[ae]n|controls?)\b"
-    rf"|{_CONTROL}|\b{_PNEUMONIA}(?:\s+[\w()]+){{0,2}}?\s+pneumonia\b|\b{_DISEASE}\b)"
+    rf"|{_CONTROL}|\b{_PNEUMONIA}(?:\s+[\w()]+){{0,2}}?\s+pneumonia\b|\b{_DISEASE}\b|{_CAUSED})"
 )
 # A test of something else, by what it is of: `influenza PCR`, `IgM positive for Mycoplasma`.
 _ELSE = (
@@ -83,7 +103,7 @@ _ELSE = (
 _ELSE_IN = re.compile(rf"\b{_ELSE}\b")
 _ELSE_BEFORE = re.compile(rf"\b{_ELSE}\s+(?:(?!{_NAMES}|and\b|or\b|but\b|with\b)[\w-]+\s+){{0,2}}$")
 _ELSE_AFTER = re.compile(rf"(?:\s+tests?)?\s+for\s+(?:(?!{_NAMES})[\w-]+\s+){{0,2}}?{_ELSE}\b")
-_NOT = re.compile(r"\b(?:not|never)\b")
+_NOT = re.compile(r"\b(?:not|never)\b(?!\s+detected)")
 _NOT_BEFORE = re.compile(r"\b(?:not|never)\s+(?:been\s+)?$")
 # A negative test that ends the illness tells of a positive one.
 _TURNED = re.compile(r"\b(?:turn\w*|became|conver[ts]\w+)\s+(?:to\s+)?(?:be\s+)?negative$")
@@ -98,38 +118,75 @@ _PAST = re.compile(
 )
 # A name that tells whom someone met, or what was looked for, is no diagnosis.
 _NO_DIAGNOSIS = re.compile(
-    r"\b(?:contact(?:ed)?\s+with|expos(?:ure|ed)\s+to|(?:screen|test|examin|check)\w*\s+for|"
+    r"\b(?:(?:screen|test|examin|check|swab|pcr|assay|cultur|serolog|antibod|antigen|rna)\w*\s+for|"
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
     r"mimic\w*|resembl\w+|(?:mis)?interpreted\s+as|misdiagnosed\s+as|mistaken\s+for|similar\s+to|"
     r"false[\s-]+positive|during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
 )
-# A test or an illness of someone near the patient.
+# A test or an illness of someone near the patient: `his wife had`, `father died of`.
+_KIN = (
+    r"(?:\w+-in-law|wife|husband|spouse|partner|sons?|daughters?|mother|father|parents?|brothers?|"
+    r"sisters?|child|children|relatives?|family|colleagues?|friends?|neighbou?rs?|roommates?)"
+)
 _OF_KIN = re.compile(
-    r"\b(?:whose|his|her|their|patient's)\s+(?:own\s+)?(?:\w+-in-law|wife|husband|spouse|partner|"
-    r"sons?|daughters?|mother|father|parents?|brothers?|sisters?|child|children|relatives?|family|"
-    r"colleagues?|friends?|neighbou?rs?|roommates?)(?:'s)?\s+(?:[\w-]+\s+){0,4}$"
+    rf"(?:\b(?:whose|his|her|their|patient's)\s+(?:own\s+)?{_KIN}(?:'s)?"
+    rf"|(?:^|[:,;(]\s*){_KIN}\s+(?:had|has|have|died|was|were|is|tested|recovered|suffer\w+))"
+    r"\s+(?:[\w-]+\s+){0,4}$"
+)
+_FALSELY = re.compile(r"\bfalse(?:ly)?[\s-]+negative\b")
+# Whom the patient met, or looked after; and what protects from it.
+_MET = re.compile(
+    r"\b(?:contact(?:s|ed)?\s+(?:with|of|to)|expos(?:ure|ed)\s+to|met|visit(?:s|ed|ing)|"
+    r"(?:liv|work|travel)(?:es|s|ed|ing|led|ling)\s+(?:with|on|in|at)|car(?:es|ed|ing)\s+for|"
+    r"look(?:s|ed|ing)\s+after|(?<!\bwe\s)(?:treat|nurs|attend|manag|"
+    r"transport|examin|intubat)(?:s|es|ed|ing)(?!\s+(?:for|physician|doctor|clinician|team)\b)|"
+    rf"(?!family){_KIN}\s+of|"
+    r"(?:vaccin|immuni[sz]|protect)\w+\s+(?:against|for|from))\s+"
+    r"(?:(?:persons?|people|patients?|cases?|someone)\s+with\s+|"
+    r"(?!(?:and|but|then|who|whose|he|she|they|his|her|was|is|had|has|with|for|as|in|develop\w*|"
+    r"contract\w*|acquir\w*|caught|became|present\w*|test\w*|diagnos\w*)\b)[\w-]+\s+){0,4}$"
+)
+# `a COVID-19 ward`, `the COVID-19 pandemic`, `a COVID-19 contact`: nobody's illness.
+_NOBODYS = re.compile(
+    r"[\s-]+(?:wards?|units?|hospitals?|clinics?|cent(?:er|re)s?|hotlines?|teams?|pandemic|epidemic|"
+    r"era|outbreak|crisis|lockdown|contacts?|exposure|vaccin\w+|screening|suspects?|suspicion|"
+    r"(?:test|swab)s?\s+(?:is|are|was|were)?\s*pending|pending)\b"
 )
 # What is denied or doubted of a patient with it: `no consolidation in COVID-19`.
 _OF_SOMEONE = re.compile(r"\b(?:in|among|from|(?:patients?|cases?|m[ae]n|wom[ae]n)\s+with)\b")
 # What a test looks for is not found by being looked for: `SARS-CoV-2 RT-PCR was negative`.
-_TARGET = re.compile(rf"\s+(?:(?:real\s*-?\s*time|viral|virus|specific)\s+)?{_TESTS}\b")
-_FOUND = re.compile(r"[^.;]{0,30}?\b(?:positive|confirmed|detected)\b")
+_TARGET = re.compile(
+    rf"\s+(?:(?:real\s*-?\s*time|viral|virus|specific)\s+)?(?:{_TESTS}|test(?:s|ing)?)\b"
+)
+_STATED = re.compile(
+    r"(?<!un)(?<!not\s)\b(?:positive|negative|confirmed|proven|detected|known|diagnosed|"
+    r"(?:patient|m[ae]n|wom[ae]n|male|female|boy|girl)\s+with)\b"
+)
+_FOUND = re.compile(
+    r"[^.;?]{0,30}?(?<!not\s)(?<!never\s)(?<!be\s)\b(?:positive|confirmed|detected)\b"
+)
 
 
 def judge_covid(
-    lower: str, sentences: Sequence[tuple[int, int]]
+    lower: str, sentences: Sequence[tuple[int, int]], aside: Sequence[Aside] = ()
 ) -> tuple[Covid, tuple[Judged, ...]]:
     """What the plain text says of COVID-19, and every place where it does.
 
     One assertion outweighs denials and doubts, for a patient is tested more than once; what is
-    only suspected is not stated.
+    only suspected is not stated. What stands in a section of `aside` for relatives states nothing,
+    nor does a bare name in one for the question.
     """
     judged: list[Judged] = []
     for sentence in sentences:
         found = list(_EXPRESSION.finditer(lower, *sentence))
         terms = [Term(lesion=None, start=match.start(), end=match.end()) for match in found]
         judged += [
-            _polar(str(match.lastgroup), one, lower, sentence)
+            _in_section(
+                section_at(aside, match.start()),
+                _polar(str(match.lastgroup), one, lower, sentence),
+                lower,
+                sentence,
+            )
             for match, one in zip(found, judge(lower, sentence, terms), strict=True)
         ]
     courses = {one.course for one in judged}
@@ -138,10 +195,21 @@ def judge_covid(
     return (Covid.NEGATIVE if Course.NEGATED in courses else Covid.UNSTATED), tuple(judged)
 
 
+def _in_section(
+    section: Section | None, judged: Judged, lower: str, sentence: tuple[int, int]
+) -> Judged:
+    """`judged` as it counts where it stands: a question asks for what nobody has confirmed."""
+    if section not in (Section.ASKED, Section.OTHERS):
+        return judged
+    if section is Section.ASKED and _STATED.search(lower, *sentence):
+        return judged
+    return replace(judged, course=Course.UNCERTAIN)
+
+
 def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """`judged` with its course read as that of COVID-19."""
     before = _before(judged, lower, sentence)
-    if _OF_KIN.search(before):
+    if _OF_KIN.search(before) or (kind in ("name", "positive") and _MET.search(before)):
         return replace(judged, course=Course.UNCERTAIN)
     if kind in ("positive", "negative"):
         return _tested(kind == "positive", judged, lower, sentence)
@@ -188,9 +256,13 @@ def _opposite(judged: Judged) -> Judged:
 def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """What is said of COVID-19 by a name of it."""
     before = _before(judged, lower, sentence)
+    if _NOBODYS.match(lower, judged.term.end, sentence[1]):
+        return replace(judged, course=Course.UNCERTAIN)
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
-    sought = _NO_DIAGNOSIS.search(before) or _TARGET.match(lower, judged.term.end, sentence[1])
+    sought = (_NO_DIAGNOSIS.search(before) and not _FALSELY.search(before)) or _TARGET.match(
+        lower, judged.term.end, sentence[1]
+    )
     if judged.course is Course.PRESENT and sought:
         found = _FOUND.match(lower, judged.term.end, sentence[1])
         return judged if found else replace(judged, course=Course.UNCERTAIN)

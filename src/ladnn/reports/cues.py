@@ -39,7 +39,7 @@ class Cue:
 BE = r"(?:is|are|was|were|has|have|had|could|can|did|does|do|be|being)"
 SEEN = (
     r"(?:seen|observed|found|detected|identified|noted|visible|visuali[sz]ed|present|shown|evident|"
-    r"apparent|demonstrated|appreciated|revealed|displayed|recogni[sz]ed|reported|confirmed)"
+    r"apparent|demonstrated|appreciated|appreciable|discernible|revealed|displayed|recogni[sz]ed|reported|confirmed)"
 )
 _GONE = (
     r"(?:resolv(?:ed|ing|es?)|resolution|absor[bp]\w*|disappear\w*|clear(?:ed|ance|ing)|"
@@ -62,6 +62,9 @@ _SHOW = (
     r"(?:show|reveal|demonstrate|see|find|detect|have|display|include|accompanied|associated|"
     r"observe)\w*"
 )
+_EXCLUDE = r"(?:exclud(?:ed?|ing)|rul(?:ed?|ing) out|dismiss(?:ed)?)"
+# What the verb of a denial may have beside it: `has also been excluded`.
+_ALSO = r"(?: (?:also|been|now|then|thus|therefore|completely|entirely|again|both|all))*"
 _END = r"(?=\s*(?:[.;,]|$|but\b|in\b))"
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.
@@ -91,7 +94,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Course.UNCERTAIN,
         Side.EITHER,
         (
-            r"(?:cannot|can't|can not|could not|not)(?: be)?(?: \w+ly)? (?:excluded|ruled out)",
+            rf"(?:{BE} )?(?:cannot|not|never|unable to|(?:difficult|hard|impossible) to)"
+            rf"(?: (?:yet|be|been|\w+ly))* {_EXCLUDE}",
             r"\(\?\)",
         ),
     ),
@@ -109,13 +113,20 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         (
             rf"(?:{BE} (?:not|never)|cannot|can't)(?: (?:(?!only\b)\w+ly|been|be))* {SEEN}",
             rf"not(?: \w+ly)? {SEEN}",
-            rf"{BE}(?: also)? (?:absent|negative|excluded|ruled out|lacking|missing)",
+            rf"{BE}{_ALSO} (?:absent|negative(?! for\b)|excluded|ruled out|missing|"
+            rf"lacking{_END}|undetect(?:ed|able))",
+            r"(?:excluded|ruled out)(?=\s*(?:[.;,)]|$|but\b|by\b|on\b|with\b|after\b))",
+            r"undetect(?:ed|able)",
+            r"-free",
+            r"(?:came|come|returned|proved|remained|tested)(?: out| back)? negative(?! for\b)",
+            rf"{BE} (?:considered|suspected|discussed|assumed),? but(?: \w+)? "
+            r"(?:excluded|ruled out)",
             rf"{BE} not{_END}",
             rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
             rf"(?:in|on) none{_END}",
-            rf": (?:no|none|absent|negative|nil){_END}",
+            rf": (?:no|none|absent|negative|nil|not {SEEN}|undetect(?:ed|able)){_END}",
             r"\(-\)",
         ),
     ),
@@ -123,17 +134,24 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Course.NEGATED,
         Side.BEFORE,
         (
-            rf"(?:not|cannot|never|fail\w* to)(?: \w+ly)? {_SHOW}(?: (?:by|with|any))*",
+            rf"(?:not|cannot|never|fail\w* to|unable to)(?: \w+ly)? {_SHOW}(?: (?:by|with|any))*",
+            r"(?:no|nothing|not|without)(?: [\w-]+){0,2}? (?:suggest\w*|"
+            r"indicat(?:es?|ing|ive|ions?)|points?|pointing|suspicio\w+)"
+            r"(?: (?:of|for|to|towards))*",
             r"no(?: other)? (?:patients?|cases?|one|subjects?|images?|scans?|lobes?)(?: \w+){0,3}? "
             r"(?:had|has|have|showed|shows?|with)",
             r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
             r"(?: any)?",
-            r"(?:no|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
+            rf"nor {BE} (?:there|any)(?: any)?",
+            rf"nor {BE}(?: \w+){{1,3}}? {_SHOW}(?: any)?",
+            r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",
-            r"(?:(?:free|clear) (?:of|from)|negative for|devoid of|exclud(?:es|ed|ing)|"
+            r"(?:(?:free|clear|absence|void) (?:of|from)|(?:negative|unremarkable) for|devoid of|"
+            r"exclud(?:es|ed|ing)|"
             r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
             r"not(?: (?:an?|any|in|the))?",
+            r"never (?:an?|any)",
             r"non(?=[ -]+(?:covid|consolid|ground))",
         ),
     ),
@@ -151,15 +169,20 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
     (
         Course.UNCERTAIN,
         Side.AFTER,
-        (rf"{BE} (?:considered )?(?:possible|likely|suspected|questionable|uncertain|doubtful)",),
+        (
+            rf"{BE} (?:considered )?(?:possible|(?:un)?likely|suspected|questionable|uncertain|"
+            r"doubtful)",
+            rf"(?:very )?unlikely{_END}",
+            r"\?",
+        ),
     ),
     (
         Course.UNCERTAIN,
         Side.BEFORE,
         (
-            r"(?:possibl[ey]|probabl[ey]|potential(?:ly)?|suspect(?:ed|ing)?|suspicious|"
-            r"suggest(?:s|ed|ing|ive)?|likely|perhaps|may|might|could|questionable|presum(?:ed|ably)|"
-            r"rule out|r/o|atypical (?:for|of)|differential|concern(?:ing)? for|equivocal|"
+            r"(?:possibl[ey]|probabl[ey]|potential(?:ly)?|suspect(?:ed|ing)?|suspici(?:ous|on)|"
+            r"suggest(?:s|ed|ing|ive)?|(?:un)?likely|perhaps|may|might|could|questionable|presum(?:ed|ably)|"
+            r"rule out|r/o|exclude|atypical (?:for|of)|differential|concern(?:ing)? for|equivocal|"
             r"doubtful|versus|vs)"
             r"(?: (?:of|for|be|represent\w*|reflect\w*|indicat\w*|that))*",
         ),
@@ -169,7 +192,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
 
 def _pattern(phrase: str) -> str:
     words = phrase.replace("...", r"(?: \w+){0,2}?").replace(" ?", r"\s*").replace(" ", r"\s+")
-    return ("" if phrase.startswith((":", ",", r"\(")) else r"\b") + words + r"(?!\w)"
+    return ("" if phrase.startswith((":", ",", r"\(", r"\?", "-")) else r"\b") + words + r"(?!\w)"
 
 
 _KINDS = tuple((course, side) for course, side, _ in _PHRASES)

@@ -9,7 +9,9 @@ from ladnn.reports.attribution import panels_of
 from ladnn.reports.context import ORDER, Judged, judge
 from ladnn.reports.covid import Covid, judge_covid
 from ladnn.reports.cues import Course
+from ladnn.reports.language import is_english
 from ladnn.reports.panels import designators
+from ladnn.reports.sections import asides, is_history, section_at
 from ladnn.reports.sentences import sentences, within
 from ladnn.reports.typography import Plain, plain
 from ladnn.reports.vocabulary import Term, lesion_terms
@@ -76,6 +78,7 @@ class Report:
         covid: positive, negative, or unstated.
         covid_mentions: the words that this rests on.
         panels: all panels that the text names, in order.
+        unread: why nothing was read: `no text`, `no English words` or `not in English`; else empty.
     """
 
     text: str
@@ -83,6 +86,7 @@ class Report:
     covid: Covid
     covid_mentions: tuple[Mention, ...]
     panels: tuple[str, ...]
+    unread: str = ""
 
     def __getitem__(self, lesion: Lesion) -> Finding:
         return self.findings[LESIONS.index(lesion)]
@@ -94,8 +98,8 @@ class Report:
 
     @property
     def readable(self) -> bool:
-        """Whether the text has any English word; without one its labels say nothing."""
-        return bool(re.search(r"[A-Za-z]{2,}", self.text))
+        """Whether the text was read; if not, its labels say nothing."""
+        return not self.unread
 
     def of_panel(self, panel: str) -> "Report":
         """The same without the mentions that the text gives to other panels than `panel`."""
@@ -111,17 +115,27 @@ def _concerns(mention: Mention, panel: str) -> bool:
 
 
 def label_report(text: str) -> Report:
-    """Read a radiology report or the caption of a figure; any text at all may be given."""
+    """Read a radiology report or the caption of a figure; any text at all may be given.
+
+    One in another language yields nothing, for its denials would not be read.
+    """
+    if unread := _unread(text):
+        return replace(_NOTHING, text=text, unread=unread)
     read = plain(text)
     spans = sentences(read.text)
     places = designators(read.text)
-    lesions = list(lesion_terms(read.lower))
+    aside = asides(read.text, spans)
+    lesions = [
+        term
+        for term in lesion_terms(read.lower)
+        if section_at(aside, term.start) is None and not is_history(read.lower, term.start)
+    ]
     mentions = _mentions(text, read, spans, lesions)
     shown = panels_of(read.lower, [(term.start, term.end) for term in lesions], places, spans)
     found: dict[Lesion | None, list[Mention]] = {lesion: [] for lesion in LESIONS}
     for term, mention, panels in zip(lesions, mentions, shown, strict=True):
         found[term.lesion].append(replace(mention, panels=panels))
-    covid, judged = judge_covid(read.lower, spans)
+    covid, judged = judge_covid(read.lower, spans, aside)
     return Report(
         text=text,
         findings=tuple(Finding(lesion=lesion, mentions=tuple(found[lesion])) for lesion in LESIONS),
@@ -129,6 +143,24 @@ def label_report(text: str) -> Report:
         covid_mentions=tuple(_mention(text, read, one) for one in judged),
         panels=tuple(dict.fromkeys(label for place in places for label in place.labels)),
     )
+
+
+_NOTHING = Report(
+    text="",
+    findings=tuple(Finding(lesion=lesion) for lesion in LESIONS),
+    covid=Covid.UNSTATED,
+    covid_mentions=(),
+    panels=(),
+)
+
+
+def _unread(text: str) -> str:
+    """Why `text` is not to be read; empty where it is."""
+    if not text.strip():
+        return "no text"
+    if not re.search(r"[A-Za-z]\.?[A-Za-z]", text):
+        return "no English words"
+    return "" if is_english(text) else "not in English"
 
 
 def _mentions(

@@ -51,7 +51,11 @@ _ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
 _CUT = "|".join(
     f"{word[:at]}(?:- ?| ){word[at:]}" for word in LEXICON for at in range(2, len(word) - 1)
 )
-_WORD = re.compile(rf"\b(?:{_CUT})\b|[a-z]{{7,}}")
+# `didn't`, also with its quote lost; `can't` and `won't` are short for more than a verb and `not`.
+_VERB = "did|does|do|is|are|was|were|has|have|had|could|would|should|might|must|need"
+_CONTRACTED = re.compile(rf"(?P<verb>{_VERB}|ca|wo)(?:n' ?t|nt)")
+_WHOLE = {"ca": "cannot", "wo": "will not"}
+_WORD = re.compile(rf"\b(?:{_CUT})\b|\b(?:(?:{_VERB}|ca|wo)n' ?t|(?:{_VERB}|ca)nt)\b|[a-z]{{7,}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +145,12 @@ def _lower(text: str) -> str:
 def meant(word: str) -> str:
     """The word of the lexicon that `word` (lower case) misspells by one slip, or `word` itself.
 
-    A word cut in two is joined. A slip is a letter too many, too few, wrong or exchanged with its
-    neighbour; words of 12 letters and more bear two.
+    A contraction is spelt out, a word cut in two is joined. A slip is a letter too many, too few,
+    wrong or exchanged with its neighbour; words of 12 letters and more bear two.
     """
+    if contracted := _CONTRACTED.fullmatch(word):
+        verb = contracted["verb"]
+        return _WHOLE.get(verb, f"{verb} not")
     joined = word.replace("-", "").replace(" ", "")
     if joined in LEXICON:
         return joined

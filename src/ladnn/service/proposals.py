@@ -20,7 +20,7 @@ class Proposed:
     """What a report says.
 
     Attributes:
-        labels: proposed; unknown where there is no English word to read.
+        labels: proposed; unknown where the text is not English.
         pieces: the whole text, in order.
     """
 

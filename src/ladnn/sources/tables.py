@@ -14,6 +14,9 @@ from ladnn.sources.encodings import decode
 LARGEST = 256 << 20
 """Bytes of a table; a larger one is a mistake, or has to be read in parts."""
 
+LONGEST_CELL = 1 << 20
+"""Characters of one cell, more than any report has; a longer one is an open quote."""
+
 FLAG_HEADS = frozenset({"cvd19", "c0vid19", "covid19"})
 """The flag's column; the authors wrote a zero in one of their tables."""
 
@@ -80,7 +83,8 @@ def read_table(path: Path, *, verbatim: bool = False) -> Table:
     """Read a CSV file in any encoding that `encodings.decode` tells, the authors' own among them.
 
     The cells are cleaned, or left as they are if `verbatim`. Raises DataError for a missing, empty,
-    too large or undecodable file and for a ragged row.
+    too large or undecodable file, for quotes that do not pair, a cell of more than LONGEST_CELL
+    characters and a ragged row.
     """
     lines = _lines(path)
     if not lines:
@@ -99,12 +103,41 @@ def read_table(path: Path, *, verbatim: bool = False) -> Table:
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    """The rows with the numbers of the lines they end in, empty ones left out.
+
+    Strictly read, for an open quote would else take the rows after it into its cell unnoticed.
+    """
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    begin = 1
+    before = csv.field_size_limit(LONGEST_CELL)
     try:
-        return [(reader.line_num, cells) for cells in reader if cells]
+        for cells in reader:
+            rows += [(reader.line_num, cells)] if cells else []
+            begin = reader.line_num + 1
     except csv.Error as error:
-        reason = "a quote is never closed" if "field limit" in str(error) else str(error)
-        raise DataError(f"{path.name} line {reader.line_num} is not CSV: {reason}") from error
+        raise DataError(f"{path.name} line {begin} is not CSV: {_reason(error)}") from error
+    finally:
+        csv.field_size_limit(before)
+    return rows
+
+
+def _reason(error: csv.Error) -> str:
+    """What is wrong with a row, in words of ours."""
+    said = str(error)
+    if "field limit" in said:
+        return (
+            f"a cell of this row is longer than {LONGEST_CELL:,} characters: shorten it, or close "
+            "its quote if that is open"
+        )
+    if "unexpected end" in said:
+        return "a quote that opens in this row is never closed: close it"
+    if "expected after" in said:
+        return (
+            "a cell of this row goes on after its closing quote: close the quote that was left "
+            "open before it, or double the quotes inside the cell"
+        )
+    return said
 
 
 def _text(path: Path) -> str:

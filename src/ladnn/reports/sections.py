@@ -1,0 +1,101 @@
+"""Sections of a report that find nothing: its question, indication, history and technique."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Section(StrEnum):
+    """Why a section holds no finding."""
+
+    ASKED = "asked"
+    HISTORY = "history"
+    OTHERS = "others"
+    """Of relatives and contacts."""
+    TECHNIQUE = "technique"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aside:
+    """A section that finds nothing, as a span of the plain text."""
+
+    kind: Section
+    start: int
+    end: int
+
+
+_HEADS: dict[Section, str] = {
+    Section.ASKED: (
+        r"(?:(?:clinical|diagnostic)\s+)?(?:questions?|quer(?:y|ies)|indications?|requests?)"
+        r"|(?:reason|indication|rationale)s?\s+for\s+(?:the\s+)?(?:exam\w*|study|scan|ct|imaging|"
+        r"request|referral|test)|question\s+to\s+(?:be\s+)?answer\w*"
+    ),
+    Section.OTHERS: (
+        r"(?:family|social|contact|exposure|travel|occupational)\s+(?:history|anamnesis)|contacts?"
+    ),
+    Section.HISTORY: (
+        r"(?:(?:past|previous|relevant|brief|clinical|medical|surgical|patient)\s+){0,3}"
+        r"(?:history|anamnesis)|clinical\s+(?:information|details|data|background|context)"
+        r"|(?:presenting\s+)?complaints?|comparisons?|(?:prior|previous)\s+(?:stud(?:y|ies)|"
+        r"imaging|exam\w*|ct|scans?)"
+    ),
+    Section.TECHNIQUE: (
+        r"(?:ct\s+|imaging\s+|scan(?:ning)?\s+)?(?:techniques?|protocols?|parameters|acquisition)"
+    ),
+}
+_ASIDE = "|".join(f"(?P<{kind}>{words})" for kind, words in _HEADS.items())
+_FINDS = (
+    r"(?:findings?|results?|reports?|descriptions?|observations?|impressions?|conclusions?|opinion|"
+    r"interpretation|summary|assessment|(?:[\w-]+\s+){0,2}?(?:ct|hrct|chest|thorax|imaging|x-ray|"
+    r"radiographs?|scan|lungs?|parenchyma|pleura|airways)(?:\s+(?:findings?|scan|images?|report))?)"
+)
+# A head begins a sentence, or has a capital where a line end became a blank.
+_HEAD = re.compile(
+    rf"(?:(?:^|[.;:?!]\s+)|\s(?=[A-Z]))\s*(?P<head>(?i:{_ASIDE}|(?P<finds>{_FINDS})))\s*(?::|\s-\s)"
+)
+# What was, by the words before it.
+_HISTORY_OF = re.compile(
+    r"(?<!no\s)(?<!without\s)\bhistory\s+of\s+"
+    r"(?:(?!(?:with|in|on|who|whose|and|but|or|had|has|was|ct|show\w*|reveal\w*|demonstrat\w*)\b)"
+    r"[\w-]+\s+){0,3}$"
+)
+
+
+def asides(text: str, sentences: Sequence[tuple[int, int]]) -> list[Aside]:
+    """The sections of plain `text` (its case kept) that find nothing, in order.
+
+    One reaches to the next head. Where none follows, or only a conclusion, nobody tells where the
+    findings begin, and it ends with its first sentence.
+    """
+    heads = list(_HEAD.finditer(text))
+    stops = [end for _, end in sentences]
+    found = []
+    for number, head in enumerate(heads):
+        if head["finds"]:
+            continue
+        following = heads[number + 1] if number + 1 < len(heads) else None
+        end = stops[min(bisect_right(stops, head.end()), len(stops) - 1)]
+        if following and not _concludes(following):
+            end = following.start("head")
+        elif following:
+            end = min(end, following.start("head"))
+        kind = next(kind for kind in Section if head[kind])
+        found.append(Aside(kind=kind, start=head.start("head"), end=end))
+    return found
+
+
+def _concludes(head: re.Match[str]) -> bool:
+    return bool(re.match(r"impression|conclusion|opinion|summary|assessment", head["head"].lower()))
+
+
+def section_at(found: Sequence[Aside], start: int) -> Section | None:
+    """The section of `found` in which `start` lies; None where something may be found."""
+    number = bisect_right(found, start, key=lambda one: one.start) - 1
+    return found[number].kind if number >= 0 and start < found[number].end else None
+
+
+def is_history(lower: str, start: int) -> bool:
+    """Whether the words before `start` make what follows a thing of the past."""
+    return bool(_HISTORY_OF.search(lower[max(0, start - 80) : start]))

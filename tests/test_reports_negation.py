@@ -1,0 +1,181 @@
+"""What reports deny, ask and tell of others: invented sentences, and their neighbours."""
+
+import pytest
+
+from ladnn.findings import LESIONS
+from ladnn.reports import Covid, label_report
+
+
+def labels(text):
+    report = label_report(text)
+    return " ".join(str(lesion) for lesion in LESIONS if report.labels[lesion])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CT is negative for consolidation or GGO", ""),
+        ("Negative for consolidation, septal thickening and air bronchogram.", ""),
+        ("CT didn't reveal any GGOs", ""),
+        ("CT didn\u2019t reveal any GGOs", ""),
+        ("The lobe wasnt consolidated.", ""),
+        ("Clinical question: consolidation? Findings: normal lungs, no infiltrate.", ""),
+        ("Indication: cough\nTechnique: CT for GGO\nFindings: consolidation", "Csld"),
+        ("not only GGO but consolidation", "GGO Csld"),
+        ("CT could not exclude consolidation.", "Csld"),
+        ("Unable to exclude consolidation.", "Csld"),
+        ("negative PCR but GGO", "GGO"),
+        ("Negative for SARS-CoV-2 with GGO in both lungs.", "GGO"),
+        ("The swab was negative for influenza and GGO was seen.", "GGO"),
+        ("GGO, embolism ruled out.", "GGO"),
+        ("GGO in both lungs; pulmonary embolism was ruled out.", "GGO"),
+        ("GGO on a contrast-free CT.", "GGO"),
+        ("A consolidation-free scan.", ""),
+        ("History of consolidation in 2015; the lungs are normal.", ""),
+        ("A man with a history of fever with consolidation.", "Csld"),
+        ("History: cough. CT shows GGO. Impression: viral pneumonia.", "GGO"),
+        ("Indication: GGO follow-up. Findings: GGO have increased.", "GGO"),
+        ("Free of effusion, consolidation and crazy paving.", ""),
+        ("Negative for effusion. GGO and consolidation are seen.", "GGO Csld"),
+        ("Negative for pleural effusion, bilateral GGO and consolidation.", "GGO Csld"),
+        ("Devoid of effusion, GGO in both lungs and consolidation on the left.", "GGO Csld"),
+        ("Nothing but consolidation.", "Csld"),
+        ("Remarkable for consolidation.", "Csld"),
+        ("Unremarkable apart from consolidation.", "Csld"),
+        ("A travel history to Wuhan: GGO in both lungs.", "GGO"),
+        ("A woman with a travel history: GGO in both lungs.", "GGO"),
+        ("Contact with a PCR-positive relative.", ""),
+        ("No evidence for ground glass, and consolidation isn't present either.", ""),
+        ("The lungs are free from ground-glass opacity, consolidation, and septal thickening.", ""),
+        ("Absence of air bronchograms; consolidation persists.", "Csld"),
+        ("Consolidation is not appreciable.", ""),
+        ("There are no areas of ground-glass opacity.", ""),
+        ("Ground-glass opacities were never observed.", ""),
+        ("Not a single area of consolidation.", ""),
+        ("Zero evidence of consolidation.", ""),
+        ("Nor is there consolidation.", ""),
+        ("Lungs without GGO. Consolidation in the lingula.", "Csld"),
+        ("Consolidation has been excluded.", ""),
+        ("No sign of either consolidation or GGO.", ""),
+        ("CT chest shows no GGO, no consolidation, no crazy paving.", ""),
+        ("We failed to find GGO but noted septal thickening.", "InSepThi"),
+        ("Clinical information: fever, GGO on outside CT. CT chest: lungs clear.", ""),
+        ("INDICATION: RULE OUT CONSOLIDATION. FINDINGS: BILATERAL GGO.", "GGO"),
+        ("Comparison: CT of 3 May with consolidation. Findings: GGO only.", "GGO"),
+        ("Consolidation and a swab that came back negative.", "Csld"),
+        ("GGO and RT-PCR was negative.", "GGO"),
+    ],
+)
+def test_what_is_denied_or_asked_is_no_finding_and_its_neighbours_are(text, expected):
+    assert labels(text) == expected
+
+
+@pytest.mark.parametrize("quote", ["'", "\u2019", "\u2018", "`", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("CT didn't reveal consolidation.", "CT doesn't show consolidation."),
+        *("Consolidation wasn't found.", "Consolidation hasn't been seen."),
+        *("Consolidation couldn't be seen.", "We can't see consolidation."),
+        "There isn't any consolidation.",
+    ],
+)
+def test_a_contraction_denies_with_any_quote_and_without(text, quote):
+    assert labels(text.replace("'", quote)) == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("negative for", "free of", "clear of", "devoid of", "unremarkable for", "free from"),
+        *("lacking", "without", "not suggestive of", "without suspicion of", "not showing"),
+    ],
+)
+def test_each_way_to_deny_reaches_what_follows_and_no_further(words):
+    text = f"The left lung is {words} consolidation; ground-glass opacity on the right."
+    assert labels(text) == "GGO"
+
+
+@pytest.mark.parametrize(
+    "words", ["cannot exclude", "can't exclude", "does not exclude", "unable to rule out"]
+)
+def test_what_is_not_excluded_is_uncertain(words):
+    finding = label_report(f"We {words} consolidation.")[LESIONS[1]]
+    assert (finding.present, str(finding.course)) == (True, "uncertain")
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("Swab for SARS-CoV-2: not detected", Covid.NEGATIVE),
+        (
+            "SARS-CoV-2 RNA undetectable. Diffuse GGO from Pneumocystis jirovecii pneumonia.",
+            Covid.NEGATIVE,
+        ),
+        (
+            "COVID-19 ruled out. Bilateral ground-glass opacities due to pulmonary hemorrhage.",
+            Covid.NEGATIVE,
+        ),
+        ("Clinical question: COVID-19? Findings: normal lung.", Covid.UNSTATED),
+        (
+            "A physician who treated COVID-19 patients, had consolidation caused by Legionella.",
+            Covid.NEGATIVE,
+        ),
+        ("Family history: father died of COVID-19. GGO.", Covid.UNSTATED),
+        ("Household contact of a COVID-19 case, asymptomatic.", Covid.UNSTATED),
+        ("Contact with a COVID-19 patient, and her swab was positive.", Covid.POSITIVE),
+        ("She was treated for COVID-19.", Covid.POSITIVE),
+        ("A COVID-19 patient treated with steroids.", Covid.POSITIVE),
+        ("Patients treated in our hospital for COVID-19.", Covid.POSITIVE),
+        ("Indication: COVID-19 confirmed by PCR. Findings: GGO.", Covid.POSITIVE),
+        ("History: COVID-19 pneumonia. Findings: GGO.", Covid.POSITIVE),
+        (
+            "A colleague of a COVID-19-positive nurse; contact with a COVID-19-positive nurse.",
+            Covid.UNSTATED,
+        ),
+        ("SARS-CoV-2 RNA was detected.", Covid.POSITIVE),
+        ("Swab for SARS-CoV-2 pending.", Covid.UNSTATED),
+        ("COVID-19 unlikely.", Covid.UNSTATED),
+        ("Mother and newborn with COVID-19.", Covid.POSITIVE),
+        ("GGO due to COVID-19.", Covid.POSITIVE),
+        ("COVID-19 with heart failure.", Covid.POSITIVE),
+        ("COVID-19 ARDS managed in the ICU.", Covid.POSITIVE),
+        ("He lives with COVID-19 sequelae.", Covid.UNSTATED),
+        ("Nurse working with COVID-19 patients developed COVID-19 herself.", Covid.POSITIVE),
+        ("Which patients have COVID-19?", Covid.UNSTATED),
+        ("COVID-19 has not been excluded.", Covid.UNSTATED),
+        ("SARS-CoV-2: negative.", Covid.NEGATIVE),
+        ("Clinical history: COVID-19 positive. Findings: bilateral GGO.", Covid.POSITIVE),
+        (
+            "Clinical question: COVID-19? Findings: GGO. Impression: typical of COVID-19.",
+            Covid.POSITIVE,
+        ),
+        (
+            "Indication: 45-year-old woman with COVID-19 pneumonia. Findings: crazy paving.",
+            Covid.POSITIVE,
+        ),
+        ("SARS-CoV-2 could not be detected in three swabs.", Covid.NEGATIVE),
+        ("The COVID-19 test came back negative.", Covid.NEGATIVE),
+        ("PCR: SARS-CoV-2 not detected. Influenza B detected.", Covid.NEGATIVE),
+        ("COVID-19 was considered but excluded.", Covid.NEGATIVE),
+        ("His brother died from COVID-19 last week.", Covid.UNSTATED),
+        ("Roommate of a COVID-19 patient; CT normal.", Covid.UNSTATED),
+        ("Lives with two persons with COVID-19; own swab negative.", Covid.NEGATIVE),
+        ("Paramedic who transported COVID-19 patients, now with fever; GGO.", Covid.UNSTATED),
+        ("Pneumonia due to SARS-CoV-2 with consolidation.", Covid.POSITIVE),
+        ("Fully vaccinated patient with breakthrough COVID-19; GGO.", Covid.POSITIVE),
+        ("He recovered from COVID-19 a year ago; now pulmonary embolism.", Covid.POSITIVE),
+        ("Patient treated with tocilizumab for COVID-19: GGO.", Covid.POSITIVE),
+        ("Patients managed at our COVID-19 centre: GGO.", Covid.UNSTATED),
+        ("Doctor infected while treating COVID-19 patients, RT-PCR positive; GGO.", Covid.POSITIVE),
+        ("A negative antigen test, but SARS-CoV-2 RNA detected.", Covid.POSITIVE),
+        (
+            "Travelled from Wuhan; met a COVID-19 case; PCR positive; GGO in both lungs.",
+            Covid.POSITIVE,
+        ),
+        ("The attending physician confirmed COVID-19.", Covid.POSITIVE),
+        ("We treated a COVID-19 patient.", Covid.POSITIVE),
+    ],
+)
+def test_covid_is_of_this_patient_found_and_not_sought(text, covid):
+    assert label_report(text).covid is covid
