@@ -116,7 +116,7 @@ def outside():
         yield from ((name, value) for value in (["-1"] if whole else ["-1", "nan", "inf"]))
 
 
-@pytest.mark.parametrize(("name", "value"), outside())
+@pytest.mark.parametrize(("name", "value"), [*outside()])
 def test_a_number_outside_of_its_range_is_named_with_it(name, value):
     with pytest.raises(ConfigError, match=rf"^{re.escape(name)} is .*: give {TRAINING[name]}$"):
         read_config(None, [f"{name}={value}"], TrainConfig)
