@@ -47,6 +47,12 @@ def test_12_bit_lossy_jpeg_is_read():
     assert near(dicom_bytes(HU, syntax="jpeg-extended", stored=12), within=2)
 
 
+def test_white_stays_white_where_a_lossy_jpeg_goes_beyond_it():
+    noise = np.random.default_rng(0).choice([-1024, -1], (40, 40)).astype(np.int16)
+    data = dicom_bytes(noise, syntax="jpeg-extended", stored=10)
+    assert near(data, LUNG_WINDOW.grey(noise.astype(np.float32)), within=2)
+
+
 def test_8_bit_lossy_jpeg_is_read():
     data = dicom_bytes(EIGHT, syntax="jpeg-baseline", intercept=None)
     assert np.abs(decode(data).pixels - EIGHT.astype(float)).mean() < 3

@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, get_frame
@@ -289,7 +290,10 @@ def _values(dataset: Dataset, layout: _Layout, index: int, deadline: Deadline) -
             return _unpacked(codes, dataset, layout)
         size = _check_stream(single, layout)
         if layout.syntax in _LOSSLESS or (layout.syntax == _JPEG_EXTENDED and size.bits > 8):
-            return _unpacked(decode_jpeg(single, deadline), dataset, layout)
+            codes = decode_jpeg(single, deadline)
+            if layout.syntax == _JPEG_EXTENDED:  # lossy, so that white may lie above what is stored
+                codes = np.minimum(codes, np.uint16((1 << layout.stored) - 1))
+            return _unpacked(codes, dataset, layout)
         dataset.PixelData = encapsulate([single])
     dataset.NumberOfFrames = 1
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
