@@ -42,15 +42,20 @@ def lossless(
     )
 
 
-def extended(values: np.ndarray, *, quantum: int = 1, restart: int = 0) -> bytes:
-    """A 12-bit sequential DCT stream of codes [H, W]; `restart` is in blocks."""
+def extended(values: np.ndarray, *, bits: int = 12, quantum: int = 1, restart: int = 0) -> bytes:
+    """A sequential DCT stream of 12-bit codes [H, W]; `restart` is in blocks.
+
+    With 16 bits as GDCM writes it: coefficients go around in 16 bits, as its integers do.
+    """
     height, width = values.shape
     padded = np.pad(values.astype(float), ((0, -height % 8), (0, -width % 8)), mode="edge")
     frequency, place = np.mgrid[:8, :8]
     basis = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
     basis[0] /= np.sqrt(2)
-    tiles = padded.reshape(padded.shape[0] // 8, 8, -1, 8).swapaxes(1, 2).reshape(-1, 8, 8) - 2048
+    tiles = padded.reshape(padded.shape[0] // 8, 8, -1, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+    tiles = tiles - (1 << (bits - 1))
     blocks = np.rint(basis @ tiles @ basis.T / quantum).astype(int)
+    blocks = (blocks + 32768) % 65536 - 32768
     each = restart or len(blocks)
     parts = []
     for first in range(0, len(blocks), each):
@@ -62,7 +67,8 @@ def extended(values: np.ndarray, *, quantum: int = 1, restart: int = 0) -> bytes
     symbols = bytes(run << 4 | size for run in range(16) for size in range(1, 15)) + b"\0\xf0"
     return _stream(
         parts,
-        frame=_segment(0xDB, bytes(1) + bytes([quantum] * 64)) + _frame(0xC1, 12, height, width, 1),
+        frame=_segment(0xDB, bytes(1) + bytes([quantum] * 64))
+        + _frame(0xC1, bits, height, width, 1),
         codes=_flat_code(0x00, bytes(range(17)), 5) + _flat_code(0x10, symbols, 8),
         scan=_scan(1, 0x00, 0, 63, 0),
         restart=restart,

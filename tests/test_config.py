@@ -1,6 +1,8 @@
 """Configurations: what is read, what is overridden, what is refused."""
 
-from dataclasses import asdict, replace
+import re
+from dataclasses import asdict, fields, is_dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from ladnn.benchmark.grid import read_grid
 from ladnn.config import merge, read_config, read_toml
 from ladnn.errors import ConfigError
 from ladnn.learner import TrainConfig
+from ladnn.ranges import TRAINING
 from ladnn.updating import UpdateConfig
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -91,6 +94,54 @@ def test_a_wrong_setting_is_refused_in_one_sentence(tmp_path, setting, part):
     with pytest.raises(ConfigError, match=part) as caught:
         read_config(path, [setting], TrainConfig)
     assert "\n" not in str(caught.value)
+
+
+def numbers(kind, prefix=""):
+    """The name of every number that can be set, those of the sections too."""
+    for item in fields(kind):
+        if is_dataclass(item.default_factory):
+            yield from numbers(item.default_factory, f"{item.name}.")
+        elif item.type in (int, float):
+            yield prefix + item.name
+
+
+def test_every_number_has_a_range():
+    assert set(TRAINING) == set(numbers(TrainConfig))
+
+
+def outside():
+    """Each number with values that it must not have."""
+    for name in TRAINING:
+        whole = isinstance(attrgetter(name)(TrainConfig()), int)
+        yield from ((name, value) for value in (["-1"] if whole else ["-1", "nan", "inf"]))
+
+
+@pytest.mark.parametrize(("name", "value"), [*outside()])
+def test_a_number_outside_of_its_range_is_named_with_it(name, value):
+    with pytest.raises(ConfigError, match=rf"^{re.escape(name)} is .*: give {TRAINING[name]}$"):
+        read_config(None, [f"{name}={value}"], TrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ("learning_rate=0", "more than 0 and at most 1"),
+        ("input_size=16", "0, or 32 to 4096"),
+        ("smoothing=1.0", "0 to less than 1"),
+        ("augmentation.flip=1.5", "0 to 1"),
+        ("batch_size=1", "at least 2"),
+        ("seed=4294967296", "0 to 4294967295"),
+    ],
+)
+def test_what_a_number_may_be_is_said_in_words(setting, allowed):
+    name, _, value = setting.partition("=")
+    with pytest.raises(ConfigError, match=f"^{name} is {value}.*: give {allowed}$"):
+        read_config(None, [setting], TrainConfig)
+
+
+def test_an_epoch_without_a_batch_is_refused():
+    with pytest.raises(ConfigError, match="an epoch has no batch"):
+        read_config(None, ["sampler.images=8"], TrainConfig)
 
 
 @pytest.mark.parametrize("content", [b"epochs = ", b"\xff\xfe\x00", b"= 3"])

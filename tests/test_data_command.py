@@ -7,9 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import albums
+from forbidden import forbid
 from ladnn import fetching
 from ladnn.commands.data import app
 from ladnn.dataset import read_manifest
@@ -64,6 +66,49 @@ def test_an_unreadable_image_is_named_and_the_others_are_imported(tmp_path):
     assert len(read_manifest(tmp_path / "m.csv")) == 23
 
 
+def test_an_image_that_may_not_be_read_is_named_and_the_others_are_imported(tmp_path, monkeypatch):
+    folder = albums.plain(tmp_path / "h")
+    forbid(monkeypatch, folder / "COVID" / "scan (1).png")
+    result = run("import", folder, "-o", tmp_path / "m.csv", code=1)
+    assert "scan (1).png may not be read" in result.stderr
+    assert len(read_manifest(tmp_path / "m.csv")) == 23
+
+
+def test_a_collection_that_may_not_be_read_whole_is_an_error_with_its_name(tmp_path, monkeypatch):
+    folder = albums.plain(tmp_path / "h")
+    forbid(monkeypatch, folder / "COVID")
+    with pytest.raises(DataError, match="COVID may not be opened: ask for permission"):
+        run("import", folder, "-o", tmp_path / "m.csv")
+
+
+def test_every_file_that_is_not_taken_is_named_with_its_reason(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    albums.save(folder / "COVID" / "patient 7" / "1.png", 7)
+    Image.fromarray(albums.picture(3)).save(folder / "COVID" / "anim.gif")
+    (folder / "NonCOVID" / "notes.txt").write_text("no picture")
+    (folder / "NonCOVID" / ".DS_Store").write_text("hidden")
+    result = run("import", folder, "-o", tmp_path / "m.csv", "--json", code=1)
+    said = {Path(one["path"]).name: one["error"] for one in json.loads(result.stdout)["failures"]}
+    assert set(said) == {"patient 7", "anim.gif", "notes.txt"}
+    assert "is a folder" in said["patient 7"]
+    assert "is a GIF" in said["anim.gif"]
+    assert "is text" in said["notes.txt"]
+    assert len(read_manifest(tmp_path / "m.csv")) == 24
+
+
+def test_an_image_is_known_by_its_content_whatever_its_name(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    (folder / "COVID" / "scan (1).png").rename(folder / "COVID" / "IM0001")
+    run("import", folder, "-o", tmp_path / "m.csv")
+    assert len(read_manifest(tmp_path / "m.csv")) == 24
+
+
+@pytest.mark.parametrize("command", ["import", "check", "summary", "split"])
+def test_an_empty_path_is_a_wrong_call(tmp_path, command):
+    output = () if command in ("check", "summary") else ("-o", tmp_path / "m.csv")
+    assert "empty path" in run(command, "", *output, code=2).output
+
+
 def test_an_existing_manifest_is_not_replaced_unasked(tmp_path):
     manifest = imported(tmp_path, albums.plain(tmp_path / "h"))
     with pytest.raises(DataError, match="--overwrite"):
@@ -113,6 +158,13 @@ def test_missing_and_undecodable_and_changed_images_are_errors(tmp_path):
     albums.save(folder / "COVID" / "scan (5).png", 999)
     found = problems(manifest, 1)
     assert {("missing", True), ("undecodable", True), ("changed", True)} <= found
+
+
+def test_an_image_that_may_not_be_read_is_undecodable_and_not_missing(tmp_path, monkeypatch):
+    folder = albums.plain(tmp_path / "h")
+    manifest = imported(tmp_path, folder)
+    forbid(monkeypatch, folder / "COVID")
+    assert {kind for kind, error in problems(manifest, 1) if error} == {"undecodable"}
 
 
 def test_a_near_duplicate_on_two_sides_is_an_error(tmp_path):

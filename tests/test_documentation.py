@@ -51,24 +51,35 @@ def test_the_reference_of_the_commands_is_what_the_program_says():
 
 @dataclass(frozen=True, kw_only=True)
 class Snippet:
-    """A console block of a page: its commands, and why it cannot run here, where it cannot."""
+    """A console or Python block of a page, and why it cannot run here, where it cannot."""
 
-    commands: tuple[str, ...]
+    language: str
+    body: str
     excuse: str | None
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines of a console block that are typed."""
+        if self.language != "console":
+            return []
+        joined = self.body.replace("\\\n", " ")
+        return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+
+    @property
+    def calls(self) -> list[str | list[str]]:
+        """What runs it: lines for the shell, or Python."""
+        python = [sys.executable, "-c", self.body]
+        return [*self.commands] if self.language == "console" else [python]
 
 
 def snippets(page: Path) -> list[Snippet]:
-    """Blocks fenced as `console`; a comment `<!-- not run: reason -->` before one excuses it."""
-    pattern = r"(?:<!-- not run: (?P<excuse>[^>]+) -->\n+)?```console\n(?P<body>.*?)```"
+    """Blocks fenced as `console` or `python`; `<!-- not run: reason -->` before one excuses it."""
+    pattern = (
+        r"(?:<!-- not run: (?P<excuse>[^>]+) -->\n+)?"
+        r"```(?P<language>console|python)\n(?P<body>.*?)```"
+    )
     found = re.finditer(pattern, page.read_text(encoding="utf-8"), re.DOTALL)
-    return [
-        Snippet(commands=tuple(commands(match["body"])), excuse=match["excuse"]) for match in found
-    ]
-
-
-def commands(body: str) -> list[str]:
-    joined = body.replace("\\\n", " ")
-    return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+    return [Snippet(**match.groupdict()) for match in found]
 
 
 def everything_said(page: Path) -> list[list[str]]:
@@ -77,7 +88,7 @@ def everything_said(page: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_console_block_holds_commands(page: Path):
-    assert all(one.commands for one in snippets(page))
+    assert all(one.commands for one in snippets(page) if one.language == "console")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -116,10 +127,10 @@ def test_the_snippets_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
     for one in snippets(page):
         if one.excuse is not None:
             continue
-        for line in one.commands:
+        for call in one.calls:
             done = subprocess.run(
-                line,
-                shell=True,
+                call,
+                shell=isinstance(call, str),
                 cwd=tmp_path,
                 env=environment,
                 capture_output=True,
@@ -127,4 +138,4 @@ def test_the_snippets_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
                 check=False,
                 timeout=120,
             )
-            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            assert done.returncode == 0, f"{call}\n{done.stderr}"

@@ -47,6 +47,12 @@ def test_12_bit_lossy_jpeg_is_read():
     assert near(dicom_bytes(HU, syntax="jpeg-extended", stored=12), within=2)
 
 
+def test_white_stays_white_where_a_lossy_jpeg_goes_beyond_it():
+    noise = np.random.default_rng(0).choice([-1024, -1], (40, 40)).astype(np.int16)
+    data = dicom_bytes(noise, syntax="jpeg-extended", stored=10)
+    assert near(data, LUNG_WINDOW.grey(noise.astype(np.float32)), within=2)
+
+
 def test_8_bit_lossy_jpeg_is_read():
     data = dicom_bytes(EIGHT, syntax="jpeg-baseline", intercept=None)
     assert np.abs(decode(data).pixels - EIGHT.astype(float)).mean() < 3
@@ -147,7 +153,7 @@ def palette(bits: int) -> dict[str, object]:
         name = f"{colour}PaletteColorLookupTable"
         tags[f"{name}Descriptor"] = [256, 0, bits]
         ramp = np.arange(255, -1, -1)
-        wide = (ramp * 257).astype("<u2") if bits == 16 else ramp.astype(np.uint8)
+        wide = (ramp << 8).astype("<u2") if bits == 16 else ramp.astype(np.uint8)
         tags[f"{name}Data"] = wide.tobytes()
     return tags
 
@@ -156,6 +162,20 @@ def palette(bits: int) -> dict[str, object]:
 def test_a_palette_becomes_grey(bits):
     data = dicom_bytes(EIGHT, intercept=None, **palette(bits))
     assert near(data, 255 - EIGHT.astype(float), within=1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_in_big_endian_becomes_the_same_grey(bits):
+    tags = palette(bits)
+    tags |= {
+        name: np.frombuffer(data, "<u2").astype(">u2").tobytes()
+        for name, data in tags.items()
+        if name.endswith("Data")
+    }
+    there = [dicom_bytes(EIGHT, syntax=syntax, intercept=None, **own)
+             for syntax, own in (("explicit", palette(bits)), ("big-endian", tags))]  # fmt: skip
+    one, other = (decode(data).pixels for data in there)
+    assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("planar", [0, 1])
@@ -239,6 +259,14 @@ def test_a_missing_modality_is_refused():
 
 def test_a_ct_class_makes_up_for_a_missing_modality():
     assert near(dicom_bytes(HU, Modality=None))
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "implicit", "jpeg-2000", "rle", "jpeg-lossless"])
+@pytest.mark.parametrize("kept", [200, 344, 0.1, 0.5, 0.95])
+def test_a_truncated_file_is_called_so(syntax, kept):
+    data = dicom_bytes(HU, syntax=syntax)
+    with pytest.raises(ImageError, match="is truncated: .* copy it again"):
+        decode(data[: kept if kept > 1 else int(kept * len(data))])
 
 
 def test_missing_pixel_data_are_named():

@@ -63,7 +63,7 @@ def sentence(data: bytes, name: str = "slice.png", **options) -> str:
         (b"\x89PNG\r\n\x1a\n", "is damaged or truncated"),
         (b"\xff\xd8\xff", "is damaged or truncated"),
         (b"RIFF\0\0\0\0WEBP", "is a damaged WebP file"),
-        (bytes(128) + b"DICM", "without a modality"),
+        (bytes(128) + b"DICM", "is truncated"),
     ],
 )
 def test_what_is_no_image_is_named(data, expected):

@@ -67,6 +67,23 @@ def test_quantised_12_bit_codes_come_back_within_the_quantum():
     assert np.abs(back.astype(int) - CODES).mean() < 10
 
 
+@pytest.mark.parametrize("quantum", [1, 3, 8, 20, 255])
+def test_12_bit_codes_that_gdcm_wrote_as_16_are_read_as_its_12(quantum):
+    twelve, sixteen = (
+        decoded(jpeg_streams.extended(CODES, bits=bits, quantum=quantum))[..., 0].astype(int)
+        for bits in (12, 16)
+    )
+    assert np.abs(sixteen - CODES).mean() < max(1, quantum / 2)
+    assert np.abs(sixteen - twelve).max() <= 2 * quantum  # the two are rounded from other levels
+
+
+@pytest.mark.parametrize("bits", [10, 14])
+def test_a_precision_that_nobody_writes_is_refused_with_what_to_do(bits):
+    stream = jpeg_streams.extended(CODES, bits=bits)
+    with pytest.raises(ImageError, match="uncompressed, or as JPEG Lossless or JPEG 2000"):
+        decoded(stream)
+
+
 def test_lossless_rgb_of_another_encoder_is_read():
     path = get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)
     rgb = decoded(get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1))

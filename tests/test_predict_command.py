@@ -4,8 +4,10 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 import ladnn
 from bundles import shut_guard, tiny_bundle
+from forbidden import forbid
 from ladnn.commands.answers import plain
 from ladnn.commands.predict import app, find_items, parse_window
 from ladnn.errors import BundleError
@@ -214,6 +217,50 @@ def test_an_empty_folder_is_an_error_with_its_path(bundle, tmp_path):
     (tmp_path / "empty").mkdir()
     (line,) = lines(run(tmp_path / "empty", "--bundle", bundle, "--json"))
     assert list(line) == ["path", "error"]
+
+
+def test_every_path_that_may_not_be_read_is_one_failed_line(bundle, tmp_path, monkeypatch):
+    locked = tmp_path / "locked"
+    given = [draw(tmp_path / name) for name in ("a.png", "secret.png", "locked/c.png", "z.png")]
+    forbid(monkeypatch, locked, given[1])
+    result = run(*given[:3], locked, given[3], "--bundle", bundle, "--json")
+    said = [(line["path"], line.get("error")) for line in lines(result)]
+    assert result.exit_code == 1
+    assert [path for path, _ in said] == [str(path) for path in (*given[:3], locked, given[3])]
+    assert [error is None for _, error in said] == [True, False, False, False, True]
+    assert all("permission" in error for _, error in said if error)
+
+
+NOBODY = ("setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-B", "-c")
+
+
+def as_nobody(code, *arguments):
+    call = [*NOBODY, code, *map(str, arguments)]
+    return subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root can become nobody, and setpriv does it",
+)
+def test_the_kernel_forbids_a_file_and_a_folder_and_the_others_are_predicted():
+    if as_nobody("import numpy, ladnn").returncode:
+        pytest.skip("nobody may not read this Python")
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are root's alone
+        folder = Path(name)
+        folder.chmod(0o755)
+        given = [draw(folder / one) for one in ("a.png", "secret.png", "locked/c.png", "z.png")]
+        given[1].chmod(0o000)
+        (folder / "locked").chmod(0o000)
+        paths = (*given[:3], folder / "locked", given[3])
+        result = as_nobody(CALL, *paths, "--bundle", tiny_bundle(folder), "--json")
+    assert result.returncode == 1, result.stderr
+    assert ["error" in line for line in lines(result)] == [False, True, True, True, False]
+
+
+def test_an_empty_path_is_a_wrong_call(bundle):
+    result = run("", "--bundle", bundle)
+    assert (result.exit_code, "empty path" in result.output) == (2, True)
 
 
 def test_a_folder_that_links_to_itself_ends(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ladnn import training
 from ladnn.checkpoint import read_checkpoint, read_description
 from ladnn.commands.train import app
 from ladnn.dataset import Manifest, Record, write_manifest
-from ladnn.errors import ConfigError, DataError
+from ladnn.errors import ConfigError, DataError, ImageError
 from ladnn.findings import LesionLabels
 from ladnn.learner import Learner, TrainConfig
 from ladnn.phantom import thorax
@@ -203,7 +204,39 @@ def test_frozen_stages_keep_their_weights_and_statistics(manifest):
 )
 def test_what_cannot_be_trained_is_refused(manifest, tmp_path, changes, part):
     with pytest.raises((ConfigError, DataError), match=part):
-        run(manifest, tmp_path, **changes)
+        run(manifest, tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_never_finished_an_epoch_does_not_block_another(manifest, tmp_path):
+    training.claim(tmp_path, TrainConfig(**{**SETTINGS, "batch_size": 32}), "other data")
+    assert run(manifest, tmp_path, epochs=1).epoch == 0
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["batch_size"] == 4
+
+
+@pytest.mark.parametrize("gone", ["resume.pt", "checkpoint.json"])
+def test_a_run_that_finished_an_epoch_blocks_another_whatever_is_left_of_it(
+    manifest, finished, tmp_path, gone
+):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    (tmp_path / gone).unlink()
+    with pytest.raises(ConfigError, match="other settings"):
+        run(manifest, tmp_path, select="last", seed=3)
+
+
+def test_an_image_that_cannot_be_read_leaves_no_run_behind(manifest, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    first, *rest = manifest.records
+    broken = Manifest(records=(replace(first, path=tmp_path / "bad.png"), *rest), labels="paper")
+    with pytest.raises(ImageError):
+        run(broken, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_needs_a_folder_and_not_a_file(manifest, tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ConfigError, match="run is a file: give the run a folder"):
+        run(manifest, tmp_path / "run")
 
 
 def test_a_folder_of_another_run_is_refused(manifest, finished):

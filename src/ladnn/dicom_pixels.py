@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, get_frame
@@ -32,6 +33,7 @@ from ladnn.rle import decode_rle
 
 _MAX_READS = 100_000  # an enhanced CT of 500 frames needs some 50,000; each costs about 1 KB
 _MAX_META = 200
+_META_START = 144  # bytes up to the end of the element that tells the length of the meta group
 _JPEG2000_SPEED = 1_500_000  # pixels a second on a slow machine; its decoder cannot be interrupted
 _CT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.2",  # CT
@@ -210,7 +212,16 @@ def _read(data: bytes, limits: Limits, more: tuple[str, ...]) -> Dataset:
         raise stream.failure or ImageError("is a damaged DICOM file: export it again") from error
     if stream.failure:
         raise stream.failure
+    meta = getattr(dataset, "file_meta", Dataset())
+    nothing = len(data) <= _META_START + _number(meta, "FileMetaInformationGroupLength")
+    if nothing or (stream.overran and not ("PixelData" in dataset and _is_named(dataset))):
+        raise ImageError("is truncated: it ends before its pixel data do, so copy it again")
     return dataset
+
+
+def _is_named(dataset: Dataset) -> bool:
+    """Whether the file says what it is; pydicom drops all it read where an element never ends."""
+    return bool(_text(dataset, "Modality") or _text(dataset, "SOPClassUID"))
 
 
 def _check_modality(dataset: Dataset) -> None:
@@ -289,7 +300,10 @@ def _values(dataset: Dataset, layout: _Layout, index: int, deadline: Deadline) -
             return _unpacked(codes, dataset, layout)
         size = _check_stream(single, layout)
         if layout.syntax in _LOSSLESS or (layout.syntax == _JPEG_EXTENDED and size.bits > 8):
-            return _unpacked(decode_jpeg(single, deadline), dataset, layout)
+            codes = decode_jpeg(single, deadline)
+            if layout.syntax == _JPEG_EXTENDED:  # lossy, so that white may lie above what is stored
+                codes = np.minimum(codes, np.uint16((1 << layout.stored) - 1))
+            return _unpacked(codes, dataset, layout)
         dataset.PixelData = encapsulate([single])
     dataset.NumberOfFrames = 1
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):

@@ -106,7 +106,9 @@ class BoundedStream(io.BytesIO):
         self._calls = math.inf if calls is None else calls
         # Honest readers pass over a file once or twice; a bomb points to the same bytes again.
         self._bytes = 4 * len(data) + (1 << 20)
+        self._length = len(data)
         self.failure: ImageError | None = None
+        self.overran = False  # whether something reaches beyond the end
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as BytesIO does.
@@ -115,6 +117,7 @@ class BoundedStream(io.BytesIO):
         may replace it by an error of its own.
         """
         piece = super().read(size)
+        self.overran |= size is not None and 0 < len(piece) < size
         self._calls -= 1
         self._bytes -= len(piece)
         try:
@@ -125,6 +128,12 @@ class BoundedStream(io.BytesIO):
             self.failure = failure
             raise
         return piece
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Seek as BytesIO does."""
+        place = super().seek(offset, whence)
+        self.overran |= place > self._length
+        return place
 
 
 def check_frame(frame: int | None, frames: int) -> int:

@@ -240,7 +240,10 @@ def _lut_values(item: Dataset, name: str, count: int, bits: int) -> Plane:
     data = item[name].value
     if isinstance(data, bytes):
         narrow = bits <= 8 and len(data) < 2 * count
-        values = np.frombuffer(data[: len(data) // 2 * 2], np.uint8 if narrow else "<u2")
+        big = item.original_encoding[1] is False
+        words = np.frombuffer(data[: len(data) // 2 * 2], ">u2" if big else "<u2")
+        # The first of two narrow entries is the lower half of its word (PS3.3, C.7.6.3.1.6).
+        values = words.astype("<u2").view(np.uint8) if narrow else words
     else:
         values = np.atleast_1d(np.asarray(data))
     if not 0 < count <= len(values):

@@ -11,6 +11,7 @@ import numpy as np
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
 from ladnn.imaging import CtImage, read_image
+from ladnn.paths import is_missing
 from ladnn.similarity import NEAR, Floats, fingerprint, near_pairs, pixel_hash
 from ladnn.sources.tables import read_table
 
@@ -137,7 +138,7 @@ def acknowledged_leaks(*extra: Path) -> Acknowledged:
 
 def _unreadable(viewed: Viewed) -> Iterator[Problem]:
     for record, sentence in viewed.failures:
-        kind = "undecodable" if record.path.exists() else "missing"
+        kind = "missing" if is_missing(record.path) else "undecodable"
         yield Problem(kind=kind, error=True, paths=(record.path,), sentence=sentence)
 
 

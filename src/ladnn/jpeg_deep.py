@@ -1,6 +1,7 @@
 """JPEG Lossless and 12-bit JPEG in NumPy, which CT archives hold and Pillow cannot read.
 
 After ITU-T T.81: Annex H (lossless, selection values 1 to 7) and Annex F (sequential DCT, 12 bits).
+GDCM writes 12 bits as if they were 16, which T.81 has not; that is read too.
 The native decoders for these are GPL, or export their own zlib and OpenSSL to the whole process.
 A slice takes some tenths of a second here, and a hostile one can do no harm: every step is bounded
 by the size of the image and by a deadline.
@@ -20,6 +21,7 @@ Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Ints: TypeAlias = NDArray[np.int32]
 
 _CHUNK = 1 << 16  # bytes of entropy-coded data that are looked at together
+_MOST_BITS = 20  # of a coefficient's difference, of 16-bit samples
 _TAIL = 8  # bytes read beyond a chunk: a code word and its extra bits take at most 4
 
 # fmt: off
@@ -33,7 +35,7 @@ _ZIGZAG = np.array((
 
 
 def decode_jpeg(data: bytes, deadline: Deadline) -> Codes:
-    """Decode a JPEG Lossless, or a 12-bit sequential JPEG of one component.
+    """Decode a JPEG Lossless, or a sequential JPEG of one component and 12 (or GDCM's 16) bits.
 
     Args:
         data: one frame, from SOI on. Its size must have been checked already.
@@ -50,7 +52,7 @@ def decode_jpeg(data: bytes, deadline: Deadline) -> Codes:
         raise ImageError(DAMAGED)
     if scan.marker == SOF_LOSSLESS:
         values = _lossless(scan, deadline)
-    elif scan.marker == SOF_EXTENDED and scan.samples == 1 and scan.bits == 12:
+    elif scan.marker == SOF_EXTENDED and scan.samples == 1 and scan.bits in (12, 16):
         values = _extended(scan, deadline)
     else:
         raise ImageError(UNUSUAL)
@@ -204,7 +206,7 @@ def _halved(differences: list[int], above: list[int], predictor: int) -> list[in
 
 
 def _extended(scan: Scan, deadline: Deadline) -> NDArray[np.uint16]:
-    """Decode a sequential DCT scan of one component (F.2)."""
+    """Decode a sequential DCT scan of one component (F.2), of values up to 4095."""
     across, down = -(-scan.width // 8), -(-scan.height // 8)
     if scan.quanta is None:
         raise ImageError(DAMAGED)
@@ -222,12 +224,24 @@ def _extended(scan: Scan, deadline: Deadline) -> NDArray[np.uint16]:
             if reader is not None:
                 reader.read(blocks[column])
         blocks *= scan.quanta
+        if scan.bits == 16:
+            blocks[:, 0] = _unwrapped(blocks[:, 0], float(scan.quanta[0]))
         squares = np.empty_like(blocks)
         squares[:, _ZIGZAG] = blocks
-        samples = basis.T @ squares.reshape(-1, 8, 8) @ basis + 2048
+        samples = basis.T @ squares.reshape(-1, 8, 8) @ basis + (1 << (scan.bits - 1))
         line = np.clip(np.rint(samples), 0, 4095).astype(np.uint16)
         image[row * 8 : row * 8 + 8] = line.transpose(1, 0, 2).reshape(8, -1)
     return image[: scan.height, : scan.width, None]
+
+
+def _unwrapped(means: NDArray[np.float32], quantum: float) -> NDArray[np.float64]:
+    """Undo what GDCM does to the means of blocks, which 16-bit samples are too large for.
+
+    It keeps a quantised coefficient in 16 bits, and the first is eight times the mean less 32768.
+    So it has gone around some times; the values themselves, of 12 bits, tell how often.
+    """
+    lowest = 8.0 * (-2048 - 32768)  # half of the values' range below none of them
+    return (means.astype(np.float64) - lowest) % (65536 * quantum) + lowest
 
 
 class _Blocks:
@@ -245,7 +259,7 @@ class _Blocks:
 
     def read(self, block: NDArray[np.float32]) -> None:
         """Read one block's coefficients in zigzag order into `block`, which is zero."""
-        self._previous += self._number(self._symbol(self._dc) & 15)
+        self._previous += self._number(self._symbol(self._dc) & 31)
         block[0] = self._previous
         place = 1
         while place < 64:
@@ -260,7 +274,7 @@ class _Blocks:
             place += 1
 
     def _ahead(self, count: int) -> int:
-        """Return the next `count` bits, at most 16."""
+        """Return the next `count` bits, at most 25."""
         if self._bit > self._end:
             raise ImageError(DAMAGED)
         word: int = self._words[self._bit >> 3]
@@ -280,6 +294,8 @@ class _Blocks:
         """Read `size` extra bits as a signed number (F.2.2.1)."""
         if not size:
             return 0
+        if size > _MOST_BITS:
+            raise ImageError(DAMAGED)
         bits = self._ahead(size)
         self._bit += size
         return bits if bits >> (size - 1) else bits - (1 << size) + 1

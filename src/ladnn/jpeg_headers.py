@@ -19,7 +19,10 @@ _END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 DAMAGED = "has damaged JPEG pixel data: export it again"
-UNUSUAL = "has JPEG pixel data of a kind not used for CT: export it as plain CT"
+UNUSUAL = (
+    "has JPEG pixel data of a kind not used for CT: "
+    "export it uncompressed, or as JPEG Lossless or JPEG 2000"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,13 +24,14 @@ from ladnn.errors import ConfigError
 from ladnn.findings import LESIONS
 from ladnn.lungfield import FRAMES, LEVELLED
 from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss
+from ladnn.ranges import TRAINING, check_ranges
 from ladnn.statistics import roc_auc
 from ladnn.styles import STAGES, mix_while_training
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run of training; `conf/` holds the recipes.
+    """One run of training; `conf/` holds the recipes, and `ranges.TRAINING` what numbers may be.
 
     Attributes:
         backbone: a key of `BACKBONES`. mode: `ladnn` or `baseline`.
@@ -102,9 +103,12 @@ class TrainConfig:
                 f"haze is measured at fixed grey levels, which {self.frame} has not: "
                 f"set frame to {' or '.join(LEVELLED)}, or haze to false"
             )
-        for name, low in (("epochs", 1), ("batch_size", 2), ("threads", 0), ("patience", 0)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give at least {low}")
+        check_ranges(self, TRAINING)
+        if 0 < self.sampler.images < self.batch_size:
+            raise ConfigError(
+                f"sampler.images is {self.sampler.images} and batch_size {self.batch_size}, so an "
+                "epoch has no batch: give a smaller batch, or more images"
+            )
 
 
 def _one_of(name: str, value: str, choices: Any) -> None:  # noqa: ANN401  # any container of names
@@ -130,11 +134,6 @@ class Learner:
     def __init__(
         self, config: TrainConfig, train: list[Example], validation: list[Example]
     ) -> None:
-        if len(train) < config.batch_size:
-            raise ConfigError(
-                f"batch_size is {config.batch_size} and there are {len(train)} training images: "
-                "give a smaller batch or more images"
-            )
         self.config, self.train = config, train
         torch.manual_seed(config.seed)
         keep_memory()

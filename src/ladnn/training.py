@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ladnn.batches import Example, load
-from ladnn.checkpoint import Checkpoint, write_checkpoint
+from ladnn.checkpoint import DESCRIPTION_FILE, Checkpoint, write_checkpoint
 from ladnn.config import merge
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
@@ -54,11 +54,13 @@ def fit(
     torch.use_deterministic_algorithms(mode=True)
     records = training_records(config, manifest)
     data_hash = hash_records(records)
-    claim(folder, config, data_hash)
+    _check_counts(config, records)
+    _refuse_other(folder, config, data_hash)
     with _progress(quiet=quiet) as progress:
         train, validation = _load(config, records, progress)
         learner = Learner(config, train, validation)
         _resume(learner, folder)
+        claim(folder, config, data_hash)  # only now: what fails above leaves nothing behind
         _run(learner, folder, data_hash, progress)
     if learner.best is None:
         raise ConfigError("the run has no epoch: set epochs to at least 1")
@@ -82,20 +84,52 @@ def training_records(config: TrainConfig, manifest: Manifest) -> list[Record]:
 def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
     """Write the resolved configuration, or see that the run in the folder is this very run.
 
+    A run that never finished an epoch has nothing to lose, so another takes its place.
+
     Raises:
         ConfigError: when the folder holds a run of other settings or data.
     """
+    _refuse_other(folder, config, data_hash)
     path = folder / CONFIG_FILE
-    resolved = {"config": dataclasses.asdict(config), "data_hash": data_hash}
-    text = json.dumps(resolved, indent=2) + "\n"
-    if path.exists() and held(path) != json.loads(text):
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")  # a half would pass for another run
+    partial.write_text(_resolved(config, data_hash), encoding="utf-8")
+    partial.replace(path)
+
+
+def _resolved(config: TrainConfig, data_hash: str) -> str:
+    """The text of `CONFIG_FILE`."""
+    return (
+        json.dumps({"config": dataclasses.asdict(config), "data_hash": data_hash}, indent=2) + "\n"
+    )
+
+
+def _refuse_other(folder: Path, config: TrainConfig, data_hash: str) -> None:
+    """Raise ConfigError for a file, and for a folder with an epoch of other settings or data."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: give the run a folder of its own")
+    if not any((folder / name).exists() for name in (DESCRIPTION_FILE, RESUME_FILE)):
+        return
+    path = folder / CONFIG_FILE
+    if path.exists() and held(path) != json.loads(_resolved(config, data_hash)):
         raise ConfigError(
             f"{folder} holds a run with other settings or other data: give another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")  # a half would pass for another run
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+
+
+def _check_counts(config: TrainConfig, records: list[Record]) -> None:
+    """Refuse too few images for these settings, before any is read."""
+    train = sum(record.split == "train" for record in records)
+    if 0 < train < config.batch_size:
+        raise ConfigError(
+            f"batch_size is {config.batch_size} and there are {train} training images: "
+            "give a smaller batch or more images"
+        )
+    if config.select != "last" and 0 < train == len(records):
+        raise DataError(
+            "the manifest has no validation images to choose the epoch on: "
+            "split it with `ladnn data split`, or set select=last"
+        )
 
 
 def held(path: Path) -> dict[str, Any]:
@@ -128,11 +162,6 @@ def _load(
 
     train, validation = part("train"), part("val")
     progress.remove_task(task)
-    if not validation and config.select != "last":
-        raise DataError(
-            "the manifest has no validation images to choose the epoch on: "
-            "split it with `ladnn data split`, or set select=last"
-        )
     return train, validation
 
 

@@ -1,6 +1,7 @@
 """The client and `ladnn remote predict`, against a site that is served by this very process."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +55,20 @@ def key(page: Site) -> str:
     scopes = ("test", "read_case", "change_case", "give_feedback")
     header = key_of(page, make_account(page, Role.CLINICIAN), *scopes)
     return header["authorization"].removeprefix("Bearer ")
+
+
+def test_the_example_of_the_documentation_runs(
+    address: str, key: str, files: Path, monkeypatch: pytest.MonkeyPatch
+):
+    guide = (Path(__file__).parents[2] / "docs/how-to/api.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (files / "series").mkdir()
+    for number in (1, 2):
+        slice_ = dicom_bytes(hounsfield(number, size=(64, 80)), InstanceNumber=number)
+        (files / "series" / f"{number}.dcm").write_bytes(slice_)
+    monkeypatch.chdir(files)
+    exec(example.replace("https://ladnn.example.org", address).replace('"..."', repr(key)), {})
+    assert (files / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_one_s_predictions_are_listed_over_all_pages(

@@ -18,6 +18,7 @@ from ladnn.evaluation import Evaluation
 from ladnn.findings import Decision
 from ladnn.imaging import read_image
 from ladnn.learner import predict_logits
+from ladnn.paths import is_missing
 from ladnn.scoring import HALF, Case, Settings, score
 from ladnn.training import LOG_FILE, RESUME_FILE, claim, fit, training_records
 
@@ -166,7 +167,7 @@ def plan(runs: Sequence[Run], manifest: Manifest, output: Path) -> list[Run]:
     """
     wanted = {source for run in runs for source in (*run.config.sources, *run.judged)}
     records = [record for record in manifest if record.source in wanted]
-    gone = [record.path for record in records if not record.path.exists()]
+    gone = [record.path for record in records if is_missing(record.path)]
     if gone:
         raise DataError(
             f"{len(gone)} of {len(records)} images of the manifest are gone, the first is "

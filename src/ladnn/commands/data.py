@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ladnn.commands.inputs import given
 from ladnn.commands.outputs import AsJson, Overwrite, bar, refuse_existing
 from ladnn.errors import DataError, LadnnError
 
@@ -23,13 +24,17 @@ app = typer.Typer(help="Import, check, sum up, split and fetch images.", no_args
 
 FEW = 5
 
-Given = Annotated[Path, typer.Argument(metavar="MANIFEST", help="Made by `ladnn data import`.")]
+Given = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", parser=given, help="Made by `ladnn data import`.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same split.")]
 
 
 @app.command("import")
 def import_(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Collections.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", parser=given, help="Collections.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write, CSV.")],
     labels: Annotated[str, typer.Option(help="published, paper or audited.")] = "paper",
     extract_to: Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ladnn.commands.inputs import given
 from ladnn.commands.opening import open_predictor
 from ladnn.findings import RESEARCH_NOTICE
 
@@ -50,7 +51,7 @@ class Part(StrEnum):
 @app.command()
 def evaluate(
     *,
-    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the results.")],
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
     split: Annotated[Part, typer.Option(help="The part to judge; all: every image.")] = Part.TEST,

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.answers import JsonPrinter, Line, TablePrinter, progress
+from ladnn.commands.inputs import Images
 from ladnn.commands.opening import open_predictor
 from ladnn.errors import ConfigError, ImageError, LadnnError
 from ladnn.findings import Prediction
+from ladnn.paths import is_folder
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Item:
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    paths: Images,
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each line.")] = False,
     heatmaps: Annotated[Path | None, typer.Option(help="Write an overlay of each here.")] = None,
@@ -92,7 +94,7 @@ def find_items(paths: Iterable[Path], skip: Path | None = None) -> Iterator[Item
     the folder that overlays are written to. What cannot be listed becomes an item with its error.
     """
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             yield Item(path=path)
             continue
         found = sorted(_walk(path, skip), key=lambda item: item.path.parts)

@@ -9,6 +9,7 @@ import typer
 
 from ladnn.commands.answers import JsonPrinter, Line, TablePrinter, progress
 from ladnn.commands.extras import site_side
+from ladnn.commands.inputs import Images
 from ladnn.commands.predict import Item, find_items
 from ladnn.errors import LadnnError, RemoteError
 from ladnn.findings import LESIONS, Prediction
@@ -29,7 +30,7 @@ def _group() -> None:
 @app.command()
 def predict(
     url: Annotated[str, typer.Argument(help="The site, as https://ladnn.example.org.")],
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    paths: Images,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each line.")] = False,
     frame: Annotated[int | None, typer.Option(min=1, help="Of a multi-frame file, from 1.")] = None,
     key: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ladnn.commands.inputs import given
 from ladnn.commands.outputs import AsJson, Overwrite, bar, refuse_existing
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
@@ -23,7 +24,9 @@ app = typer.Typer(
 
 @app.command()
 def label(
-    table: Annotated[Path, typer.Argument(metavar="FILE.csv", help="One report in each row.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", parser=given, help="One report in each row.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Table of labels to write, CSV.")],
     text_column: Annotated[str, typer.Option(help="Its head, or its number from 1.")] = "caption",
     image_column: Annotated[str, typer.Option(help="Its head, or its number from 1.")] = "image",
@@ -61,7 +64,10 @@ def label(
 @app.command()
 def review(
     manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="With captions, by `ladnn data import`.")
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", parser=given, help="With captions, by `ladnn data import`."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Review to write, CSV.")],
     overwrite: Overwrite = False,

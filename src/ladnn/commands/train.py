@@ -6,17 +6,20 @@ from typing import Annotated
 import typer
 
 from ladnn.commands.extras import training_side
+from ladnn.commands.inputs import given
 
 app = typer.Typer()
 
 
 @app.command()
 def train(
-    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The run's folder; an old run resumes.")
     ],
-    config: Annotated[Path | None, typer.Option(help="TOML, such as conf/default.toml.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(parser=given, help="TOML, such as conf/default.toml.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: key=value.")
     ] = None,

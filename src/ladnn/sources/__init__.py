@@ -31,17 +31,24 @@ LAYOUTS = (
 def read_collection(folder: Path, *, labels: str, extract_to: Path) -> Collection:
     """List the images of `folder`, whatever its layout, with the labels of the set `labels`.
 
-    Archives are unpacked below `extract_to`. Raises DataError where the folder is missing, empty or
-    of no known layout, where a table names a label nobody knows, and for an unknown label set.
+    Archives are unpacked below `extract_to`. Raises DataError where the folder is missing, empty,
+    forbidden or of no known layout, where a table names a label nobody knows, and for an unknown
+    label set.
     """
     if labels not in LABEL_SETS:
         raise DataError(f"label set {labels!r} is unknown: give one of {', '.join(LABEL_SETS)}")
-    if not folder.is_dir():
-        raise DataError(f"no folder at {folder}: give the folder of a collection")
-    for matches, read in READERS:
-        if matches(folder):
-            return read(folder, labels=labels, extract_to=extract_to)
-    raise DataError(_no_layout(folder))
+    try:
+        if not folder.is_dir():
+            raise DataError(f"no folder at {folder}: give the folder of a collection")
+        for matches, read in READERS:
+            if matches(folder):
+                return read(folder, labels=labels, extract_to=extract_to)
+        raise DataError(_no_layout(folder))
+    except PermissionError as error:
+        raise DataError(
+            f"{error.filename or folder} may not be opened: ask for permission to read all of the "
+            f"collection {folder}"
+        ) from error
 
 
 def _no_layout(folder: Path) -> str:

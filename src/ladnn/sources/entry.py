@@ -56,3 +56,11 @@ def images_in(folder: Path) -> list[Path]:
         and path.suffix.lower() in IMAGE_SUFFIXES
         and not path.name.startswith(".")
     )
+
+
+def all_in(folder: Path) -> list[Path]:
+    """Everything directly in `folder`, by name: what is no image is told by who reads it.
+
+    Hidden files are left out.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

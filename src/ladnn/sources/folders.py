@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ladnn.errors import DataError
-from ladnn.sources.entry import Collection, Entry, images_in
+from ladnn.sources.entry import Collection, Entry, all_in
 
 FLAGS = {"covid": True, "ctcovid": True, "noncovid": False, "ctnoncovid": False}
 
@@ -14,16 +14,17 @@ def matches(folder: Path) -> bool:
 
 
 def read(folder: Path, *, labels: str, extract_to: Path) -> Collection:
-    """List the images of both subfolders; patients and lesions are unknown, the split not made.
+    """List what lies in both subfolders; patients and lesions are unknown, the split not made.
 
+    Whatever its name, a file is an image if it can be read as one: nothing is left out unsaid.
     `labels` and `extract_to` are unused: nobody corrected this layout and nothing is packed.
-    Raises DataError where a subfolder holds no image.
+    Raises DataError where a subfolder holds nothing.
     """
     del labels, extract_to
     source = folder.resolve().name
     entries = []
     for covid, subfolder in sorted(_subfolders(folder).items()):
-        images = images_in(subfolder)
+        images = all_in(subfolder)
         if not images:
             raise DataError(f"the folder {subfolder} holds no image: give one with images")
         entries += [
