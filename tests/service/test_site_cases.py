@@ -236,14 +236,6 @@ def test_every_kind_of_file_can_be_taken_as_json_overlay_and_pdf(page: Site, kin
         assert "attachment" in answer.headers["content-disposition"]
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_pdf_is_one_page_in_the_language_of_the_browser(page: Site, scan: bytes, language: str):
-    address = send(page.client, scan)
-    answer = page.client.get(f"{address}/report.pdf", headers={"accept-language": language})
-    assert answer.content.count(b"/Type /Page\n") == 1
-    assert (b"STSong" in answer.content) == (language == "zh")
-
-
 def test_a_dicom_image_is_drawn_through_the_window_that_is_asked_for(page: Site, scan: bytes):
     address = send(page.client, dicom_bytes())
     first, second = (

@@ -1,6 +1,8 @@
 """One page of PDF for a result: decision, numbers, the image with its map, the model."""
 
 import io
+from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader, simpleSplit
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
 from ladnn import overlay
@@ -17,8 +19,8 @@ from ladnn.findings import Decision
 from ladnn.service.tables import Case, CaseImage
 from ladnn.service.wording import Say, moment, percent, point_in_words
 
-CHINESE = "STSong-Light"
-"""A font that every reader of PDF brings along, so that none has to be embedded."""
+FONT = "wqy-microhei-subset"
+"""Of fonts/: embedded in Chinese pages, because many readers have no Chinese font of their own."""
 
 _WIDTH, _HEIGHT = A4
 _MARGIN, _PICTURE = 48.0, 300.0  # points; the picture's place is a square
@@ -40,8 +42,7 @@ class _Sheet:
         self.canvas.setTitle(title)
         self.plain, self.bold = "Helvetica", "Helvetica-Bold"
         if chinese:
-            pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))
-            self.plain = self.bold = CHINESE
+            self.plain = self.bold = embedded()
         self.y = _HEIGHT - _MARGIN
 
     def write(self, text: str, size: float = 10, *, bold: bool = False, ink: Any = _GREY) -> None:  # noqa: ANN401
@@ -88,6 +89,14 @@ class _Sheet:
         self.canvas.showPage()
         self.canvas.save()
         return self.buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def embedded() -> str:
+    """Read the font once; its name."""
+    path = resources.files("ladnn.service").joinpath("fonts", f"{FONT}.ttf")
+    pdfmetrics.registerFont(TTFont(FONT, io.BytesIO(path.read_bytes())))
+    return FONT
 
 
 def report(
