@@ -175,7 +175,11 @@ def run_command(settings: Settings, *words: str) -> None:
     """`ladnn site` in a process of its own, which has imported what that command needs alone."""
     command = [sys.executable, "-c", "from ladnn.cli import main; main()", "site", *words]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | to_environment(settings)
+        command,
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | to_environment(settings),
     )
     assert done.returncode == 0, done.stderr
 

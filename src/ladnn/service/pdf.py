@@ -17,7 +17,7 @@ from reportlab.pdfgen.canvas import Canvas
 from ladnn import overlay
 from ladnn.findings import Decision
 from ladnn.service.tables import Case, CaseImage
-from ladnn.service.wording import Say, moment, percent, point_in_words
+from ladnn.service.wording import Say, moment, percent, point_in_words, point_name, slice_number
 
 FONT = "wqy-microhei-subset"
 """Of fonts/: embedded in Chinese pages, because many readers have no Chinese font of their own."""
@@ -84,6 +84,15 @@ class _Sheet:
             tallest = max(tallest, height)
         self.y -= tallest + 28
 
+    def ramp(self, name: str) -> None:
+        """Below the picture on the right, the colours of its map from 0 to 1."""
+        x, width = (_WIDTH + 12) / 2, 130.0
+        self.y -= 6
+        self.canvas.drawImage(ImageReader(overlay.ramp(8)), x + 9, self.y, width, 7)
+        self.canvas.drawString(x, self.y, "0")
+        self.canvas.drawString(x + width + 14, self.y, f"1   {name}")
+        self.y -= 8
+
     def finish(self) -> bytes:
         """The file."""
         self.canvas.showPage()
@@ -129,10 +138,10 @@ def report(
     looked = overlay.blend(picture, heatmap, box)
     name = say("output.covid")
     if case.study is not None:
-        number = image.position + 1 if image.instance is None else image.instance
         sheet.y -= 8
-        sheet.write(say("result.outputs_slice", number=number), 11, bold=True)
+        sheet.write(say("result.outputs_slice", number=slice_number(image)), 11, bold=True)
     sheet.pictures([(picture, say("result.scan")), (looked, say("result.map_of", name=name))])
+    sheet.ramp(say("result.ramp"))
     for output, probability, calibrated in rows:
         remark = "" if calibrated else say("result.too_few")
         sheet.row(say(f"output.{output}"), percent(probability), probability, remark)
@@ -162,12 +171,14 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
 
 
 def _facts(say: Say, case: Case, image: CaseImage, link: str) -> list[str]:
-    score = image.prediction["in_distribution"]["score"]
+    guard = image.prediction["in_distribution"]
+    fit = say("result.fit_ok" if guard["ok"] else "result.fit_not")
+    score = f"{guard['score']:.2f}"
     return [
         f"{say('result.model')}: {case.model_name} {case.model_version}",
-        f"{say('result.point_name')}: {case.operating_point}",
+        f"{say('result.point_name')}: {point_name(say, case.operating_point)}",
         f"{say('result.tested')}: {moment(case.created_at)}",
-        say("result.score", score=f"{score:.2f}"),
+        f"{fit} {say('result.score', score=score)}",
         f"SHA-256: {image.source_sha256}",
         link,
     ]
