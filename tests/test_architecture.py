@@ -14,6 +14,7 @@ FOLDERS_OF_DATA = (  # one line each, whatever they hold
     "data",
     "service/locales",
     "service/migrations",
+    "service/fonts",
     "service/static",
     "service/templates",
 )

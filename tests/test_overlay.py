@@ -89,6 +89,27 @@ def test_an_uncalibrated_lesion_changes_what_is_written():
     assert (left > 900, top > 350) == (True, True)
 
 
+def written(monkeypatch, **changes):
+    """Every text of a sheet."""
+    texts = []
+    monkeypatch.setattr(overlay._Sheet, "text", lambda _sheet, _at, text, *_: texts.append(text))
+    overlay.draw(thorax(1), maps(), prediction(), box=BOX, **changes)
+    return texts
+
+
+def test_a_sheet_says_from_where_on_it_is_positive_and_what_its_score_is_of(monkeypatch):
+    texts = written(monkeypatch, cuts=(0.45, 0.55))
+    assert "Positive from 0.550, negative below 0.450" in texts
+    assert "Likeness to an axial chest CT: 0.800 of 1" in texts
+    assert "Positive from 0.500, else negative" in written(monkeypatch, cuts=(0.5, 0.5))
+
+
+def test_the_sheet_of_a_slice_says_that_it_is_one_and_that_the_cuts_are_the_studys(monkeypatch):
+    texts = written(monkeypatch, cuts=(0.45, 0.55), study="slice 2 alone", name="x")
+    assert "Study positive from 0.550, negative below 0.450" in texts
+    assert "slice 2 alone   x" in texts
+
+
 def test_a_baseline_has_no_lesion_panels():
     with_lesions = overlay.draw(thorax(1), maps(), prediction(), box=BOX)
     without = overlay.draw(thorax(1), maps(1), prediction(lesions=None), box=BOX)

@@ -65,7 +65,7 @@ def main() -> None:
     try:
         app()
     except LadnnError as error:
-        _fail(str(error))
+        _fail(_sentence(error))
     except MemoryError:
         _fail("there is not enough memory for this: give smaller or fewer files")
     except OSError as error:
@@ -75,6 +75,17 @@ def main() -> None:
         if os.environ.get("LADNN_DEBUG"):
             raise
         _fail(f"this should not happen ({type(error).__name__}): set LADNN_DEBUG=1 and report it")
+
+
+def _sentence(error: LadnnError) -> str:
+    """The text of an error; the site's own ones name a sentence of its catalogues."""
+    from ladnn.service.errors import ServiceError
+
+    if not isinstance(error, ServiceError):
+        return str(error)
+    from ladnn.service.i18n import read_catalogues
+
+    return read_catalogues().say("en", error.key, **error.values)
 
 
 def _fail(sentence: str) -> None:

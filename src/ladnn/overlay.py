@@ -76,6 +76,14 @@ def colour(values: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
     return indexed.convert("RGB"), alpha
 
 
+def ramp(height: int) -> Image.Image:
+    """The colour bar, RGB, 256 pixels wide from 0 to 1, as it looks over lung and soft tissue."""
+    colours, alpha = colour(np.tile(np.arange(256, dtype=np.uint8), (height, 1)))
+    strip = Image.new("RGB", colours.size, (96, 96, 96))
+    strip.paste(colours, (0, 0), alpha)
+    return strip
+
+
 def blend(picture: Image.Image, heatmap: NDArray[np.float32], box: Box) -> Image.Image:
     """Lay a map over a picture.
 
@@ -165,6 +173,8 @@ def draw(
     *,
     box: Box,
     calibrated: Sequence[bool] = (),
+    cuts: tuple[float, float] | None = None,
+    study: str = "",
     name: str = "",
 ) -> Image.Image:
     """Draw the sheet of one image.
@@ -175,7 +185,9 @@ def draw(
         prediction: what was said of it.
         box: the part that the network saw, as fractions of the image.
         calibrated: for each lesion, whether its probability is; empty for a baseline.
-        name: shown in the header.
+        cuts: `low` and `high` of the operating point, of the study's where there is one.
+        study: of which study the image is one slice, and what that came to; empty for none.
+        name: shown in the header, behind `study`.
 
     Returns:
         RGB, 1260 pixels wide.
@@ -185,9 +197,9 @@ def draw(
     small = _fit(large, _SMALL)
     row = small.height + 2 * _CAPTION + _MARGIN if lesions else 0
     sheet = _Sheet(_HEADER + _CAPTION + _LARGE[1] + _MARGIN + row + _FOOTER)
-    _header(sheet, prediction, name)
+    _header(sheet, prediction, f"{study}   {name}".strip())
     _large_panels(sheet, large, maps[0], box)
-    _summary(sheet, prediction, calibrated)
+    _summary(sheet, prediction, calibrated, _decided(cuts, study))
     if lesions:
         _lesion_panels(sheet, small, maps, _rows(prediction, calibrated), box)
     _footer(sheet, prediction)
@@ -218,7 +230,17 @@ def _large_panels(
     sheet.panel((middle, top), _LARGE, blend(picture, heatmap, box))
 
 
-def _summary(sheet: _Sheet, prediction: Prediction, calibrated: Sequence[bool]) -> None:
+def _decided(cuts: tuple[float, float] | None, study: str) -> list[str]:
+    """The line that says from where on a probability is called what."""
+    if cuts is None:
+        return []
+    below = f"negative below {cuts[0]:.3f}" if cuts[0] < cuts[1] else "else negative"
+    return [f"{'Study positive' if study else 'Positive'} from {cuts[1]:.3f}, {below}"]
+
+
+def _summary(
+    sheet: _Sheet, prediction: Prediction, calibrated: Sequence[bool], decided: Sequence[str]
+) -> None:
     x, y = 3 * _MARGIN + 2 * _LARGE[0], _HEADER + _CAPTION
     edge = _WIDTH - _MARGIN
     sheet.text((x, y), "COVID-19", 20)
@@ -232,7 +254,7 @@ def _summary(sheet: _Sheet, prediction: Prediction, calibrated: Sequence[bool]) 
         if not known:
             sheet.text((x, y + 29), f"not calibrated: {TOO_FEW}", 13, _QUIET)
         y += 50
-    _remarks(sheet, prediction, x, y + 6)
+    _remarks(sheet, prediction, decided, x, y + 6)
 
 
 def _rows(prediction: Prediction, calibrated: Sequence[bool]) -> list[tuple[Lesion, float, bool]]:
@@ -241,10 +263,11 @@ def _rows(prediction: Prediction, calibrated: Sequence[bool]) -> list[tuple[Lesi
     return list(zip(LESIONS[: len(values)], values, known, strict=True))
 
 
-def _remarks(sheet: _Sheet, prediction: Prediction, x: int, y: int) -> None:
+def _remarks(sheet: _Sheet, prediction: Prediction, decided: Sequence[str], x: int, y: int) -> None:
     lines = [
         f"Operating point: {prediction.operating_point}",
-        f"In-distribution score: {prediction.score:.3f}",
+        *decided,
+        f"Likeness to an axial chest CT: {prediction.score:.3f} of 1",
     ]
     if prediction.lesions is None:
         lines.append("Lesions: not judged by this model")
@@ -285,11 +308,7 @@ def _lesion_panels(
 def _footer(sheet: _Sheet, prediction: Prediction) -> None:
     y = sheet.image.height - _FOOTER
     sheet.draw.line((0, y + 6, _WIDTH, y + 6), fill=_LINE)
-    ramp = np.tile(np.arange(256, dtype=np.uint8), (14, 1))
-    colours, alpha = colour(ramp)
-    strip = Image.new("RGB", colours.size, (96, 96, 96))  # as it looks over lung and soft tissue
-    strip.paste(colours, (0, 0), alpha)
-    sheet.image.paste(strip, (_MARGIN, y + 16))
+    sheet.image.paste(ramp(14), (_MARGIN, y + 16))
     sheet.text((_MARGIN, y + 34), "0", 14, _QUIET)
     sheet.text((_MARGIN + 58, y + 34), "map x probability", 14, _QUIET)
     sheet.text((_MARGIN + 248, y + 34), "1", 14, _QUIET)

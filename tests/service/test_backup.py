@@ -177,8 +177,8 @@ def run_command(settings: Settings, *words: str) -> None:
     done = subprocess.run(
         command,
         capture_output=True,
-        text=True,
         check=False,
+        text=True,
         env=os.environ | to_environment(settings),
     )
     assert done.returncode == 0, done.stderr

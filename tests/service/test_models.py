@@ -545,6 +545,24 @@ def test_the_measured_results_are_those_of_the_documentation():
         size = f"{one.images} ({one.patients})"
         row = f"| `{one.bundle}` | {one.tested_on} | {size} | {auc} ({low}\u2013{high}) |"
         assert row in text
+        if one.sensitivity is not None and one.specificity is not None:
+            told = text.partition("sensitivity at `balanced`")[2]
+            line = next(x for x in told.splitlines() if f"`{one.bundle}` | {one.tested_on}" in x)
+            for number in (one.sensitivity, one.specificity):
+                assert f"| {number:.3f} (".replace("0.", ".") in line
+
+
+@pytest.mark.parametrize("days", [17, 0])
+def test_about_tells_the_days_of_the_settings_and_at_which_operating_point_its_figures_are(
+    request: pytest.FixtureRequest, tmp_path: Path, make_site: MakeSite, days: int
+):
+    page = make_site(sqlite_url(request, tmp_path), visitor_case_days=days, account_case_days=723)
+    shown = page.client.get("/about").text
+    assert "723 days" in shown
+    assert ("17 days" in shown) == bool(days)
+    assert "at the cut of the operating point balanced" in shown
+    missing = sum(one.sensitivity is None for one in about.tested())
+    assert shown.count(">\u2013</td>") == 2 * missing > 0
 
 
 def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: Path):

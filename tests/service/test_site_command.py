@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from personas import PASSWORD, browser_of, key_of, make_account, post
-from sites import Site
+from sites import Site, free_port
 from sqlalchemy import func, select, text
 from typer.testing import CliRunner, Result
 
-from ladnn.cli import app
+from ladnn.cli import app, main
 from ladnn.errors import ConfigError, DataError, LadnnError
 from ladnn.service import audit_log, retention
 from ladnn.service.accounts.permissions import Role
@@ -51,6 +51,35 @@ def test_a_site_is_backed_up_and_restored_by_its_commands(page: Site, scan: byte
     again = run(page, "restore", tmp_path / "b")
     assert isinstance(again.exception, DataError)
     assert "holds a site" in str(again.exception)
+
+
+def test_a_storage_that_is_away_is_told_in_one_sentence(
+    page: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run(page, "backup", tmp_path / "b").exit_code == 0
+    monkeypatch.setenv("LADNN_DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setenv("LADNN_STORAGE", "s3://bucket/site")
+    monkeypatch.setenv("LADNN_S3_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hushed")
+    monkeypatch.setattr("sys.argv", ["ladnn", "site", "restore", str(tmp_path / "b")])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    told = capsys.readouterr().err
+    assert "the storage s3://bucket/site cannot be used (no connection)" in told
+    assert "hushed" not in told
+
+
+def test_an_error_of_the_site_is_told_by_its_sentence(
+    page: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("LADNN_DATABASE_URL", page.services.settings.database_url)
+    monkeypatch.setattr("sys.argv", ["ladnn", "site", "password-link", "nobody@x.org"])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    told = capsys.readouterr().err
+    assert told.startswith("ladnn: ")
+    assert "accounts.error" not in told
 
 
 def test_the_log_is_verified_and_a_noted_head_is_held_against_it(page: Site):

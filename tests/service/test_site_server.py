@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sites import free_port
+from sites import PostgreSql, free_port
 
 from bundles import tiny_bundle
+from ladnn.service.accounts.tokens import hash_of
 from ladnn.service.champion import Champion
 
 WITHOUT_TORCH = """
@@ -188,21 +190,57 @@ def test_the_scheme_is_that_which_a_trusted_proxy_names(proxied: str, via: str, 
         (("--database-url", "nonsense"), "database_url is no URL"),
         (("--workers", "0"), "workers is 0"),
         (("--config", "nowhere.toml"), "cannot be read"),
+        (("--storage", "s3://"), "storage is 's3://'"),
+        (("--storage", "s3:///site"), "storage is 's3:///site'"),
+        (("--host", "203.0.113.7"), "cannot listen on 203.0.113.7 port 8000"),
+        (("--host", "no-such-host.invalid"), "cannot listen on no-such-host.invalid"),
+        (("--database-url", "postgresql+psycopg://a@127.0.0.1:1/site"), "onnection refused"),
+        (("--database-url", "postgresql+psycopg://a@no-such.invalid/site"), "no-such.invalid"),
     ],
 )
 def test_a_site_that_cannot_start_says_why_in_one_sentence(
     options: tuple[str, str], sentence: str, tmp_path: Path
 ):
+    assert sentence in refused(tmp_path, *options)
+
+
+def refused(folder: Path, *options: str, **settings: str) -> str:
+    """The one sentence of a site that cannot start."""
     done = subprocess.run(
         [*SERVE, *options],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
+        env=os.environ | {f"LADNN_{name.upper()}": value for name, value in settings.items()},
     )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert sentence in done.stderr
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    return done.stderr
+
+
+def test_a_site_whose_port_is_taken_leaves_the_first_administrators_link_as_it_is(tmp_path: Path):
+    with running(tmp_path) as (process, address):
+        port = address.rpartition(":")[2]
+        assert f"port {port}" in refused(tmp_path, "--port", port)
+        process.send_signal(signal.SIGTERM)
+        printed = process.communicate(timeout=60)[1]
+    token = re.search(r"/setup/([\w-]{43})\n", printed)
+    assert token is not None
+    with sqlite3.connect(tmp_path / "site-data" / "site.db") as database:
+        kept = database.execute("SELECT token_hash FROM one_time_tokens").fetchall()
+    assert kept == [(hash_of(token[1]),)]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("ladnn@{}/nowhere", '"nowhere" does not exist'), ("stranger@{}/postgres", '"stranger"')],
+)
+def test_a_database_that_refuses_is_told_in_one_sentence(
+    postgresql: PostgreSql, tmp_path: Path, name: str, sentence: str
+):
+    url = f"postgresql+psycopg://{name.format(f'127.0.0.1:{postgresql.port}')}"
+    assert sentence in refused(tmp_path, database_url=url)
 
 
 class Bundles:

@@ -98,6 +98,39 @@ def test_an_s3_server_that_is_down_is_said_to_be_away(s3: str):
         gone.put(b"pixels")
 
 
+def test_what_can_be_stored_to_may_start_a_site(blobs: Blobs):
+    blobs.require()
+
+
+@pytest.mark.parametrize(
+    ("bucket", "here", "secret", "reason"),
+    [
+        ("nowhere", True, "test", "there is no such bucket"),
+        ("bucket", False, "test", "no connection"),
+        ("bucket", True, "", "credentials"),
+    ],
+)
+def test_a_site_is_told_why_s3_cannot_be_used(
+    s3: str, monkeypatch: pytest.MonkeyPatch, *, bucket: str, here: bool, secret: str, reason: str
+):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    if not secret:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("HOME", "/nonexistent")
+    blobs = Blobs(f"s3://{bucket}/x", s3 if here else f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ConfigError, match=rf"s3://{bucket}/x cannot be used \(.*{reason}"):
+        blobs.require()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    blobs = Blobs(str(tmp_path / "files"))
+    (tmp_path / "files").rmdir()
+    (tmp_path / "files").touch()
+    with pytest.raises(ConfigError, match="cannot be made"):
+        blobs.require()
+
+
 def test_a_storage_of_another_kind_is_refused():
     with pytest.raises(ConfigError, match="s3://"):
         Blobs("ftp://host/path")

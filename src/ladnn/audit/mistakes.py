@@ -82,12 +82,14 @@ def draw_sheets(card: Card, shown: Sequence[Subject], folder: Path, *, read: Rea
     (folder / FOLDER).mkdir(exist_ok=True)
     for place, subject in enumerate(shown, start=1):
         path = subject.view.record.path
+        point = card.operating_point(subject.assessment.prediction.operating_point)
         sheet = overlay.draw(
             read(path).pixels,
             subject.assessment.maps,
             subject.assessment.prediction,
             box=subject.assessment.field.box,
             calibrated=card.calibrated,
+            cuts=(point.low, point.high),
             name=f"{'positive' if subject.case.label else 'negative'} by its label: {path.name}",
         )
         overlay.save(sheet, folder / sheet_name(place, subject))

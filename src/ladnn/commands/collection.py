@@ -34,7 +34,9 @@ def export_(
         from ladnn.service.database import Database
         from ladnn.service.errors import NotFound
         from ladnn.service.settings import read_settings
+        from ladnn.service.upkeep import require_site
     settings = read_settings(config)
+    require_site(settings)
     database = Database(settings.database_url)
     try:
         found = database.read(lambda session: datasets.read_version(session, version))

@@ -170,12 +170,14 @@ def _finisher(
             from ladnn import overlay
 
             target = heatmaps / overlay.file_name(item.path, frame)
+            point = card.operating_point(said.prediction.operating_point)
             sheet = overlay.draw(
                 image.pixels,
                 said.maps,
                 said.prediction,
                 box=said.field.box,
                 calibrated=card.calibrated,
+                cuts=(point.low, point.high),
                 name=str(item.path),
             )
             overlay.save(sheet, target)

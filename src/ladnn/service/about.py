@@ -18,7 +18,8 @@ class Tested:
 
     Attributes:
         seen: whether images of that source were trained on; False is leave-one-source-out.
-        auc, sensitivity, specificity: in [0, 1], at one half; `low` and `high` are of the AUC.
+        auc: in [0, 1], with its 95% interval, `low` to `high`.
+        sensitivity, specificity: in [0, 1], at the cut of `balanced`; None where not measured.
     """
 
     bundle: str
@@ -29,8 +30,8 @@ class Tested:
     auc: float
     low: float
     high: float
-    sensitivity: float
-    specificity: float
+    sensitivity: float | None
+    specificity: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +67,15 @@ def tested() -> list[Tested]:
             auc=float(row["auc"]),
             low=float(row["auc_low"]),
             high=float(row["auc_high"]),
-            sensitivity=float(row["sensitivity"]),
-            specificity=float(row["specificity"]),
+            sensitivity=_number(row["sensitivity_balanced"]),
+            specificity=_number(row["specificity_balanced"]),
         )
         for row in csv.DictReader(text.splitlines())
     ]
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
 
 
 def tested_of(card: Card) -> list[Tested]:

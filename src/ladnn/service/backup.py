@@ -221,6 +221,7 @@ class _Files:
 
     def __init__(self, settings: Settings) -> None:
         self._blobs = Blobs(settings.storage, settings.s3_endpoint)
+        self._blobs.require()
         self._models = Store(settings.storage, settings.s3_endpoint)
 
     def read(self, name: str) -> bytes | None:

@@ -247,7 +247,7 @@ def remove(site: Services, principal: Principal, public_id: str) -> None:
         audit_log.record(session, principal, "batch.delete", public_id, {})
         return batch.id
 
-    remove_all(site, site.database.write(look))
+    remove_all(site, site.database.write(look, deletes=True))
 
 
 def remove_all(site: Services, batch_id: int) -> None:
@@ -269,7 +269,7 @@ def remove_all(site: Services, batch_id: int) -> None:
                 session.execute(delete(Batch).where(Batch.id == batch_id))
             return len(found), digests
 
-        count, digests = site.database.write(write)
+        count, digests = site.database.write(write, deletes=True)
         blobs.release(site.database, site.blobs, digests)
         if not count:
             return

@@ -24,6 +24,13 @@ from ladnn.service.tables import DIGEST
 _AT_ONCE = 8  # files that are written at the same time
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("storagefull", "quotaexceeded", "insufficientstorage", "quota exceeded")
+_PATIENCE = 10  # seconds that S3 has to answer when a site starts
+_BOTO = {
+    "NoCredentialsError": "there are no credentials",
+    "PartialCredentialsError": "the credentials are incomplete",
+    "EndpointConnectionError": "no connection",
+    "ConnectTimeoutError": "no connection",
+}
 
 
 class Blobs:
@@ -33,10 +40,11 @@ class Blobs:
         """Open a folder, which is made if need be, or `s3://bucket/prefix`."""
         self._local = "://" not in storage
         self._root = storage.rstrip("/")
+        self._bucket = storage.removeprefix("s3://").partition("/")[0]
         if self._local:
             self._file_system = fsspec.filesystem("file")
             _make_folder(Path(storage))
-        elif storage.startswith("s3://"):
+        elif storage.startswith("s3://") and self._bucket:
             self._file_system = _open_s3(endpoint)
         else:
             raise ConfigError(f"storage is {storage!r}: give a folder or s3://bucket/prefix")
@@ -103,6 +111,26 @@ class Blobs:
         """Raise StorageAway when the store cannot be reached."""
         with _told():
             self._file_system.exists(self._path("0" * 64))
+
+    def require(self) -> None:
+        """Raise ConfigError, with the reason, where nothing can be stored: said when a site starts.
+
+        Of S3 it asks for the bucket alone, for at most `_PATIENCE` seconds.
+        """
+        try:
+            if self._local:
+                _make_folder(Path(self._root))
+                with tempfile.TemporaryFile(dir=self._root):
+                    return
+            self._file_system.call_s3("head_bucket", Bucket=self._bucket, timeout=_PATIENCE)
+        except Exception as error:
+            reason = _reason(error)
+            if reason is None:
+                raise
+            what = "storage, s3_endpoint and the credentials" if not self._local else "storage"
+            raise ConfigError(
+                f"the storage {self._root} cannot be used ({reason}): check {what}"
+            ) from error
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/{digest[:2]}/{digest[2:4]}/{digest}"
@@ -189,6 +217,21 @@ def _told() -> Iterator[None]:
         if type(error).__module__.startswith(("botocore", "aiobotocore")):
             raise StorageAway from error
         raise
+
+
+def _reason(error: Exception) -> str | None:
+    """Why a file system fails, in words without secrets; None for what is none of its errors."""
+    if isinstance(error, TimeoutError):  # fsspec's own among them
+        return f"no answer within {_PATIENCE} seconds"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such bucket"
+    if isinstance(error, PermissionError):
+        return "access denied"
+    if isinstance(error, OSError):
+        return error.strerror or "it does not answer as S3 does"
+    if type(error).__module__.startswith(("botocore", "aiobotocore")):
+        return _BOTO.get(type(error).__name__, "it does not answer as S3 does")
+    return None
 
 
 def _make_folder(folder: Path) -> None:

@@ -246,7 +246,7 @@ def withdraw(site: Services, principal: Principal, public_id: str) -> None:
         audit_log.record(session, principal, "contribution.withdraw", public_id, {})
         return digest
 
-    blobs.release(site.database, site.blobs, [site.database.write(write)])
+    blobs.release(site.database, site.blobs, [site.database.write(write, deletes=True)])
 
 
 def remove(site: Services, principal: Principal, public_id: str, reason: str) -> None:
@@ -266,7 +266,7 @@ def remove(site: Services, principal: Principal, public_id: str, reason: str) ->
         audit_log.record(session, principal, "contribution.remove", public_id, detail)
         return found.blob
 
-    blobs.release(site.database, site.blobs, [site.database.write(write)])
+    blobs.release(site.database, site.blobs, [site.database.write(write, deletes=True)])
 
 
 def versions(session: Session, one: Contribution) -> list[int]:

@@ -22,6 +22,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from ladnn.errors import ConfigError
 from ladnn.service.errors import BadRequest, DatabaseAway, StorageFull
+from ladnn.service.reserve import Reserve
 from ladnn.turns import Turns
 
 Result = TypeVar("Result")
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 _WRITES = "ladnn_writes"
 _PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts; a restart of the server takes about one
 _LONGEST = 30.0  # seconds that a writer of SQLite waits for its turn, and then for other processes
+_CONNECT = 10  # seconds that a server of PostgreSQL has to answer, unless the URL says so
 _RETRIED = (
     *("40001", "40P01"),  # serialization, deadlock
     *("23503", "23505"),  # a row that another transaction deleted, or wrote first
@@ -46,17 +48,18 @@ class Database:
         self._writing = self.engine.execution_options(**{_WRITES: True})
         # SQLite lets writers sleep and try again; those of one process need not.
         self.writers = Turns("the only one") if self.sqlite else None
+        self.reserve = Reserve(Path(f"{self.engine.url.database}-reserve")) if self.sqlite else None
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Run `work` in a transaction that changes nothing; see `write`."""
         return self._run(self.engine, work)
 
-    def write(self, work: Callable[[Session], Result]) -> Result:
+    def write(self, work: Callable[[Session], Result], *, deletes: bool = False) -> Result:
         """Run `work` in one transaction and commit it; on SQLite no other writer runs beside it.
 
         `work` is run again when the server restarts or two transactions stand in each other's way,
         even if it is unknown whether the first commit arrived: ids are chosen outside it, and it
-        looks for what is already there.
+        looks for what is already there. Where `deletes`, a full disk is met with the reserve.
 
         Raises:
             BadRequest: a value that the database cannot hold, such as a text with a NUL.
@@ -64,7 +67,12 @@ class Database:
             StorageFull: no room to write.
         """
         with self._turn():
-            return self._run(self._writing, work)
+            try:
+                return self._run(self._writing, work)
+            except StorageFull:
+                if not (deletes and self.reserve and self.reserve.give_up()):
+                    raise
+                return self._run(self._writing, work)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -107,6 +115,26 @@ class Database:
             digest = hashlib.sha256(name.encode()).digest()
             key = int.from_bytes(digest[:8], "big", signed=True)
             session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+@contextmanager
+def opening(database: Database) -> Iterator[None]:
+    """Raise ConfigError, one sentence without secrets, where a database cannot be used."""
+    try:
+        yield
+    except DBAPIError as error:
+        url = database.engine.url
+        where = f" at {url.host}:{url.port or 5432}" if url.host else ""
+        raise ConfigError(
+            f"the database {url.database}{where} cannot be used ({_reason(error)}): "
+            "start it, or correct database_url"
+        ) from error
+
+
+def _reason(error: DBAPIError) -> str:
+    """The server's own last word, such as 'role "x" does not exist', on one line."""
+    lines = str(error.orig).split("\n") if error.orig else [""]
+    return lines[0].rpartition("FATAL:")[2].rpartition(" failed: ")[2].strip()
 
 
 def insert_row(session: Session, row: DeclarativeBase) -> int:
@@ -161,7 +189,15 @@ def _make_engine(url: str) -> Engine:
         raise ConfigError(
             f"database_url begins with {parsed.drivername}: expected sqlite or postgresql+psycopg"
         )
-    return create_engine(parsed, pool_size=10, max_overflow=10, pool_timeout=10, pool_recycle=1800)
+    patience = {} if "connect_timeout" in parsed.query else {"connect_timeout": _CONNECT}
+    return create_engine(
+        parsed,
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=10,
+        pool_recycle=1800,
+        connect_args=patience,
+    )
 
 
 def _make_sqlite(url: str, path: str) -> Engine:

@@ -13,6 +13,7 @@ from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
 from ladnn.service.predictions import read_maps
 from ladnn.service.tables import Case, CaseImage
+from ladnn.service.wording import slice_number
 
 _MAP_SIDE = 512  # the maps are smooth: a browser stretches this without loss
 
@@ -71,15 +72,25 @@ def _area(box: list[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def overlay_sheet(site: Services, case: Case, image: CaseImage) -> Image.Image:
     """The sheet of `ladnn.overlay`: original, maps, names and probabilities."""
-    calibrated = case.card["calibrated"]
+    calibrated, point = case.card["calibrated"], case.card["point"]
     return overlay.draw(
         pixels_of(site, image),
         read_maps(image),
         prediction_of(image),
         box=(image.box[0], image.box[1], image.box[2], image.box[3]),
         calibrated=[calibrated[lesion] for lesion in LESIONS if lesion in calibrated],
+        cuts=(point["low"], point["high"]),
+        study=_study(case, image),
         name=f"sha256 {image.source_sha256[:16]}",
     )
+
+
+def _study(case: Case, image: CaseImage) -> str:
+    """Which slice of how many, and what all of them came to; empty for an image alone."""
+    if case.study is None:
+        return ""
+    whole = f"{case.decision.replace('_', ' ')} ({case.probability:.3f})"
+    return f"slice {slice_number(image)} alone, one of {case.study['slices']}; study: {whole}"
 
 
 def overlay_png(site: Services, case: Case, image: CaseImage) -> bytes:

@@ -1,6 +1,8 @@
 """One page of PDF for a result: decision, numbers, the image with its map, the model."""
 
 import io
+from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,16 @@ from PIL import Image
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader, simpleSplit
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
 from ladnn import overlay
 from ladnn.findings import Decision
 from ladnn.service.tables import Case, CaseImage
-from ladnn.service.wording import Say, moment, percent, point_in_words
+from ladnn.service.wording import Say, moment, percent, point_in_words, point_name, slice_number
 
-CHINESE = "STSong-Light"
-"""A font that every reader of PDF brings along, so that none has to be embedded."""
+FONT = "wqy-microhei-subset"
+"""Of fonts/: embedded in Chinese pages, because many readers have no Chinese font of their own."""
 
 _WIDTH, _HEIGHT = A4
 _MARGIN, _PICTURE = 48.0, 300.0  # points; the picture's place is a square
@@ -40,8 +42,7 @@ class _Sheet:
         self.canvas.setTitle(title)
         self.plain, self.bold = "Helvetica", "Helvetica-Bold"
         if chinese:
-            pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))
-            self.plain = self.bold = CHINESE
+            self.plain = self.bold = embedded()
         self.y = _HEIGHT - _MARGIN
 
     def write(self, text: str, size: float = 10, *, bold: bool = False, ink: Any = _GREY) -> None:  # noqa: ANN401
@@ -83,11 +84,28 @@ class _Sheet:
             tallest = max(tallest, height)
         self.y -= tallest + 28
 
+    def ramp(self, name: str) -> None:
+        """Below the picture on the right, the colours of its map from 0 to 1."""
+        x, width = (_WIDTH + 12) / 2, 130.0
+        self.y -= 6
+        self.canvas.drawImage(ImageReader(overlay.ramp(8)), x + 9, self.y, width, 7)
+        self.canvas.drawString(x, self.y, "0")
+        self.canvas.drawString(x + width + 14, self.y, f"1   {name}")
+        self.y -= 8
+
     def finish(self) -> bytes:
         """The file."""
         self.canvas.showPage()
         self.canvas.save()
         return self.buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def embedded() -> str:
+    """Read the font once; its name."""
+    path = resources.files("ladnn.service").joinpath("fonts", f"{FONT}.ttf")
+    pdfmetrics.registerFont(TTFont(FONT, io.BytesIO(path.read_bytes())))
+    return FONT
 
 
 def report(
@@ -120,10 +138,10 @@ def report(
     looked = overlay.blend(picture, heatmap, box)
     name = say("output.covid")
     if case.study is not None:
-        number = image.position + 1 if image.instance is None else image.instance
         sheet.y -= 8
-        sheet.write(say("result.outputs_slice", number=number), 11, bold=True)
+        sheet.write(say("result.outputs_slice", number=slice_number(image)), 11, bold=True)
     sheet.pictures([(picture, say("result.scan")), (looked, say("result.map_of", name=name))])
+    sheet.ramp(say("result.ramp"))
     for output, probability, calibrated in rows:
         remark = "" if calibrated else say("result.too_few")
         sheet.row(say(f"output.{output}"), percent(probability), probability, remark)
@@ -153,12 +171,14 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
 
 
 def _facts(say: Say, case: Case, image: CaseImage, link: str) -> list[str]:
-    score = image.prediction["in_distribution"]["score"]
+    guard = image.prediction["in_distribution"]
+    fit = say("result.fit_ok" if guard["ok"] else "result.fit_not")
+    score = f"{guard['score']:.2f}"
     return [
         f"{say('result.model')}: {case.model_name} {case.model_version}",
-        f"{say('result.point_name')}: {case.operating_point}",
+        f"{say('result.point_name')}: {point_name(say, case.operating_point)}",
         f"{say('result.tested')}: {moment(case.created_at)}",
-        say("result.score", score=f"{score:.2f}"),
+        f"{fit} {say('result.score', score=score)}",
         f"SHA-256: {image.source_sha256}",
         link,
     ]

@@ -374,7 +374,7 @@ def delete(site: Services, principal: Principal, case_of: str, *, by_token: bool
         audit_log.record(session, principal, "prediction.delete", case.public_id, {})
         return digests
 
-    blobs.release(site.database, site.blobs, site.database.write(write))
+    blobs.release(site.database, site.blobs, site.database.write(write, deletes=True))
 
 
 def _find_to_change(

@@ -75,7 +75,9 @@ def answer(request: Request, status: int, detail: str, **more: Any) -> Response:
 def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # the handler's own class
     headers = getattr(error, "headers", None)
-    return answer(request, error.status, say(request, error.key, **error.values), headers=headers)
+    looking = isinstance(error, StorageFull) and request.method in ("GET", "HEAD")
+    told = say(request, "error.full_look" if looking else error.key, **error.values)
+    return answer(request, error.status, told, headers=headers)
 
 
 def _image_error(request: Request, error: Exception) -> Response:

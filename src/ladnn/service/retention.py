@@ -63,7 +63,7 @@ def purge(site: Services) -> dict[str, int]:
             before = present - timedelta(days=days)
             gone[kind.name] = kind.purge(site, before)
             _note(site, kind.name, gone[kind.name], before)
-    site.database.write(lambda session: _tidy(session, site, present))
+    site.database.write(lambda session: _tidy(session, site, present), deletes=True)
     if migrations.current(site.database) == migrations.head():  # or tables of a newer one name more
         blobs.sweep(site.database, site.blobs, present - LEFT_BEHIND)
     return gone
@@ -73,12 +73,14 @@ def purge_when_due(site: Services) -> dict[str, int] | None:
     """`purge`, if no replica has done it in the last hour; None if one has."""
     present = site.clock()
     mine = site.database.write(
-        lambda session: duties.claim(session, site.database, DUTY, present, EVERY)
+        lambda session: duties.claim(session, site.database, DUTY, present, EVERY), deletes=True
     )
     if not mine:
         return None
     gone = purge(site)
     site.database.write(lambda session: duties.finish(session, DUTY, site.clock()))
+    if site.database.reserve:
+        site.database.reserve.keep()
     return gone
 
 
@@ -106,7 +108,8 @@ def _note(site: Services, kind: str, count: int, before: datetime) -> None:
         site.database.write(
             lambda session: audit_log.record(
                 session, audit_log.SYSTEM, "retention.purge", kind, detail
-            )
+            ),
+            deletes=True,
         )
 
 
@@ -129,7 +132,7 @@ def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
             session.execute(delete(Case).where(Case.id.in_(ids)))  # its images go with it
             return len(ids), digests
 
-        count, digests = site.database.write(write)
+        count, digests = site.database.write(write, deletes=True)
         blobs.release(site.database, site.blobs, digests)
         total += count
         if count < _AT_ONCE:
@@ -153,7 +156,7 @@ def _delete_contributions(site: Services, before: datetime) -> int:
             session.execute(delete(Contribution).where(Contribution.id.in_(ids), which))
             return len(ids), [row.blob for row in found]
 
-        count, digests = site.database.write(write)
+        count, digests = site.database.write(write, deletes=True)
         blobs.release(site.database, site.blobs, digests)
         total += count
         if count < _AT_ONCE:
@@ -216,7 +219,7 @@ KINDS = (
         setting="visit_log_days",
         stock=_stock(AuditEvent.at, AuditEvent.sequence.is_(None)),
         purge=lambda site, before: site.database.write(
-            lambda session: audit_log.forget_visits(session, before)
+            lambda session: audit_log.forget_visits(session, before), deletes=True
         ),
     ),
     Kind(
@@ -224,7 +227,7 @@ KINDS = (
         setting="change_log_days",
         stock=_stock(AuditEvent.at, AuditEvent.sequence.is_not(None)),
         purge=lambda site, before: site.database.write(
-            lambda session: audit_log.forget_chained(session, before)
+            lambda session: audit_log.forget_chained(session, before), deletes=True
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """Runs the site: tables brought up to date, the first administrator's link, worker processes."""
 
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from ladnn.errors import ConfigError
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import load_bundle
 from ladnn.service import migrations
 from ladnn.service.accounts.people import link_for_first
+from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import now
@@ -22,13 +25,17 @@ FACTORY = "ladnn.service.app:from_environment"
 def serve(settings: Settings) -> None:
     """Serve until told to stop; requests under way are answered first.
 
+    Everything that the settings name is tried before anything is said: a new link for the first
+    administrator voids the older one.
+
     Raises:
         BundleError, ConfigError: a bundle or a setting that cannot be used.
         DatabaseAway: no connection to the database.
     """
     load_bundle(settings.bundle).card.operating_point(settings.operating_point)
-    secret = prepare(settings)
-    _announce(settings, secret)
+    _try_address(settings)
+    Blobs(settings.storage, settings.s3_endpoint).require()
+    _announce(settings, prepare(settings))
     with _environment(settings):
         uvicorn.run(
             FACTORY,
@@ -46,11 +53,31 @@ def serve(settings: Settings) -> None:
         )
 
 
+def _try_address(settings: Settings) -> None:
+    """Raise ConfigError where the site could not listen: uvicorn would say so in a log alone."""
+    try:
+        flags = socket.AI_PASSIVE
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=flags
+        )
+        for family, kind, protocol, _, where in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+    except OSError as error:
+        raise ConfigError(
+            f"the site cannot listen on {settings.host} port {settings.port} "
+            f"({(error.strerror or str(error)).lower()}): give another host or port"
+        ) from error
+
+
 def prepare(settings: Settings) -> str | None:
     """Bring the tables up to date; a secret for the first administrator while there is none."""
     database = Database(settings.database_url)
     try:
         migrations.upgrade(database)
+        if database.reserve:
+            database.reserve.keep()
         return database.write(lambda session: link_for_first(session, database, now()))
     finally:
         database.dispose()

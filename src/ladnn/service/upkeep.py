@@ -8,14 +8,13 @@ from typing import NoReturn
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
-from ladnn.errors import ConfigError, LadnnError
+from ladnn.errors import ConfigError
 from ladnn.service import audit_log, migrations
 from ladnn.service.accounts import people, second_factor
 from ladnn.service.app import make_services
 from ladnn.service.context import Services
 from ladnn.service.database import Database
-from ladnn.service.errors import NotFound, ServiceError
-from ladnn.service.i18n import read_catalogues
+from ladnn.service.errors import NotFound
 from ladnn.service.settings import Settings
 
 
@@ -23,18 +22,15 @@ from ladnn.service.settings import Settings
 def opened_site(settings: Settings) -> Iterator[Services]:
     """The services of a site that was started before, without a model.
 
-    Raises ConfigError where there is none; what goes wrong inside is told in English.
+    Raises ConfigError where there is none.
     """
+    require_site(settings)
+    site = make_services(settings, _no_predictor)
     try:
-        _check(settings)
-        site = make_services(settings, _no_predictor)
-        try:
-            yield site
-        finally:
-            site.decoder.close()
-            site.database.dispose()
-    except ServiceError as error:
-        raise LadnnError(read_catalogues().say("en", error.key, **error.values)) from error
+        yield site
+    finally:
+        site.decoder.close()
+        site.database.dispose()
 
 
 def rescue(site: Services, email: str, *, forget_factor: bool) -> str:
@@ -56,7 +52,7 @@ def rescue(site: Services, email: str, *, forget_factor: bool) -> str:
     return site.database.write(write)
 
 
-def _check(settings: Settings) -> None:
+def require_site(settings: Settings) -> None:
     """Refuse a database that no site was started on: opening it would make an empty one."""
     url = settings.database_url
     if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():

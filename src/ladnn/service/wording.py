@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from ladnn.service.tables import Case
+from ladnn.service.tables import Case, CaseImage
 
 Say = Callable[..., str]
 """Gives the sentence of a key of the catalogues, its placeholders filled."""
@@ -12,11 +12,21 @@ Say = Callable[..., str]
 def point_in_words(say: Say, case: Case) -> str:
     """What the operating point of a case makes of a probability, as one sentence."""
     point, name = case.card["point"], case.operating_point
-    shown = say(f"point.{name}") if name in ("balanced", "screening") else name
+    shown = point_name(say, name)
     if point["low"] < point["high"]:
         low, high = (f"{point[end] * 100:.1f}" for end in ("low", "high"))
         return say("result.point_band", name=shown, low=low, high=high)
     return say("result.point", name=shown, cut=f"{point['threshold'] * 100:.1f}")
+
+
+def point_name(say: Say, name: str) -> str:
+    """The name of an operating point; a bundle's own one as it is."""
+    return say(f"point.{name}") if name in ("balanced", "screening") else name
+
+
+def slice_number(image: CaseImage) -> int:
+    """What a slice of a study is called: its number in the series, else its place."""
+    return image.position + 1 if image.instance is None else image.instance
 
 
 def percent(probability: float) -> str:

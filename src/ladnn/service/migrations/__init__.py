@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from ladnn.service.database import Database
+from ladnn.service.database import Database, opening
 
 VERSIONS = "alembic_version"
 """The table of Alembic's own, which holds the version of the others."""
@@ -17,7 +17,10 @@ _LOCK = 0x1AD77  # one replica at a time brings the tables up to date
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the tables to a version, `head` being the newest; data stays."""
+    """Bring the tables to a version, `head` being the newest; data stays.
+
+    Raises ConfigError for a database that cannot be used.
+    """
     _run(database, lambda config: command.upgrade(config, revision))
 
 
@@ -27,8 +30,8 @@ def downgrade(database: Database, revision: str) -> None:
 
 
 def current(database: Database) -> str | None:
-    """The version of the tables; None where there are none."""
-    with database.engine.connect() as connection:
+    """The version of the tables; None where there are none; raises ConfigError like `opening`."""
+    with opening(database), database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -46,7 +49,8 @@ def _config() -> Config:
 
 def _run(database: Database, step) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     config = _config()
-    with database.engine.execution_options(ladnn_writes=True).begin() as connection:
+    writing = database.engine.execution_options(ladnn_writes=True)
+    with opening(database), writing.begin() as connection:
         if not database.sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         config.attributes["connection"] = connection

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from ladnn import __version__
-from ladnn.service import about, models, version_views
+from ladnn.service import about, models, retention, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
@@ -27,6 +27,7 @@ def page(request: Request, _: Reader) -> Response:
         request,
         "about.html",
         card=card,
+        kept=[(kind.name, getattr(site.settings, kind.setting)) for kind in retention.KINDS],
         row=version_views.answering(registry, card),
         known=about.tested_of(card),
         tested=about.tested(),

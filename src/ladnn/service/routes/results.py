@@ -82,9 +82,12 @@ def as_json(request: Request, principal: Reader, token: str) -> Response:
 
 @router.get("/overlay.png")
 def overlay_png(
-    request: Request, principal: Reader, token: str, image: Annotated[int, Query(ge=0)] = 0
+    request: Request,
+    principal: Reader,
+    token: str,
+    image: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """The sheet with the image and its maps."""
+    """The sheet with the image and its maps, of a series with its most suspicious slice."""
     case = _find(request, principal, token, "prediction.download")
     return downloads.overlay(request, case, image)
 

@@ -1,0 +1,67 @@
+"""The one page of a result: its font, its words, its map."""
+
+import inspect
+import re
+
+import pytest
+from reportlab.pdfbase import pdfmetrics
+from sites import Site
+from test_site_cases import send, slices
+
+from ladnn import overlay
+from ladnn.service import pdf, wording
+from ladnn.service.i18n import read_catalogues
+
+ASCII = set(map(chr, range(0x20, 0x7F)))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_pdf_is_one_page_and_a_chinese_one_embeds_its_font(
+    page: Site, scan: bytes, language: str
+):
+    address = send(page.client, scan)
+    answer = page.client.get(f"{address}/report.pdf", headers={"accept-language": language})
+    assert answer.content.count(b"/Type /Page\n") == 1
+    assert (b"/FontFile2" in answer.content) == (language == "zh")
+
+
+def test_every_character_that_a_chinese_pdf_shows_is_in_its_font():
+    source = inspect.getsource(pdf) + inspect.getsource(wording)
+    sections = set(re.findall(r'say\(\s*f?"(\w+)\.', source))
+    assert {"decision", "output", "result", "site"} <= sections
+    chinese = read_catalogues().words["zh"]
+    shown = {c for key, said in chinese.items() if key.split(".")[0] in sections for c in said}
+    held = pdfmetrics.getFont(pdf.embedded()).face.charToGlyph
+    missing = {c for c in shown | ASCII if ord(c) not in held}
+    assert not missing, "run deploy/font.py"
+
+
+def test_the_pdf_has_a_colour_bar_and_says_what_its_score_is_of(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    address, said = send(page.client, scan), []
+    monkeypatch.setattr(pdf.Canvas, "drawString", lambda *given: said.append(given[-1]))
+    content = page.client.get(f"{address}/report.pdf").content
+    assert content.count(b"/Subtype /Image") == 3
+    assert any(one.endswith("probability") for one in said)
+    assert any(
+        re.match(r"The image (is|looks) .*like those .* Fitness \d\.\d\d of 1", s) for s in said
+    )
+
+
+def test_the_overlay_of_a_study_says_which_slice_it_shows(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    address, drawn = send(page.client, *slices()), []
+    draw = overlay.draw
+
+    def recorded(*given: object, **named: object) -> object:
+        drawn.append(named)
+        return draw(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(overlay, "draw", recorded)
+    sheets = [page.client.get(f"{address}/overlay.png{q}").content for q in ("", "?image=2")]
+    assert all(sheet.startswith(b"\x89PNG") for sheet in sheets)
+    assert re.match(r"slice 3 alone, one of 4; study: [a-z ]+ \(0\.\d{3}\)$", drawn[1]["study"])
+    ranks = re.findall(r"Slice (\d)</span>", page.client.get(address).text)
+    assert drawn[0]["study"].startswith(f"slice {ranks[0]} alone")
