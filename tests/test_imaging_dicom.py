@@ -265,7 +265,7 @@ def test_a_ct_class_makes_up_for_a_missing_modality():
 @pytest.mark.parametrize("kept", [200, 344, 0.1, 0.5, 0.95])
 def test_a_truncated_file_is_called_so(syntax, kept):
     data = dicom_bytes(HU, syntax=syntax)
-    with pytest.raises(ImageError, match="is truncated: .* copy it again"):
+    with pytest.raises(ImageError, match=r"is truncated: .* copy it again"):
         decode(data[: kept if kept > 1 else int(kept * len(data))])
 
 
