@@ -103,6 +103,14 @@ def test_an_image_is_known_by_its_content_whatever_its_name(tmp_path):
     assert len(read_manifest(tmp_path / "m.csv")) == 24
 
 
+@pytest.mark.parametrize("command", ["check", "summary", "split"])
+def test_a_manifest_of_a_head_alone_is_an_error(tmp_path, command):
+    (tmp_path / "m.csv").write_text("path,source,patient,covid\n")
+    output = ("-o", tmp_path / "split.csv") if command == "split" else ()
+    with pytest.raises(DataError, match=r"m\.csv lists no image: make one by"):
+        run(command, tmp_path / "m.csv", *output)
+
+
 @pytest.mark.parametrize("command", ["import", "check", "summary", "split"])
 def test_an_empty_path_is_a_wrong_call(tmp_path, command):
     output = () if command in ("check", "summary") else ("-o", tmp_path / "m.csv")

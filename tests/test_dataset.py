@@ -28,7 +28,7 @@ def record(name: str, **given) -> Record:
 
 @st.composite
 def manifests(draw):
-    names = draw(st.lists(NAME.filter(lambda n: n.strip(".")), unique=True, max_size=5))
+    names = draw(st.lists(NAME.filter(lambda n: n.strip(".")), unique=True, min_size=1, max_size=5))
     records = tuple(
         Record(
             path=Path("/data") / name,
@@ -44,7 +44,7 @@ def manifests(draw):
         )
         for name in names
     )
-    return Manifest(records=records, labels="paper" if records else "")
+    return Manifest(records=records, labels="paper")
 
 
 @settings(max_examples=50, deadline=None)

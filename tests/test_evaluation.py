@@ -14,7 +14,7 @@ from bundles import tiny_bundle, tiny_card
 from ladnn import evaluation
 from ladnn.commands import evaluate as command
 from ladnn.dataset import Manifest, Record, write_manifest
-from ladnn.errors import BundleError, DataError, ImageError, LadnnError
+from ladnn.errors import BundleError, DataError, LadnnError
 from ladnn.evaluation import COLUMNS, evaluate, prepare_folder, write_results
 from ladnn.findings import LESIONS, Decision, LesionLabels, Prediction
 from ladnn.runtime import Assessment
@@ -138,6 +138,12 @@ class TestCases:
 
 
 class TestFailures:
+    def test_of_all_images_are_refused_with_the_first(self, manifest):
+        for record in manifest:
+            record.path.unlink()
+        with pytest.raises(DataError, match=r"none of the 39 images could be judged.* not exist"):
+            evaluate(GreyPredictor(), manifest, "test", settings=QUICK)
+
     @pytest.fixture
     def broken(self, manifest):
         manifest.records[0].path.write_bytes(b"not an image")
@@ -157,16 +163,6 @@ class TestFailures:
 
     def test_are_counted_in_the_metrics(self, broken):
         assert broken.to_json()["images"] == {"listed": 39, "evaluated": 36, "failed": 3}
-
-    def test_of_every_image_leave_results_without_numbers(self, manifest, tmp_path):
-        def refuse(path):
-            raise ImageError(f"{path} is broken")
-
-        judged = evaluate(GreyPredictor(), manifest, "test", settings=QUICK, read=refuse)
-        rows, metrics = written(judged, tmp_path / "out")
-        assert rows == []
-        auc = metrics["all"]["covid"]["per_image"]["auc"]
-        assert (auc["value"], auc["reason"]) == (None, "no cases")
 
     def test_without_a_recorded_hash_a_file_may_be_any(self, manifest):
         record = manifest.records[0]
@@ -400,6 +396,13 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         names = sorted(path.name for path in (tmp_path / "out").iterdir())
         assert names == ["config.json", "metrics.json", "predictions.csv"]
+
+    def test_writes_nothing_where_all_images_are_gone(self, arguments, tmp_path):
+        for path in (tmp_path / "images").iterdir():
+            path.unlink()
+        result = self.run(arguments)
+        assert isinstance(result.exception, DataError)
+        assert list((tmp_path / "out").iterdir()) == []
 
     def test_prints_a_table_with_each_source(self, arguments):
         text = self.run(arguments).stdout

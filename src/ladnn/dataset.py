@@ -123,8 +123,8 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest; relative image paths are taken from its own folder.
 
     The columns may stand in any order and those outside `REQUIRED` may be absent. Raises DataError
-    for a missing or empty file, an unknown column, a ragged row, a repeated image, and a cell that
-    is no flag, lesion or split.
+    for a missing file, one without images, an unknown column, a ragged row, a repeated image, and a
+    cell that is no flag, lesion or split.
     """
     head, lines = _read_lines(path)
     unknown = [column for column in head if column not in COLUMNS]
@@ -134,13 +134,15 @@ def read_manifest(path: Path) -> Manifest:
         what = f"no column {absent[0]!r}" if absent else what
         raise DataError(f"the manifest {path} has {what}: its columns are {', '.join(COLUMNS)}")
     base = path.resolve().parent
+    if not lines:
+        raise DataError(f"the manifest {path} lists no image: make one by ladnn data import")
     rows = [(number, dict(zip(head, cells, strict=True))) for number, cells in lines]
     records = _records(rows, base, path)
     _refuse_repeats(records, path)
     labels = {row.get("labels", "") for _, row in rows}
     if len(labels) > 1:
         raise DataError(f"the manifest {path} mixes the label sets {', '.join(sorted(labels))}")
-    return Manifest(records=records, labels=labels.pop() if labels else "")
+    return Manifest(records=records, labels=labels.pop())
 
 
 def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:

@@ -170,7 +170,7 @@ def evaluate(
         on_image: called after each image.
 
     Raises:
-        DataError: when the split is unknown or holds no image.
+        DataError: when the split is unknown or holds no image, or none that could be judged.
         BundleError: for an operating point that the card does not name.
     """
     card, chosen = predictor.card, settings or Settings()
@@ -187,6 +187,11 @@ def evaluate(
             cases.append(case_of(record, result.prediction, card))
             kept += [result] if maps else []
         on_image()
+    if not cases:
+        raise DataError(
+            f"none of the {len(records)} images could be judged, so nothing is written; the first: "
+            f"{failures[0].error}"
+        )
     overall, sources = _groups(cases, records, card, chosen)
     return Evaluation(
         model={name: getattr(card, name) for name in ("name", "version", "mode", "sha256")},

@@ -336,12 +336,29 @@ def _grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | N
         return _deep_grey(picture, window)
     picture.draft(picture.mode, (LONGER_SIDE, LONGER_SIDE))  # a JPEG may be decoded reduced
     if picture.has_transparency_data:
-        # Premultiplied by alpha is what black shows through.
-        whole = picture if picture.mode == "RGBA" else picture.convert("RGBA")
-        red, green, blue, _ = _reduced(whole.convert("RGBa")).split()
-        return Image.merge("RGB", (red, green, blue)).convert("L"), None
+        bands = [_reduced(_on_black(picture, band)) for band in "RGB"]
+        return Image.merge("RGB", bands).convert("L"), None
     grey = picture.getchannel("L") if picture.mode == "LAB" else picture.convert("L")
     return _reduced(grey), None
+
+
+def _on_black(picture: Image.Image, band: str) -> Image.Image:
+    """One band premultiplied by alpha, which is what black shows through.
+
+    In strips and a band at a time: a copy of all bands would take as much memory as the picture.
+    """
+    whole = Image.new("L", picture.size)
+    for top, strip in _strips(picture):
+        whole.paste(strip.convert("RGBA").convert("RGBa").getchannel(band), (0, top))
+    return whole
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the picture a few rows at a time, each strip with its first row."""
+    width, height = picture.size
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, picture.crop((0, top, width, min(height, top + rows)))
 
 
 def _deep_grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | None]:
@@ -353,9 +370,7 @@ def _deep_grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Windo
     seen = np.asarray(picture.resize(small, Image.Resampling.NEAREST))
     guessed, known = guess_window(seen, window)
     grey = Image.new("L", (width, height))
-    rows = max(1, STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        strip = picture.crop((0, top, width, min(height, top + rows)))
+    for top, strip in _strips(picture):
         values = np.nan_to_num(np.asarray(strip, np.float32))
         grey.paste(Image.fromarray(np.rint(guessed.grey(values)).astype(np.uint8)), (0, top))
     if _is_white_zero(picture):
