@@ -494,6 +494,19 @@ def test_a_report_proposes_lesions_with_their_words(page: Site):
     assert {one["lesion"] for one in answer["words"] if one["denied"]} == {"CrPa"}
 
 
+@pytest.mark.parametrize(("report", "read"), [(REPORT, True), ("双肺多发磨玻璃影。", False)])
+def test_a_report_that_is_not_in_english_is_said_not_to_be_read(
+    page: Site, report: str, read: bool
+):
+    browser = person(page, CLINICIAN)
+    token = re.search(r'name="csrf" value="(\w+)"', browser.get("/contribute").text)
+    assert token is not None
+    fields = {"csrf": token[1], "report": report, "part": "1"}
+    sent = browser.post("/contribute/report", data=fields).text
+    assert ("Only English reports are read" in sent) == (not read)
+    assert ('lang="en"' in sent.partition("report-words")[2][:40]) == read
+
+
 def test_lesions_of_the_table_stand_in_the_order_of_lesions():
     from ladnn.sources.contributed import COLUMNS
 

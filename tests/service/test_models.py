@@ -16,9 +16,11 @@ import pytest
 from personas import browser_of, make_account, post
 from sites import MakeSite, Site, sqlite_url
 from sqlalchemy.orm import Session
+from typer.testing import CliRunner
 
 from bundles import tiny_bundle
 from ladnn.bundle import Card
+from ladnn.cli import app as cli
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
@@ -599,3 +601,13 @@ def test_the_citation_is_that_of_the_repository():
         f"{who}. {cited['title']}. {cited['license']}. - "
         f"{authors}. {paper['title']}. {paper['year']}."
     )
+
+
+def test_the_command_finds_the_site_of_the_settings_that_it_is_given(page: Site, tmp_path: Path):
+    fill(page, tmp_path)
+    settings = page.services.settings
+    config = tmp_path / "site.toml"
+    config.write_text(f'database_url = "{settings.database_url}"\nstorage = "{settings.storage}"\n')
+    done = CliRunner().invoke(cli, ["model", "list", "--json", "--config", str(config)])
+    assert done.exit_code == 0, done.exception
+    assert "tiny-2" in {one["version"] for one in json.loads(done.stdout)}

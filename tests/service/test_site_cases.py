@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,18 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from ladnn.findings import LESION_NAMES
+from ladnn.fitting import operating_points
 from ladnn.phantom import hounsfield
 from ladnn.service import retention
 from ladnn.service.accounts import principals
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.errors import StorageFull
+from ladnn.service.i18n import read_catalogues
 from ladnn.service.logs import configure_logs
 from ladnn.service.settings import Settings
 from ladnn.service.tables import AuditEvent, Case, Feedback, now
+from ladnn.service.wording import rule_in_words
 from synthetic import PATIENT, dicom_bytes, encode
 
 PARTS = ("prediction.json", "overlay.png", "report.pdf")
@@ -263,6 +267,16 @@ def test_the_page_says_what_was_decided_and_where_too_few_examples_were(page: Si
     assert all(name in text for name in LESION_NAMES.values())
     assert "For research use only. Not for diagnosis." in text
     assert "55.0% and more is called positive, less than 45.0% negative" in text
+
+
+def test_the_rule_of_an_operating_point_is_told_in_chinese_where_our_export_wrote_it():
+    say = partial(read_catalogues().say, "zh")
+    points = operating_points(np.array([False, True] * 20), np.linspace(0.1, 0.9, 40)).values()
+    told = [rule_in_words(say, point.rule) for point in points]
+    assert all(re.search(r"验证集.*(10%|0\.95)", one) for one in told)
+    assert rule_in_words(say, "chosen by hand") == "chosen by hand"
+    english = partial(read_catalogues().say, "en")
+    assert [rule_in_words(english, point.rule) for point in points] == [p.rule for p in points]
 
 
 def test_a_clinician_can_agree_and_later_enter_the_pcr_result(

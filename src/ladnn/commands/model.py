@@ -22,6 +22,7 @@ Place = Annotated[
     str | None,
     typer.Option("--registry", help="A folder or s3://bucket/prefix; the site's own without it."),
 ]
+Config = Annotated[Path | None, typer.Option(help="A TOML file of the site's settings.")]
 Label = Annotated[str, typer.Argument(metavar="VERSION", help="As `ladnn model list` names it.")]
 Why = Annotated[str, typer.Option(help="The reason, for the record.")]
 By = Annotated[str | None, typer.Option(help="Who does it; the user of this machine without it.")]
@@ -68,12 +69,12 @@ def card(
 
 
 @app.command("list")
-def list_(registry: Place = None, as_json: AsJson = False) -> None:
+def list_(registry: Place = None, config: Config = None, as_json: AsJson = False) -> None:
     """List every version with its state, what it reached on the locked test, and why.
 
     Example: ladnn model list --registry models
     """
-    opened = open_registry(registry)
+    opened = open_registry(registry, config)
     found = opened.versions()
     rows = [_row(opened, version) for version in found.values()]
     if as_json:
@@ -90,6 +91,7 @@ def add(
         Path | None, typer.Option(help="Judge it on this manifest's test split, which is locked.")
     ] = None,
     registry: Place = None,
+    config: Config = None,
     by: By = None,
 ) -> None:
     """Take a bundle in as a candidate.
@@ -110,27 +112,29 @@ def add(
             advance = stage("locked test", len(listed.part("test")))
             found = judge(loaded, listed, Gate(), advance)
         files[EVALUATION] = evidence(loaded, found, listed)
-    label = open_registry(registry).add(bundle, files, by=_who(by), why=why)
+    label = open_registry(registry, config).add(bundle, files, by=_who(by), why=why)
     typer.echo(f"{label} is a candidate")
 
 
 @app.command()
-def promote(label: Label, why: Why, registry: Place = None, by: By = None) -> None:
+def promote(
+    label: Label, why: Why, registry: Place = None, config: Config = None, by: By = None
+) -> None:
     """Make a version the champion; running sites answer with it within ten seconds.
 
     Example: ladnn model promote default-1.1 --why "passed the gate"
     """
-    open_registry(registry).promote(label, by=_who(by), why=why)
+    open_registry(registry, config).promote(label, by=_who(by), why=why)
     typer.echo(f"{label} is the champion")
 
 
 @app.command()
-def rollback(why: Why, registry: Place = None, by: By = None) -> None:
+def rollback(why: Why, registry: Place = None, config: Config = None, by: By = None) -> None:
     """Bring back the champion before this one.
 
     Example: ladnn model rollback --why "misses basal opacities"
     """
-    label = open_registry(registry).rollback(by=_who(by), why=why)
+    label = open_registry(registry, config).rollback(by=_who(by), why=why)
     typer.echo(f"{label or 'no version, so the bundle of the settings,'} is the champion again")
 
 
@@ -139,6 +143,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="The version to compare with.")],
     second: Annotated[str, typer.Argument(help="The version to judge.")],
     registry: Place = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions on the locked test that both were judged on, image by image.
@@ -147,7 +152,7 @@ def compare(
     """
     from ladnn.locked_test import compare_versions
 
-    verdict = compare_versions(open_registry(registry), first, second)
+    verdict = compare_versions(open_registry(registry, config), first, second)
     if as_json:
         typer.echo(json.dumps(verdict.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -167,6 +172,7 @@ def update(
         list[str] | None, typer.Option("--set", help="Override a setting: training.epochs=12.")
     ] = None,
     registry: Place = None,
+    site_config: Config = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
@@ -186,7 +192,7 @@ def update(
     from ladnn.dataset import read_manifest
 
     chosen = read_config(config, settings or [], UpdateConfig)
-    opened = open_registry(registry)
+    opened = open_registry(registry, site_config)
     with stages() as stage:
         done = run(
             dataset, read_manifest(manifest), opened, output, chosen, by=_who(by), stage=stage
@@ -194,8 +200,8 @@ def update(
     _report(done, as_json=as_json)
 
 
-def open_registry(place: str | None) -> "Registry":
-    """The registry at a folder or URL; without one, that of the site whose settings are set."""
+def open_registry(place: str | None, config: Path | None = None) -> "Registry":
+    """The registry at a folder or URL; without one, that of the site that the settings name."""
     from ladnn.registry import Registry
     from ladnn.storage import Store
 
@@ -204,7 +210,7 @@ def open_registry(place: str | None) -> "Registry":
     with site_side("the registry of a site"):
         from ladnn.service.models import running_registry
         from ladnn.service.settings import read_settings
-    return running_registry(read_settings())
+    return running_registry(read_settings(config))
 
 
 def _who(by: str | None) -> str:

@@ -71,7 +71,7 @@ def running_registry(settings: Settings) -> Registry:
     database = Database(settings.database_url)
     if migrations.current(database) is None:
         raise RegistryError(
-            "the settings name no site (LADNN_DATABASE_URL): give --registry, or start it first"
+            "the settings name no site: give --config or --registry, or start it first"
         )
     migrations.upgrade(database)
     return site_registry(settings, database)

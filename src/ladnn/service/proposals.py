@@ -21,10 +21,12 @@ class Proposed:
 
     Attributes:
         labels: proposed; unknown where the text is not English.
+        readable: whether it is.
         pieces: the whole text, in order.
     """
 
     labels: LesionLabels
+    readable: bool
     pieces: tuple[Piece, ...]
 
 
@@ -49,4 +51,4 @@ def propose(text: str) -> Proposed:
         pieces.append(Piece(text=text[start:end], lesion=lesion, denied=denied))
         place = end
     pieces += [Piece(text=text[place:])] if place < len(text) else []
-    return Proposed(labels=labels, pieces=tuple(pieces))
+    return Proposed(labels=labels, readable=report.readable, pieces=tuple(pieces))

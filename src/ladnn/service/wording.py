@@ -1,5 +1,6 @@
 """Numbers, moments and operating points in words, for pages and for the PDF."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -7,6 +8,16 @@ from ladnn.service.tables import Case, CaseImage
 
 Say = Callable[..., str]
 """Gives the sentence of a key of the catalogues, its placeholders filled."""
+
+_RULES = {  # as `fitting.operating_points` writes them
+    "point.rule_youden": (
+        r"Youden's index on validation; the band holds the (\d+)% of validation images "
+        r"nearest to the threshold"
+    ),
+    "point.rule_sensitivity": (
+        r"the highest threshold with sensitivity ([\d.]+) on validation; no band"
+    ),
+}
 
 
 def point_in_words(say: Say, case: Case) -> str:
@@ -22,6 +33,14 @@ def point_in_words(say: Say, case: Case) -> str:
 def point_name(say: Say, name: str) -> str:
     """The name of an operating point; a bundle's own one as it is."""
     return say(f"point.{name}") if name in ("balanced", "screening") else name
+
+
+def rule_in_words(say: Say, rule: str) -> str:
+    """How validation chose an operating point; what our export does not write, as it is."""
+    for key, pattern in _RULES.items():
+        if found := re.fullmatch(pattern, rule):
+            return say(key, number=found[1])
+    return rule
 
 
 def slice_number(image: CaseImage) -> int:
