@@ -1,7 +1,7 @@
 """Limits on requests, on guesses, and what of either a caller is told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -232,6 +232,12 @@ def test_what_is_used_of_a_day_comes_back_over_the_day(database: Database):
         one.take_now("a", 10_000)
 
 
+def in_a_loop(work: Coroutine[None, None, None]) -> None:
+    """Run it to its end; in a thread, because a browser of another test may run a loop in this."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
+
+
 def test_what_a_process_took_and_did_not_give_out_is_void_after_the_time(database: Database):
     clock = Hands()
     one, two = processes(database, 100, clock)
@@ -242,7 +248,7 @@ def test_what_a_process_took_and_did_not_give_out_is_void_after_the_time(databas
 
 def test_one_piece_larger_than_all_of_a_day_is_let_through_once(database: Database):
     (limiter,) = processes(database, 10, count=1)
-    asyncio.run(limiter.take("a", 50))
+    in_a_loop(limiter.take("a", 50))
     with pytest.raises(TooMany):
         limiter.take_now("a")
 
@@ -259,8 +265,8 @@ def test_what_costs_nothing_and_what_has_no_limit_asks_no_database():
     counted = Counted(Database.__new__(Database))
     (limiter,) = processes(counted, 10, count=1)
     (free,) = processes(counted, 0, count=1)
-    asyncio.run(limiter.take("a", 0))
-    asyncio.run(free.take("a"))
+    in_a_loop(limiter.take("a", 0))
+    in_a_loop(free.take("a"))
     assert counted.writes == 0
 
 

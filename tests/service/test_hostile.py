@@ -135,12 +135,11 @@ def _outside(root: Path) -> set[Path]:
     return {path for path in root.rglob("*") if "files" not in path.parts and path.is_file()}
 
 
-def test_no_name_in_an_archive_leads_out_of_its_folder():
+def test_no_name_in_an_archive_is_a_path():
     data = zipped(*((name.replace("\0", "0"), b"x") for name in traversals() if name.strip("./ ")))
     for member in members(io.BytesIO(data)):
-        assert not member.name.startswith("/")
-        assert "\\" not in member.name
-        assert not {"", ".", ".."} & set(member.name.split("/"))
+        assert "/" not in member.name
+        assert member.name not in ("..", ".")
 
 
 def test_an_archive_that_unpacks_to_what_no_images_would_is_refused_on_the_way():

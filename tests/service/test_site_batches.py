@@ -138,21 +138,13 @@ def test_an_archive_that_is_sent_again_leaves_nothing_that_no_row_names(site: Si
     assert site.services.blobs.names() == []
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders(site: Site):
-    batch = begin(site)
-    files = [(f"x/../export/patient{n}/IM0001.png", data) for n, (_, data) in enumerate(scans(3))]
-    add(site, batch, ("all.zip", packed(files)))
-    names = [item["name"] for item in worklist(site, batch)]
-    assert names == [f"x/export/patient{n}/IM0001.png" for n in range(3)]
-
-
 def test_a_file_that_cannot_be_read_fails_with_its_reason_and_the_others_go_on(site: Site):
     batch, files = begin(site), scans(1)
     add(site, batch, ("all.zip", packed([("notes.txt", b"no image"), *files])))
     add(site, batch, ("bad.png", b"\x89PNG\r\n\x1a\n no image"))
     drain(site)
     failed = worklist(site, batch, "?show=failed")
-    assert [item["name"] for item in failed] == ["folder/notes.txt", "bad.png"]
+    assert [item["name"] for item in failed] == ["notes.txt", "bad.png"]
     assert all(item["error"] for item in failed)
     assert states(site, batch)["done"] == 1
 

@@ -37,7 +37,7 @@ from ladnn.service.tables_batches import (
     BatchFile,
     BatchItem,
 )
-from ladnn.sources.archives import Member, members, shown_path
+from ladnn.sources.archives import Member, members
 
 ARCHIVE_BYTES = 1 << 30
 """The most that one archive may unpack to."""
@@ -141,8 +141,12 @@ def _expects_slices(site: Services, batch: Batch) -> bool:
 
 
 def short_name(name: str) -> str:
-    """The name with its last folders, printable, its beginning cut: the end tells files apart."""
-    shown = "".join(c if c.isprintable() else "?" for c in shown_path(name)) or "?"
+    """The name without its folders, printable, its beginning cut: the end tells files apart.
+
+    Folders of an export are often called after the patient, so they are not kept.
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    shown = "".join(c if c.isprintable() else "?" for c in last) or "?"
     return shown if len(shown) <= NAME_LENGTH else "…" + shown[1 - NAME_LENGTH :]
 
 

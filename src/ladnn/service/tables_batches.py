@@ -34,7 +34,7 @@ class BatchItem(Base):
     """One result of a batch: of one image, or of the slices of one series.
 
     Attributes:
-        name: of its first file, with its last folders, for whoever sent it.
+        name: of its first file, without folders, for whoever sent it.
         series: the UID that stands for that of its DICOM series, of which further slices join it
             until it is done; None for a picture.
         state: `arriving` while slices of its series may still come, then `waiting` until it is

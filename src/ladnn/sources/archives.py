@@ -22,7 +22,6 @@ MAX_RATIO = 100
 
 _UNSUSPECTED = 128 * 2**20  # bytes that any archive may unpack to, however small it is
 _PIECE = 1 << 20
-_SHOWN_PARTS = 4  # patient, study, series, image
 _DIRECTORY_BYTES = 8 << 20  # ten thousand members with long names; each costs memory when read
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError)
@@ -33,7 +32,7 @@ class Member:
     """One file of an archive.
 
     Attributes:
-        name: with its last folders, as `shown_path` gives it; never a path to write to.
+        name: without its folders, to be shown; never a path to write to.
         data: its bytes; empty where there is a reason why not.
         problem: one sentence why it was not read; empty where it was.
     """
@@ -112,15 +111,6 @@ class _Careful(io.RawIOBase):
         return data
 
 
-def shown_path(name: str) -> str:
-    """The name of a file with its last folders, to be shown: many exports tell patients by these.
-
-    Relative, and without a part that leads upwards.
-    """
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return "/".join(parts[-_SHOWN_PARTS:])
-
-
 def _passed_over(member: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(member.filename.replace("\\", "/"))
     return member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts
@@ -128,7 +118,7 @@ def _passed_over(member: zipfile.ZipInfo) -> bool:
 
 def _member(pack: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> tuple[Member, int]:
     """Read one member, or say why not; and how many bytes that unpacked."""
-    name = shown_path(info.filename) or "a file without a name"
+    name = PurePosixPath(info.filename.replace("\\", "/")).name or "a file without a name"
     data = bytearray()
     problem = ""
     if info.flag_bits & 1:

@@ -35,9 +35,6 @@ const detail = async (answer) => {
   }
 };
 
-const paths = new WeakMap(); // of files that were dropped in a folder: it may tell patients apart
-const pathOf = (file) => paths.get(file) ?? (file.webkitRelativePath || file.name);
-
 // All files of what was dropped, those in folders too.
 const filesOf = async (transfer) => {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
@@ -46,9 +43,7 @@ const filesOf = async (transfer) => {
   const walk = async (entry) => {
     if (entry.name.startsWith(".")) return;
     if (entry.isFile) {
-      const file = await new Promise((done, failed) => { entry.file(done, failed); });
-      paths.set(file, entry.fullPath.slice(1));
-      found.push(file);
+      found.push(await new Promise((done, failed) => { entry.file(done, failed); }));
       return;
     }
     const reader = entry.createReader();
@@ -183,7 +178,7 @@ const send = async (form, files) => {
   say.sent(done, files.length, left);
   const post = async (some, more) => {
     const body = new FormData();
-    some.forEach((file) => body.append("file", file, pathOf(file)));
+    some.forEach((file) => body.append("file", file, file.name));
     const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost);
     if (answer.ok) done += some.length;
     else say.unsent(some[0].name, await detail(answer));
