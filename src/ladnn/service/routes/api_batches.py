@@ -8,7 +8,7 @@ from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
-from ladnn.service.paging import Limit, Offset, next_page
+from ladnn.service.paging import Limit, Offset, page
 from ladnn.service.routes.api_predictions import router as predictions
 from ladnn.service.schemas_batches import (
     ITEMS_SHOWN,
@@ -46,11 +46,8 @@ def index(
     found, total = services(request).database.read(
         lambda session: batches.owned(session, principal, limit=limit, offset=offset)
     )
-    return {
-        "batches": [batch_json(batch, progress) for batch, progress in found],
-        "total": total,
-        "next": next_page("/api/v1/batches", limit, offset, total),
-    }
+    items = [batch_json(batch, progress) for batch, progress in found]
+    return page("batches", items, "/api/v1/batches", limit=limit, offset=offset, total=total)
 
 
 @router.get("/{id}", response_model=BatchOut, summary="Read how far a batch is")
@@ -117,9 +114,16 @@ def items(
     view = batches.View(sort=sort, show=show, limit=limit, offset=offset)
     batch = batches.look(services(request), principal, id)
     found = services(request).database.read(lambda session: batches.items(session, batch, view))
-    path = f"/api/v1/batches/{batch.public_id}/items"
-    more = next_page(path, limit, offset, found.total, f"sort={sort}&show={show}&")
-    return {"items": list(map(item_json, found.items)), "total": found.total, "next": more}
+    path, query = f"/api/v1/batches/{batch.public_id}/items", f"sort={sort}&show={show}&"
+    return page(
+        "items",
+        map(item_json, found.items),
+        path,
+        limit=limit,
+        offset=offset,
+        total=found.total,
+        query=query,
+    )
 
 
 @router.get(

@@ -13,7 +13,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.contributions import MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
-from ladnn.service.paging import Limit, Offset, next_page
+from ladnn.service.paging import Limit, Offset, page
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
 from ladnn.service.routes.api_predictions import one_file
@@ -216,11 +216,8 @@ def mine(
             contributions.count_own(session, principal),
         )
     )
-    return {
-        "contributions": list(map(_json, found)),
-        "total": total,
-        "next": next_page("/api/v1/contributions", limit, offset, total),
-    }
+    items, path = map(_json, found), "/api/v1/contributions"
+    return page("contributions", items, path, limit=limit, offset=offset, total=total)
 
 
 @router.get("/contributions/{id}", response_model=ContributionOut, summary="Read one")
@@ -247,11 +244,8 @@ def queue(
             reviews.count_queue(session, principal),
         )
     )
-    return {
-        "contributions": list(map(_json, found)),
-        "total": total,
-        "next": next_page("/api/v1/reviews", limit, offset, total),
-    }
+    items, path = map(_json, found), "/api/v1/reviews"
+    return page("contributions", items, path, limit=limit, offset=offset, total=total)
 
 
 @router.post("/reviews/{id}", summary="Judge a contribution")
@@ -298,11 +292,8 @@ def versions(
             datasets.count_versions(session),
         )
     )
-    return {
-        "datasets": list(map(datasets.describe, made)),
-        "total": total,
-        "next": next_page("/api/v1/datasets", limit, offset, total),
-    }
+    items, path = map(datasets.describe, made), "/api/v1/datasets"
+    return page("datasets", items, path, limit=limit, offset=offset, total=total)
 
 
 @router.post("/datasets", status_code=201, response_model=DatasetOut, summary="Make a version")

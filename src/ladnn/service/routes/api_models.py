@@ -8,7 +8,7 @@ from ladnn.service import models, promotion, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
-from ladnn.service.paging import Limit, Offset, next_page
+from ladnn.service.paging import Limit, Offset, page
 from ladnn.service.routes.api_predictions import router as predictions
 from ladnn.service.schemas_models import (
     ChampionOut,
@@ -34,11 +34,8 @@ def index(
     registry = models.registry_of(services(request))
     found = version_views.in_order(registry)
     shown = [version_views.row(registry, one) for one in found[offset : offset + limit]]
-    return {
-        "models": [version_json(row, names=_sees_names(principal)) for row in shown],
-        "total": len(found),
-        "next": next_page("/api/v1/models", limit, offset, len(found)),
-    }
+    items = [version_json(row, names=_sees_names(principal)) for row in shown]
+    return page("models", items, "/api/v1/models", limit=limit, offset=offset, total=len(found))
 
 
 @router.get("/compare", response_model=ComparisonOut, summary="Compare two versions")

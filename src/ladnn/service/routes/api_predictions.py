@@ -14,7 +14,7 @@ from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.feedback import give_feedback
 from ladnn.service.maps import map_png
-from ladnn.service.paging import Limit, Offset, next_page
+from ladnn.service.paging import Limit, Offset, page
 from ladnn.service.schemas import (
     CasesOut,
     FeedbackIn,
@@ -101,11 +101,8 @@ def index(
             predictions.count_owned(session, principal),
         )
     )
-    return {
-        "predictions": list(map(short_json, found)),
-        "total": total,
-        "next": next_page("/api/v1/predictions", limit, offset, total),
-    }
+    items, path = map(short_json, found), "/api/v1/predictions"
+    return page("predictions", items, path, limit=limit, offset=offset, total=total)
 
 
 @router.get(
