@@ -26,7 +26,7 @@ from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
 from ladnn.service.champion import Champion
 from ladnn.service.tables import Case, CaseImage, Feedback, new_id
-from ladnn.service.watching import Watcher, Week, agreement, weeks
+from ladnn.service.watching import Watcher, Week, agreement
 
 WHO = {"by": "ada", "why": "a test"}
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
@@ -254,33 +254,40 @@ def test_each_clinician_s_judgement_counts_and_each_case_has_one_pcr_result(site
     assert (found.right, found.wrong, found.undecided) == (3, 1, 1)
 
 
-def day(number: int, probability: float, decision: str = "negative"):
-    return (NOON + timedelta(days=number), probability, 0.9, decision)
+def drift(site: Site, watcher: Watcher | None = None) -> list[Week]:
+    one = watcher or Watcher()
+    return site.services.database.read(lambda session: one.drift(session, "tiny", "1"))
 
 
-def test_a_week_unlike_the_first_four_is_marked_and_one_like_them_is_not():
+def weeks_of(site: Site, rows: Iterable[Case]) -> list[Week]:
+    site.services.database.write(lambda session: session.add_all(rows))
+    return drift(site)
+
+
+def day(number: int, probability: float, decision: str = "negative") -> Case:
+    return case(NOON + timedelta(days=number), probability, decision)
+
+
+def test_a_week_unlike_the_first_four_is_marked_and_one_like_them_is_not(page: Site):
     usual = [day(n % 28, (n % 10) / 10) for n in range(100)]
     alike = [day(29, (n % 10) / 10) for n in range(40)]
     other = [day(36, 0.95) for _ in range(40)]
-    found = weeks(sorted(usual) + alike + other)
+    found = weeks_of(page, usual + alike + other)
     assert [week.reference for week in found] == [True] * 4 + [False, False]
     assert [week.drifted for week in found[-2:]] == [False, True]
 
 
-def test_a_week_of_few_images_is_not_judged():
-    found = weeks(sorted(day(n % 28, 0.1) for n in range(100)) + [day(30, 0.9)] * 19)
+def test_a_week_of_few_images_is_not_judged(page: Site):
+    usual = [day(n % 28, 0.1) for n in range(100)]
+    found = weeks_of(page, usual + [day(30, 0.9) for _ in range(19)])
     assert found[-1].p_probability is None
     assert not found[-1].drifted
 
 
-def test_a_week_tells_how_many_images_were_not_assessable():
-    found = weeks([day(0, 0.5, "not_assessable"), day(1, 0.5), day(2, 0.5), day(3, 0.5)])
+def test_a_week_tells_how_many_images_were_not_assessable(page: Site):
+    said = ["not_assessable", "negative", "negative", "negative"]
+    found = weeks_of(page, [day(number, 0.5, one) for number, one in enumerate(said)])
     assert found[0].refused == 0.25
-
-
-def drift(site: Site, watcher: Watcher | None = None) -> list[Week]:
-    one = watcher or Watcher()
-    return site.services.database.read(lambda session: one.drift(session, "tiny", "1"))
 
 
 def test_the_weeks_of_a_version_are_read_from_its_images(site: Site):
@@ -370,10 +377,6 @@ def test_what_is_remembered_tells_what_anew_is_told(site: Site, change: str):
 
 def test_a_version_that_tested_nothing_has_no_drift(site: Site):
     assert drift(site) == []
-
-
-def test_nothing_tested_makes_no_weeks():
-    assert weeks([]) == []
 
 
 # ------------------------------------------------------------------ pages

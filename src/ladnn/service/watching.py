@@ -203,14 +203,6 @@ def _tested(rows: Iterable[Any]) -> list[Tested]:
     return [(moment, probability, score, said) for moment, probability, score, said in rows]
 
 
-def weeks(rows: Sequence[Tested]) -> list[Week]:
-    """Weeks of (moment, probability, score, decision) in the order of time."""
-    if not rows:
-        return []
-    end = _reference_end(rows[0][0])
-    return _shown(_by_week(rows, [row for row in rows if _monday(row[0]) < end], end))
-
-
 def _by_week(rows: Sequence[Tested], reference: Sequence[Tested], end: date) -> list[Week]:
     by_week: dict[date, list[Tested]] = {}
     for row in rows:
