@@ -146,25 +146,30 @@ class OnnxRuntime:
 class Elastic:
     """An image that comes alone runs on all threads, several at once on a stream each.
 
-    Several at once are answered at a higher rate with a thread each, one alone sooner with all. It
-    holds the network in memory twice.
+    Several at once are answered at a higher rate with a thread each, one alone sooner with all. An
+    image that starts in the gap between others is not alone: it takes a stream until one has run
+    by itself from its start to its end. It holds the network in memory twice.
     """
 
     def __init__(self, alone: Engine, together: Engine) -> None:
         self.shape = together.shape
         self._alone, self._together = alone, together
         self._lock, self._running = threading.Lock(), 0
+        self._joined = self._crowded = False  # since none ran last; and the time before that
 
     def infer(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.infer`."""
         with self._lock:
             self._running += 1
-            engine = self._alone if self._running == 1 else self._together
+            self._joined = self._running > 1 or self._joined
+            engine = self._together if self._joined or self._crowded else self._alone
         try:
             return engine.infer(image)
         finally:
             with self._lock:
                 self._running -= 1
+                if not self._running:
+                    self._crowded, self._joined = self._joined, False
 
 
 ENGINES: dict[str, Callable[[bytes, Settings], Engine]] = {
