@@ -62,7 +62,13 @@ def test_the_hash_is_that_of_the_weights_file(folder):
 
 
 def test_a_folder_without_a_description_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"is no checkpoint .*ladnn train"):
+    with pytest.raises(WeightsError, match=r"is no checkpoint .*: No such file .*ladnn train"):
+        read_description(tmp_path)
+
+
+def test_a_damaged_description_is_refused_in_plain_words(tmp_path):
+    (tmp_path / "checkpoint.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"cannot be read: it is not what training writes\)"):
         read_description(tmp_path)
 
 

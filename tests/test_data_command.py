@@ -381,8 +381,14 @@ def test_a_file_that_the_server_does_not_have_is_named(server, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="cannot be fetched"):
+    with pytest.raises(DataError, match=r"cannot be fetched \(no connection to the server\)"):
         run("fetch", "-o", tmp_path / "d", "--base-url", "http://127.0.0.1:9/")
+
+
+@pytest.mark.parametrize("address", ["mirror.example", "ftp://mirror.example", "http://"])
+def test_what_is_no_web_address_is_told_from_a_server_that_is_away(tmp_path, address):
+    with pytest.raises(DataError, match="is no address: give one that begins with https"):
+        run("fetch", "-o", tmp_path / "d", "--base-url", address)
 
 
 def test_every_published_image_has_a_packaged_hash():

@@ -75,7 +75,17 @@ def test_a_manifest_without_optional_columns_is_read(tmp_path):
         ("path,source,patient\n", "no column 'covid'"),
         ("path,source,patient,covid,Ggo\n", "unknown column 'Ggo'"),
         ("path,source,patient,covid\n1.png,s,p\n", "line 2 has 3 cells"),
-        ("path,source,patient,covid\n1.png,s,p,yes\n", "line 2: 'yes' is no label"),
+        ("path,source,patient,covid\n1.png,s,p,yes\n", "line 2: covid is 'yes': write 1 or 0"),
+        ("path,source,patient,covid\n,s,p,1\n", "line 2: it has no path"),
+        ("path,source,patient,covid\n1.png\0,s,p,1\n", "holds zero bytes"),
+        ('path,source,patient,covid\n1.png,s,"p,1\n2.png,s,p,1\n', "close the quote"),
+        ("path;source;patient;covid\n1;2.png;s;p;1\n", "cells that hold semicolons"),
+        ("path,source,patient,covid,\n1.png,s,p,1,x\n", "unknown column ''"),
+        (
+            "path,source,patient,covid,split,caption\n1.png,s,p,1,val,GGO, x,\n",
+            "line 2 has 8 cells",
+        ),
+        ("path,name\n1.png,s\n", "unknown column 'name'|no column 'source'"),
         ("path,source,patient,covid,GGO\n1.png,s,p,1,x\n", "line 2: 'x' is no label"),
         ("path,source,patient,covid,split\n1.png,s,p,1,dev\n", "split 'dev' is unknown"),
         ("path,source,patient,covid\n1.png,s,p,1\n1.png,s,p,1\n", "twice"),
@@ -94,6 +104,23 @@ def test_every_row_with_an_unknown_label_is_named(tmp_path):
     path.write_text("path,source,patient,covid\n1,s,p,yes\n2,s,p,1\n3,s,p,no\n")
     with pytest.raises(DataError, match=r"line 2.*line 4"):
         read_manifest(path)
+
+
+def test_of_many_rows_that_do_not_hold_five_are_named(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("path,source,patient,covid\n" + "1,s,p,yes\n" * 300)
+    with pytest.raises(DataError, match=r"line 6: covid is 'yes': write 1 or 0; and 295 more$"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_manifest_saved_by_a_spreadsheet_is_read(tmp_path, mark):
+    """With a byte order mark, its own separator, empty columns behind and empty rows between."""
+    lines = ["path,source,patient,covid,caption,,", '1.png,s,p,1,"{0} a",,', ",,,,,,", ",,,,,,"]
+    text = "\r\n".join(lines).replace(",", mark).format(mark) + "\r\n"
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (read,) = read_manifest(tmp_path / "m.csv")
+    assert (read.path.name, read.covid, read.caption) == ("1.png", True, f"{mark} a")
 
 
 def test_a_missing_manifest_says_how_to_make_one(tmp_path):

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from ladnn.cli import app
+from ladnn.commands.inputs import given
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -42,6 +43,18 @@ def test_a_command_says_what_it_does_and_gives_an_example_of_itself(name: str):
 def test_every_parameter_of_a_command_is_described(name: str):
     silent = [one.name for one in REFERENCE.parameters(COMMANDS[name]) if not one.help]
     assert silent == []
+
+
+OF_SCIENCE = ("data", "reports", "train", "export", "predict", "evaluate", "audit", "benchmark",
+              "figures", "model", "phantoms")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.split()[1] in OF_SCIENCE])
+def test_a_path_that_may_not_be_read_is_left_to_whoever_reads_it(name: str):
+    """Else the parser of the command line answers it, with its box in place of a sentence."""
+    described = [one.type_descriptor for one in COMMANDS[name].params]
+    paths = [one for one in described if "Path" in str(one.annotation)]
+    assert [one.annotation for one in paths if one.parameter_info.parser is not given] == []
 
 
 def test_the_reference_of_the_commands_is_what_the_program_says():

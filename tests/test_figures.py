@@ -136,6 +136,14 @@ class TestPairs:
         cases = both[0].cases
         assert_allclose(negatives, cases.lesions[~cases.labels][:, [1, 2]])
 
+    def test_have_no_bar_where_no_output_can_be(self, both):
+        outputs = both[0].cases.lesions
+        axes = pairs.draw(both[0]).axes
+        for row in range(5):
+            edges = axes[6 * row].dataLim
+            assert edges.x0 == pytest.approx(outputs[:, row].min())
+            assert edges.x1 == pytest.approx(outputs[:, row].max())
+
     def test_give_the_auc_of_each_output_alone(self, both):
         cases = both[0].cases
         auc = float(roc_auc(cases.labels, cases.lesions[:, 3]))
@@ -162,6 +170,10 @@ class TestCalibration:
         height = np.asarray(line.get_ydata())[(places > 0.4) & (places <= 0.5)]
         assert_allclose(height, cases.labels[inside].mean())
 
+    def test_says_why_a_bin_has_no_bar(self, both):
+        said = words(calibration.draw(both)).replace("\n  ", " ")
+        assert "too rarely drawn or of one class alone, which is wider in truth" in said
+
     def test_counts_the_images_of_every_bin(self, both):
         figure = calibration.draw(both[:1])
         assert sum(bar.get_height() for bar in figure.axes[1].patches) == 80
@@ -180,7 +192,19 @@ class TestDecisionCurve:
 
     def test_holds_the_two_ways_that_need_no_model(self, both):
         said = legend(decision.draw(both).axes[1])
-        assert said[-2:] == ["call all positive", "call none positive"]
+        assert said[2:4] == ["call all positive", "call none positive"]
+
+    def test_names_the_mark_of_each_operating_point(self, both):
+        said = legend(decision.draw(both).axes[1])
+        assert said[4:] == [f"operating point: {name}" for name in both[0].points]
+
+    def test_marks_a_point_alike_in_models_that_have_different_ones(self, both):
+        kept = dict(list(both[1].scores.at.items())[::2])  # one half, and the second point
+        other = replace(both[1], scores=replace(both[1].scores, at=kept))
+        for draw in (decision.draw, curves.draw):
+            axes = draw([both[0], other]).axes[0]
+            marks = [x.get_marker() for x in axes.get_lines() if len(x.get_xdata()) == 1]
+            assert marks == ["o", "^", "^"]
 
 
 class TestConfusion:

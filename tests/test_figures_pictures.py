@@ -65,6 +65,18 @@ class TestMaps:
         for one in pair:
             assert f"{one.run.cases.probabilities[4]:.2f}" in said
 
+    @pytest.mark.parametrize(
+        ("boxes", "picked", "sentence"),
+        [
+            ({}, False, "COVID-19 positive images, one a patient, at even steps"),
+            ({"any.png": []}, False, "Images with boxes"),
+            ({}, True, "Images named by hand"),
+        ],
+    )
+    def test_say_how_their_images_were_chosen(self, pair, boxes, picked, sentence):
+        said = " ".join(words(attention.draw(*pair, [4], boxes, picked=picked)))
+        assert sentence in said.replace("\n  ", " ")
+
     def test_are_brightest_where_the_model_looked(self, pair):
         figure = attention.draw(*pair, [4], {})
         shown = np.asarray(figure.axes[1].images[0].get_array()).astype(int)

@@ -15,6 +15,7 @@ def labels(report):
     ("text", "expected"),
     [
         ("Multiple mGGO in both lungs.", "GGO"),
+        ("Peripheral ground galss opacities.", "GGO"),
         ("Glass-like shadows of the lower lungs.", "GGO"),
         ("Thickening of bronchovascular bundles and interlobular septa.", "InSepThi"),
         ("GGO with septal-line thickening.", "GGO InSepThi"),
@@ -256,3 +257,37 @@ def test_a_test_of_another_germ_is_no_test_of_covid(text, covid):
 )
 def test_another_disease_of_the_lungs_is_named_in_place_of_covid(text, covid):
     assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "CT on day 1 (A), day 5 (B) and day 12 (C) shows normal lungs, GGO and consolidation, "
+            "respectively.",
+            ["", "GGO", "Csld"],
+        ),
+        (
+            "(A-C) Normal lung, ground-glass opacity and crazy paving, respectively.",
+            ["", "GGO", "CrPa"],
+        ),
+        ("A and B show GGO and consolidation, respectively.", ["GGO", "Csld"]),
+        (
+            "GGO and consolidation of the lower lobes are seen in (A) and (B), respectively.",
+            ["GGO", "Csld"],
+        ),
+        # More findings than panels: which are whose is not told by the word.
+        (
+            "(A) GGO with septal thickening and (B) consolidation 3 and 9 days on, respectively.",
+            ["GGO InSepThi", "Csld"],
+        ),
+    ],
+)
+def test_respectively_deals_findings_out_to_panels_in_their_order(text, expected):
+    images = [(f"{number}.png", text) for number in range(len(expected))]
+    assert [labels(one.report) for one in label_images(images)] == expected
+
+
+def test_pneumonia_of_another_coronavirus_is_another_cause():
+    assert label_report("MERS pneumonia: bilateral consolidation.").covid is Covid.NEGATIVE
+    assert label_report("SARS-CoV-2 pneumonia: consolidation.").covid is Covid.POSITIVE

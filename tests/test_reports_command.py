@@ -129,6 +129,7 @@ def test_the_images_of_a_figure_may_be_told_apart_by_order():
             b"image,caption\na.png,GGO, and consolidation\n",
             "line 2 has 3 cells where the head has 2",
         ),
+        (b"image;caption\na.png;GGO; and consolidation\n", "quote the cells that hold semicolons"),
         (b"image,text\na.png,GGO\n", "has no column 'caption': its columns are 'image', 'text'"),
         (b"image,caption,caption\na,GGO,b\n", "has 2 columns 'caption'"),
         (
@@ -307,3 +308,13 @@ def test_a_manifest_without_captions_has_nothing_to_review(tmp_path):
     run("data", "import", albums.plain(tmp_path / "h"), "-o", manifest)
     with pytest.raises(DataError, match="no image of the manifest has a caption"):
         run("reports", "review", manifest, "-o", tmp_path / "review.csv")
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path, mark):
+    """Its own separator, and commas inside cells."""
+    rows = ("image{0}caption", "a.png{0}GGO, no consolidation", "b.png{0}Consolidation")
+    (tmp_path / "in.csv").write_text("\n".join(rows).format(mark))
+    labelled = label_table(tmp_path / "in.csv", text_column="caption", image_column="image")
+    assert [one.report[Lesion.GGO].present for one in labelled] == [True, False]
+    assert [one.report[Lesion.CSLD].present for one in labelled] == [False, True]

@@ -81,9 +81,10 @@ def read_description(folder: Path) -> Checkpoint:
         known = {item.name for item in fields(Checkpoint)}
         return Checkpoint(**{key: value for key, value in data.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError) as error:
+        why = getattr(error, "strerror", None) or "it is not what training writes"
         raise WeightsError(
-            f"{folder} is no checkpoint ({DESCRIPTION_FILE} cannot be read: "
-            f"{type(error).__name__}): give a folder written by `ladnn train`"
+            f"{folder} is no checkpoint ({DESCRIPTION_FILE} cannot be read: {why}): "
+            "give a folder written by `ladnn train`"
         ) from error
 
 

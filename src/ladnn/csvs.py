@@ -1,12 +1,25 @@
-"""Writes a CSV file whole or not at all."""
+"""Writes a CSV file whole or not at all; tells what a spreadsheet put between the cells of one."""
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ladnn.errors import DataError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""What may stand between cells, and what to call it; the first is what is written here."""
+
+
+def separator(text: str) -> str:
+    """What the head of CSV text has between its cells.
+
+    Spreadsheets write semicolons wherever decimals have commas, and some write tabs.
+    """
+    head = re.sub('"[^"]*"', "", next(filter(str.strip, text.splitlines()), ""))
+    return max(SEPARATORS, key=head.count)
 
 
 def write_rows(

@@ -2,11 +2,12 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ladnn.csvs import write_rows
+from ladnn.csvs import SEPARATORS, separator, write_rows
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 
@@ -122,9 +123,11 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest; relative image paths are taken from its own folder.
 
-    The columns may stand in any order and those outside `REQUIRED` may be absent. Raises DataError
-    for a missing file, one without images, an unknown column, a ragged row, a repeated image, and a
-    cell that is no flag, lesion or split.
+    The columns may stand in any order and those outside `REQUIRED` may be absent. A spreadsheet may
+    have put semicolons or tabs between the cells, and empty rows and columns behind them.
+
+    Raises DataError for a missing file, one without images, an unknown column, a ragged row, a
+    repeated image, and a cell that is no flag, lesion or split.
     """
     head, lines = _read_lines(path)
     unknown = [column for column in head if column not in COLUMNS]
@@ -132,7 +135,7 @@ def read_manifest(path: Path) -> Manifest:
     if unknown or absent or len(set(head)) != len(head):
         what = f"the unknown column {unknown[0]!r}" if unknown else "repeated columns"
         what = f"no column {absent[0]!r}" if absent else what
-        raise DataError(f"the manifest {path} has {what}: its columns are {', '.join(COLUMNS)}")
+        raise DataError(f"the manifest {path} has {what}: known are {', '.join(COLUMNS)}")
     base = path.resolve().parent
     if not lines:
         raise DataError(f"the manifest {path} lists no image: make one by ladnn data import")
@@ -167,16 +170,16 @@ def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    text = _read_text(path)
+    between = separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, cells) for cells in reader if cells]
-    except OSError as error:
+        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
+    except csv.Error as error:
         raise DataError(
-            f"the manifest {path} cannot be read ({error.strerror}): make one by ladnn data import"
+            f"the manifest {path} is not CSV at line {reader.line_num} ({error}): close the quote "
+            "that is open there or before"
         ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the manifest {path} is not UTF-8 CSV: {error}") from error
     if not lines:
         raise DataError(f"the manifest {path} is empty: make one by ladnn data import")
     head = lines[0][1]
@@ -184,15 +187,30 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         if len(cells) != len(head):
             raise DataError(
                 f"{path} line {number} has {len(cells)} cells where the head has {len(head)}: "
-                "quote the cells that hold commas"
+                f"quote the cells that hold {SEPARATORS[between]}"
             )
-    return head, lines[1:]
+    width = max(number for _, cells in lines for number, cell in enumerate(cells, start=1) if cell)
+    return head[:width], [(number, cells[:width]) for number, cells in lines[1:]]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"the manifest {path} cannot be read ({error.strerror}): make one by ladnn data import"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"the manifest {path} is not UTF-8: save it as CSV in UTF-8") from error
+    if "\0" in text:
+        raise DataError(f"the manifest {path} holds zero bytes: save it as CSV in UTF-8")
+    return text
 
 
 def _records(
     rows: Iterable[tuple[int, dict[str, str]]], base: Path, path: Path
 ) -> tuple[Record, ...]:
-    """Read all rows; one error names every row that does not hold."""
+    """Read all rows; one error names the first rows that do not hold, and how many there are."""
     records, wrong = [], []
     for number, row in rows:
         try:
@@ -200,11 +218,19 @@ def _records(
         except DataError as error:
             wrong.append(f"line {number}: {error}")
     if wrong:
-        raise DataError(f"the manifest {path} does not hold: {'; '.join(wrong)}")
+        more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise DataError(f"the manifest {path} does not hold: {'; '.join(wrong[:_NAMED])}{more}")
     return tuple(records)
 
 
+_NAMED = 5  # rows in an error, beyond which only their number is told
+
+
 def _record(row: dict[str, str], base: Path) -> Record:
+    if not row["path"]:
+        raise DataError("it has no path: name the image")
+    if row["covid"] not in _flags:
+        raise DataError(f"covid is {row['covid']!r}: write 1 or 0")
     try:
         return Record(
             path=base / row["path"],

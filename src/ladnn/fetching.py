@@ -126,6 +126,8 @@ def download(url: str, folder: Path, *, notify: Notify) -> Path:
             path=folder,
             downloader=_Resuming(part=folder / f"{name}.part", notify=notify),
         )
+    except ValueError as error:
+        raise DataError(f"{url} is no address: give one that begins with https://") from error
     except requests.RequestException as error:
         raise DataError(f"{url} cannot be fetched ({_why(error)}): try again to go on") from error
     except OSError as error:
@@ -177,8 +179,14 @@ class _Resuming:
 
 
 def _why(error: "requests.RequestException") -> str:
+    import requests
+
     if error.response is not None:
         return f"HTTP {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to the server"
     return str(error) or type(error).__name__
 
 

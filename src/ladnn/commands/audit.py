@@ -10,6 +10,7 @@ import typer
 
 from ladnn.commands.evaluate import Part
 from ladnn.commands.extras import auditing_side
+from ladnn.commands.inputs import given
 from ladnn.commands.opening import open_predictor
 from ladnn.findings import RESEARCH_NOTICE
 
@@ -25,16 +26,23 @@ app = typer.Typer()
 def audit(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder or shipped name.")],
     *,
-    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the report.")],
+    manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="A folder for the report.")
+    ],
     split: Annotated[Part, typer.Option(help="The part to examine; all: every image.")] = Part.TEST,
-    people: Annotated[Path | None, typer.Option(help="CSV with file name, age and gender.")] = None,
+    people: Annotated[
+        Path | None, typer.Option(parser=given, help="CSV with file name, age and gender.")
+    ] = None,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Results of `ladnn evaluate` of a model trained without a source."),
+        typer.Option(
+            parser=given, help="Results of `ladnn evaluate` of a model trained without a source."
+        ),
     ] = None,
     acknowledged: Annotated[
-        list[Path] | None, typer.Option(help="CSV of more leaks that are known and kept.")
+        list[Path] | None,
+        typer.Option(parser=given, help="CSV of more leaks that are known and kept."),
     ] = None,
     cap: Annotated[int, typer.Option(min=1, help="Images of each source at most.")] = 250,
     sample: Annotated[int, typer.Option(min=1, help="Images that are altered.")] = 80,

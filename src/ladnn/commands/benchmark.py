@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import training_side
+from ladnn.commands.inputs import given
 from ladnn.findings import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ class Engine(StrEnum):
 
 @app.command()
 def benchmark(
-    grid: Annotated[Path, typer.Argument(help="TOML, such as conf/lesions.toml.")],
+    grid: Annotated[Path, typer.Argument(parser=given, help="TOML, such as conf/lesions.toml.")],
     *,
-    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
+    manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The grid's folder; an old one goes on.")
+        Path,
+        typer.Option("--output", "-o", parser=given, help="The grid's folder; an old one goes on."),
     ],
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 1,
     engine: Annotated[Engine, typer.Option(help="local: processes of this machine.")] = (

@@ -35,17 +35,22 @@ def import_(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR...", parser=given, help="Collections.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write, CSV.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="Manifest to write, CSV.")
+    ],
     labels: Annotated[str, typer.Option(help="published, paper or audited.")] = "paper",
     extract_to: Annotated[
-        Path | None, typer.Option(help="Unpack archives here; covid-ct-new beside the manifest.")
+        Path | None,
+        typer.Option(parser=given, help="Unpack archives here; covid-ct-new beside the manifest."),
     ] = None,
     seed: Seed = 0,
     missing: Annotated[
-        Path | None, typer.Option(help="Write the names of listed but absent images here.")
+        Path | None,
+        typer.Option(parser=given, help="Write the names of listed but absent images here."),
     ] = None,
     corrections: Annotated[
-        Path | None, typer.Option(help="A review by `ladnn reports review`, filled in.")
+        Path | None,
+        typer.Option(parser=given, help="A review by `ladnn reports review`, filled in."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -90,7 +95,8 @@ def import_(
 def check(
     manifest: Given,
     acknowledged: Annotated[
-        list[Path] | None, typer.Option(help="CSV of more leaks that are known and kept.")
+        list[Path] | None,
+        typer.Option(parser=given, help="CSV of more leaks that are known and kept."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -136,7 +142,9 @@ def summary(manifest: Given, as_json: AsJson = False) -> None:
 @app.command()
 def split(
     manifest: Given,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write, CSV.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="Manifest to write, CSV.")
+    ],
     source: Annotated[
         list[str] | None, typer.Option(help="Split this source anew; all without it.")
     ] = None,
@@ -164,7 +172,9 @@ def split(
 
 @app.command()
 def fetch(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for COVID-CT.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="Folder for COVID-CT.")
+    ],
     base_url: Annotated[str | None, typer.Option(help="Another home of the images.")] = None,
     labels_url: Annotated[str | None, typer.Option(help="Another home of the labels.")] = None,
     as_json: AsJson = False,

@@ -52,7 +52,9 @@ class Part(StrEnum):
 def evaluate(
     *,
     manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the results.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="A folder for the results.")
+    ],
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
     split: Annotated[Part, typer.Option(help="The part to judge; all: every image.")] = Part.TEST,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",

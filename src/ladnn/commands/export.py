@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import training_side
+from ladnn.commands.inputs import given
 from ladnn.commands.progress import stages
 
 if TYPE_CHECKING:
@@ -25,10 +26,14 @@ class Precision(StrEnum):
 
 @app.command()
 def export(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Folders written by `ladnn train`.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(parser=given, help="Folders written by `ladnn train`.")
+    ],
     *,
-    manifest: Annotated[Path, typer.Option(help="Made by `ladnn data import`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle's folder.")],
+    manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="The bundle's folder.")
+    ],
     name: Annotated[str, typer.Option(help="Of the model, as `default`.")],
     version: Annotated[str, typer.Option(help="Of the model.")] = "1",
     flip: Annotated[bool, typer.Option(help="Average over the mirror image too.")] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import drawing_side
+from ladnn.commands.inputs import given
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -17,21 +18,25 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="A folder for the PNG and the PDF.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", parser=given, help="A folder for the PNG and the PDF.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a figure that is there.")]
 Source = Annotated[str | None, typer.Option(help="Of this source alone; all without it.")]
 Results = Annotated[
-    list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `ladnn evaluate` wrote.")
+    list[Path],
+    typer.Argument(metavar="RESULTS...", parser=given, help="Folders that `ladnn evaluate` wrote."),
 ]
 Result = Annotated[
-    Path, typer.Argument(metavar="RESULTS", help="A folder that `ladnn evaluate` wrote.")
+    Path,
+    typer.Argument(metavar="RESULTS", parser=given, help="A folder that `ladnn evaluate` wrote."),
 ]
 
 
 @app.command()
 def reports(
     manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="Of images that have captions.")
+        Path, typer.Argument(metavar="MANIFEST", parser=given, help="Of images that have captions.")
     ],
     output: Output,
     images: Annotated[
@@ -82,7 +87,7 @@ def architecture(
 @app.command()
 def data(
     manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="Made by `ladnn data import`.")
+        Path, typer.Argument(metavar="MANIFEST", parser=given, help="Made by `ladnn data import`.")
     ],
     output: Output,
     source: Source = None,
@@ -129,7 +134,7 @@ def curves(
 @app.command()
 def maps(
     results: Annotated[
-        tuple[Path, Path],
+        tuple[str, str],
         typer.Argument(
             metavar="FIRST SECOND", help="Two folders that `ladnn evaluate --maps` wrote."
         ),
@@ -140,7 +145,8 @@ def maps(
         typer.Option("--image", help="Show this one, by the end of its path; up to ten times."),
     ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(help="CSV: path, x0, y0, x1, y1 in pixels of the image.")
+        Path | None,
+        typer.Option(parser=given, help="CSV: path, x0, y0, x1, y1 in pixels of the image."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -156,10 +162,10 @@ def maps(
         from ladnn.figures import attention
         from ladnn.figures.runs import read_runs
 
-        first, second = attention.read_looking(read_runs(results))
-        given = {} if boxes is None else attention.read_boxes(boxes, second.run)
-        rows = attention.choose(second.run, images or (), given)
-        return attention.draw(first, second, rows, given)
+        first, second = attention.read_looking(read_runs([given(one) for one in results]))
+        boxed = {} if boxes is None else attention.read_boxes(boxes, second.run)
+        rows = attention.choose(second.run, images or (), boxed)
+        return attention.draw(first, second, rows, boxed, picked=bool(images))
 
     _produce("figure-5-maps", output, draw, overwrite=overwrite)
 
@@ -258,7 +264,8 @@ def sources(results: Results, output: Output, overwrite: Overwrite = False) -> N
 @app.command()
 def training(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUNS...", help="Folders that `ladnn train` wrote.")
+        list[Path],
+        typer.Argument(metavar="RUNS...", parser=given, help="Folders that `ladnn train` wrote."),
     ],
     output: Output,
     overwrite: Overwrite = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ladnn.commands.extras import site_side, training_side
+from ladnn.commands.inputs import given
 from ladnn.commands.progress import stages
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ Place = Annotated[
     str | None,
     typer.Option("--registry", help="A folder or s3://bucket/prefix; the site's own without it."),
 ]
-Config = Annotated[Path | None, typer.Option(help="A TOML file of the site's settings.")]
+Config = Annotated[
+    Path | None, typer.Option(parser=given, help="A TOML file of the site's settings.")
+]
 Label = Annotated[str, typer.Argument(metavar="VERSION", help="As `ladnn model list` names it.")]
 Why = Annotated[str, typer.Option(help="The reason, for the record.")]
 By = Annotated[str | None, typer.Option(help="Who does it; the user of this machine without it.")]
@@ -32,12 +35,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program."
 @app.command()
 def card(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder or shipped name.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the documents.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="A folder for the documents.")
+    ],
     results: Annotated[
-        Path | None, typer.Option(help="metrics.json of `ladnn evaluate` on this bundle.")
+        Path | None,
+        typer.Option(parser=given, help="metrics.json of `ladnn evaluate` on this bundle."),
     ] = None,
     audit: Annotated[
-        Path | None, typer.Option(help="audit.json of `ladnn audit` on this bundle.")
+        Path | None, typer.Option(parser=given, help="audit.json of `ladnn audit` on this bundle.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace the documents in the folder.")] = False,
 ) -> None:
@@ -88,7 +94,8 @@ def add(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder or shipped name.")],
     why: Why,
     manifest: Annotated[
-        Path | None, typer.Option(help="Judge it on this manifest's test split, which is locked.")
+        Path | None,
+        typer.Option(parser=given, help="Judge it on this manifest's test split, which is locked."),
     ] = None,
     registry: Place = None,
     config: Config = None,
@@ -161,13 +168,20 @@ def compare(
 
 @app.command()
 def update(
-    dataset: Annotated[Path, typer.Argument(help="Contributed images, as the site exports them.")],
+    dataset: Annotated[
+        Path, typer.Argument(parser=given, help="Contributed images, as the site exports them.")
+    ],
     *,
     manifest: Annotated[
-        Path, typer.Option(help="The base manifest; its test split is the locked test.")
+        Path,
+        typer.Option(parser=given, help="The base manifest; its test split is the locked test."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the runs.")],
-    config: Annotated[Path | None, typer.Option(help="TOML, such as conf/update.toml.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="A folder for the runs.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option(parser=given, help="TOML, such as conf/update.toml.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting: training.epochs=12.")
     ] = None,

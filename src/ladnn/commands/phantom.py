@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ladnn.commands.inputs import given
 from ladnn.errors import ConfigError
 from ladnn.findings import LESIONS, Lesion
 
@@ -14,7 +15,9 @@ app = typer.Typer()
 
 @app.command()
 def phantoms(
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for the PNG files.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="A folder for the PNG files.")
+    ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another patient.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.answers import JsonPrinter, Line, TablePrinter, progress
-from ladnn.commands.inputs import Images
+from ladnn.commands.inputs import Images, given
 from ladnn.commands.opening import open_predictor
 from ladnn.errors import ConfigError, ImageError, LadnnError
 from ladnn.findings import Prediction
@@ -40,7 +40,9 @@ def predict(
     paths: Images,
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each line.")] = False,
-    heatmaps: Annotated[Path | None, typer.Option(help="Write an overlay of each here.")] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(parser=given, help="Write an overlay of each here.")
+    ] = None,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
     study: Annotated[
         bool, typer.Option(help="Add one result for each folder or DICOM study.")

@@ -27,7 +27,9 @@ def label(
     table: Annotated[
         Path, typer.Argument(metavar="FILE.csv", parser=given, help="One report in each row.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Table of labels to write, CSV.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="Table of labels to write, CSV.")
+    ],
     text_column: Annotated[str, typer.Option(help="Its head, or its number from 1.")] = "caption",
     image_column: Annotated[str, typer.Option(help="Its head, or its number from 1.")] = "image",
     overwrite: Overwrite = False,
@@ -69,7 +71,9 @@ def review(
             metavar="MANIFEST", parser=given, help="With captions, by `ladnn data import`."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Review to write, CSV.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=given, help="Review to write, CSV.")
+    ],
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

@@ -15,7 +15,8 @@ app = typer.Typer()
 def train(
     manifest: Annotated[Path, typer.Option(parser=given, help="Made by `ladnn data import`.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The run's folder; an old run resumes.")
+        Path,
+        typer.Option("--output", "-o", parser=given, help="The run's folder; an old run resumes."),
     ],
     config: Annotated[
         Path | None, typer.Option(parser=given, help="TOML, such as conf/default.toml.")

@@ -111,9 +111,16 @@ def choose(run: Run, named: Sequence[str], boxes: Mapping[str, Sequence[Box]]) -
 
 
 def draw(
-    first: Looking, second: Looking, rows: Sequence[int], boxes: Mapping[str, Sequence[Box]]
+    first: Looking,
+    second: Looking,
+    rows: Sequence[int],
+    boxes: Mapping[str, Sequence[Box]],
+    *,
+    picked: bool = False,
 ) -> "Figure":
     """One row for each image: the image, then map and overlay of the first and of the second.
+
+    `picked` is whether a person named the images.
 
     Raises:
         ImageError: for an image that cannot be read.
@@ -128,21 +135,32 @@ def draw(
         paper.panel(axes, letter, head)
         axes.title.set_fontsize(6.5)
     _scale(figure, grid[-1, 3:].tolist())
-    paper.foot(figure, *_how(first.run, second.run, boxed=bool(boxes)), pad=0.02)
+    paper.foot(figure, *_how(first.run, second.run, boxed=bool(boxes), picked=picked), pad=0.02)
     return figure
 
 
 _WHAT = ("map", "overlay")
 
 
-def _how(first: Run, second: Run, *, boxed: bool) -> list[str]:
+def _how(first: Run, second: Run, *, boxed: bool, picked: bool) -> list[str]:
     boxes = "; green boxes: given with the images" if boxed else ""
     modes = ", ".join(f"{run.label}: {run.mode}" for run in (first, second))
     return [
         f"Grad-CAM++ for COVID-19; the peak of a map is the probability, which stands in its corner"
         f"{boxes}. Grey: not seen by the network",
-        f"{second.split} split; {modes}",
+        f"{second.split} split; {modes}. {_which(second, boxed=boxed, picked=picked)}",
     ]
+
+
+def _which(run: Run, *, boxed: bool, picked: bool) -> str:
+    """Which images are shown, as `choose` chose them."""
+    if picked:
+        return "Images named by hand"
+    if boxed:
+        return "Images with boxes"
+    return (
+        f"COVID-19 positive images, one a patient, at even steps of the probability of {run.label}"
+    )
 
 
 def _row(

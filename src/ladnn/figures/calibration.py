@@ -40,7 +40,11 @@ def draw(runs: Sequence[Run]) -> "Figure":
 
 def _how(runs: Sequence[Run]) -> list[str]:
     bars = f"Error bars and brackets: {runs[0].interval}; no bar where a bin is too rarely drawn"
-    return [*dict.fromkeys(run.sample for run in runs), f"{bars}. Numbers: images in the bin"]
+    alike = " or of one class alone, which is wider in truth"
+    return [
+        *dict.fromkeys(run.sample for run in runs),
+        f"{bars}{alike}. Numbers: images in the bin",
+    ]
 
 
 def _reliability(axes: "Axes", run: Run, letter: str) -> None:

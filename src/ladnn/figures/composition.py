@@ -84,7 +84,7 @@ def _concordance(axes: "Axes", summary: Summary) -> None:
     axes.set_yticks(range(len(LESIONS)), LESIONS)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    note = "images with both lesions;\non the diagonal, with one"
+    note = "images with both lesions;\non the diagonal, all with it"
     axes.text(4.48, -0.4, note, fontsize=6, ha="right", va="top")
     paper.panel(axes, "b", "Lesions together")
 

@@ -1,6 +1,6 @@
 """Figure 4: ROC and precision-recall of one or several runs, with bands and operating points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,13 @@ def draw(runs: Sequence[Run]) -> "Figure":
     """
     same_images(runs)
     pens = paper.pens(len(runs))
-    entries = 0.15 * (len(runs) + len(_names(runs)))
+    marked = paper.marks(run.points for run in runs)
+    entries = 0.15 * (len(runs) + len(marked))
     figure = paper.sheet(paper.PAGE, 4.3 + entries)
     (roc, recall), keys = figure.subplots(2, 2, height_ratios=(3.6, entries))
     for run, pen in zip(runs, pens, strict=True):
-        _roc(roc, run, pen)
-        _precision_recall(recall, run, pen)
+        _roc(roc, run, pen, marked)
+        _precision_recall(recall, run, pen, marked)
     paper.panel(roc, "a", "Receiver operating characteristic")
     paper.rate_axis(roc, x="1 \N{MINUS SIGN} specificity", y="Sensitivity")
     roc.plot([0, 1], [0, 1], color=paper.QUIET, linewidth=0.6, zorder=0)
@@ -44,7 +45,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
     prevalence = float(runs[0].cases.labels.mean())
     recall.axhline(prevalence, color=paper.QUIET, linewidth=0.6, zorder=0)
     recall.annotate(f"prevalence {prevalence:.2f}", (0.02, prevalence + 0.015), **_REMARK)
-    _name_points(roc, runs)
+    paper.name_points(roc, marked)
     paper.key(keys[0], roc)
     paper.key(keys[1], recall)
     paper.foot(
@@ -55,7 +56,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
     return figure
 
 
-def _roc(axes: "Axes", run: Run, pen: paper.Pen) -> None:
+def _roc(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> None:
     labels, chances = run.cases.labels, run.cases.probabilities
     found = curve(labels, chances)
     low, high = run.bands(partial(sensitivity_at, false_positive_rates=PLACES))
@@ -68,12 +69,12 @@ def _roc(axes: "Axes", run: Run, pen: paper.Pen) -> None:
         linestyle=pen.dashes,
         label=label,
     )
-    for marker, cut in zip(paper.MARKERS, run.points.values(), strict=False):
-        counts = confusion(labels, chances, cut)
+    for name, marker in _present(run, marked):
+        counts = confusion(labels, chances, run.points[name])
         axes.plot(1 - counts.specificity, counts.sensitivity, marker, **paper.hollow(pen))
 
 
-def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen) -> None:
+def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> None:
     labels, chances = run.cases.labels, run.cases.probabilities
     found = curve(labels, chances)
     low, high = run.bands(partial(precision_at, sensitivities=PLACES[1:]))
@@ -86,17 +87,10 @@ def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen) -> None:
         linestyle=pen.dashes,
         label=label,
     )
-    for marker, cut in zip(paper.MARKERS, run.points.values(), strict=False):
-        counts = confusion(labels, chances, cut)
+    for name, marker in _present(run, marked):
+        counts = confusion(labels, chances, run.points[name])
         axes.plot(counts.sensitivity, counts.precision, marker, **paper.hollow(pen))
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(name for run in runs for name in run.points))
-
-
-def _name_points(axes: "Axes", runs: Sequence[Run]) -> None:
-    """Name the markers once, in ink that belongs to no run."""
-    for marker, name in zip(paper.MARKERS, _names(runs), strict=False):
-        ink = paper.hollow(paper.Pen(paper.QUIET, "-"))
-        axes.plot([], [], marker, label=f"operating point: {name}", **ink)
+def _present(run: Run, marked: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, marker) for name, marker in marked.items() if name in run.points]

@@ -1,6 +1,6 @@
 """Decision curve: what acting on the model would be worth, against acting on all or on none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,16 +25,18 @@ def draw(runs: Sequence[Run]) -> "Figure":
         ConfigError: when there are more than can be told apart.
     """
     same_images(runs)
-    entries = 0.15 * (len(runs) + 2)
+    marked = paper.marks(run.points for run in runs)
+    entries = 0.15 * (len(runs) + 2 + len(marked))
     figure = paper.sheet(paper.COLUMN * 1.3, 3.7 + entries)
     axes, keys = figure.subplots(2, 1, height_ratios=(3.2, entries))
     lowest = [0.0]
     for run, pen in zip(runs, paper.pens(len(runs)), strict=True):
-        lowest.append(_one(axes, run, pen))
+        lowest.append(_one(axes, run, pen, marked))
     labels = runs[0].cases.labels
     everyone = net_benefit(labels, np.ones(labels.size), thresholds=THRESHOLDS)
     axes.plot(THRESHOLDS, everyone, color=paper.QUIET, linewidth=0.9, label="call all positive")
     axes.axhline(0, color="black", linewidth=0.9, label="call none positive")
+    paper.name_points(axes, marked)
     prevalence = float(labels.mean())
     axes.set(
         xlim=(0, 1),
@@ -51,20 +53,20 @@ def draw(runs: Sequence[Run]) -> "Figure":
 def _how(run: Run, prevalence: float) -> list[str]:
     return [
         run.sample,
-        f"Bands: {run.interval}, pointwise; marks: operating points",
+        f"Bands: {run.interval}, pointwise",
         f"The share of positives, {prevalence:.2f}, is this sample's and no hospital's",
     ]
 
 
-def _one(axes: "Axes", run: Run, pen: paper.Pen) -> float:
+def _one(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> float:
     """Draw one run; its lowest point."""
     cases = run.cases
     heights = net_benefit(cases.labels, cases.probabilities, thresholds=THRESHOLDS)
     low, high = run.bands(partial(net_benefit, thresholds=THRESHOLDS))
     axes.fill_between(THRESHOLDS, low, high, color=pen.colour, alpha=0.16, linewidth=0)
     axes.plot(THRESHOLDS, heights, color=pen.colour, linestyle=pen.dashes, label=run.label)
-    for marker, cut in zip(paper.MARKERS, run.points.values(), strict=False):
-        if 0 < cut < 1:
+    for name, marker in marked.items():
+        if 0 < (cut := run.points.get(name, 0)) < 1:
             height = net_benefit(cases.labels, cases.probabilities, thresholds=[cut])
             axes.plot(cut, height, marker, **paper.hollow(pen))
     return float(heights.min())

@@ -20,6 +20,7 @@ CLASSES = (
     (True, "COVID-19 positive", paper.POSITIVE, "^"),
 )
 BINS = 20
+_ROOM = 0.005  # in probability, at least, about outputs that are all alike
 
 
 def draw(run: Run) -> "Figure":
@@ -79,18 +80,18 @@ def _label(axes: "Axes", run: Run, row: int, column: int) -> None:
 def _limits(values: FloatArray) -> tuple[float, float]:
     """The range of one output, with room; not 0 to 1, where most outputs are a single heap."""
     low, high = float(values.min()), float(values.max())
-    room = max(0.05 * (high - low), 0.005)
+    room = max(0.05 * (high - low), _ROOM)
     return low - room, high + room
 
 
 def _distribution(axes: "Axes", run: Run, values: FloatArray, index: int) -> None:
-    bins = np.linspace(*_limits(values), BINS + 1).tolist()
+    bins = np.linspace(values.min(), max(values.max(), values.min() + _ROOM), BINS + 1).tolist()
     for label, _, colour, _ in CLASSES:
         mine = values[run.cases.labels == label]
         if mine.size:
             axes.hist(mine, bins, density=True, color=colour, alpha=0.3)
             axes.hist(mine, bins, density=True, color=colour, histtype="step", linewidth=1)
-    axes.set_xlim(bins[0], bins[-1])
+    axes.set_xlim(*_limits(values))
     axes.locator_params(axis="x", nbins=3)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

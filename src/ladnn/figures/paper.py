@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,6 +100,18 @@ def panel(axes: "Axes", letter: str, title: str) -> None:
     """Give one part of a figure its letter and title."""
     plain = title.replace("$", r"\$")
     axes.set_title(f"$\\bf{{{letter}}}$  {plain}", parse_math=True)
+
+
+def marks(points: Iterable[Iterable[str]]) -> dict[str, str]:
+    """A marker for each operating point that any of several models has, the same in all of them."""
+    names = dict.fromkeys(name for of_one in points for name in of_one)
+    return dict(zip(names, MARKERS, strict=False))
+
+
+def name_points(axes: "Axes", marked: Mapping[str, str]) -> None:
+    """Name the markers of `marks` once in the key, in ink that belongs to no model."""
+    for name, marker in marked.items():
+        axes.plot([], [], marker, label=f"operating point: {name}", **hollow(Pen(QUIET, "-")))
 
 
 def foot(figure: "Figure", *lines: str, notice: bool = True, pad: float = 0.042) -> None:

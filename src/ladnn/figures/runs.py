@@ -1,6 +1,7 @@
 """Reads what `ladnn evaluate` and `ladnn train` wrote; half a result is refused in one sentence."""
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ladnn.csvs import separator
 from ladnn.errors import DataError
 from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
 from ladnn.findings import LESIONS
@@ -283,9 +285,9 @@ def read_table(
             `otherwise`, what to do instead.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, cells) for cells in reader if cells]
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator(text))
+        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
         raise DataError(f"{path} cannot be read ({reason}): {otherwise}") from error

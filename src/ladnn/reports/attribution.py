@@ -45,10 +45,15 @@ def panels_of(
     marks = {place.end: place.labels for place in places if place.leading}
     starts, heads = [start for start, _ in spans], [place.start for place in places]
     for sentence in sentences:
-        inside = [place for place in places[within(heads, sentence)] if place.bracketed]
+        named = places[within(heads, sentence)]
+        inside = [place for place in named if place.bracketed]
         numbers = range(len(spans))[within(starts, sentence)]
-        items = _items(lower, sentence, {spans[number]: number for number in numbers}, inside)
-        if _lead(lower, sentence, items):
+        here = {spans[number]: number for number in numbers}
+        items = _items(lower, sentence, here, inside)
+        if shares := _respectively(lower, sentence, _items(lower, sentence, here, inside or named)):
+            for index, labels in shares.items():
+                found[index] = labels
+        elif _lead(lower, sentence, items):
             marks |= _leading(lower, items)
         else:
             for index, labels in _following(items).items():
@@ -98,6 +103,23 @@ def _items(
         if not any(begin < end and start < stop for begin, stop in taken)
     ]
     return sorted(items, key=lambda item: item[0])
+
+
+def _respectively(lower: str, sentence: Span, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
+    """The panels that a sentence deals out in order: `A, B: GGO and mass, respectively`.
+
+    Empty where it does not, or where panels and findings are not as many.
+    """
+    if "respectively" not in lower[sentence[0] : sentence[1]]:
+        return {}
+    groups = [place.labels for _, _, place in items if place]
+    if len(groups) == 1:
+        groups = [(label,) for label in groups[0]]
+    findings = [index for _, index, place in items if not place]
+    sides = [place is None for _, _, place in items]
+    if len(findings) != len(groups) or sides not in (sorted(sides), sorted(sides, reverse=True)):
+        return {}
+    return {index: share for index, share in zip(findings, groups, strict=True) if index >= 0}
 
 
 def _lead(lower: str, sentence: Span, items: Sequence[Item]) -> bool:

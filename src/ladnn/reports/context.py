@@ -60,7 +60,7 @@ _NEW_SUBJECT = re.compile(
 )
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
-_ALONE = re.compile(r"[(:?-]|(?:excluded|ruled|undetect\w+|is|was|has|does)\b")
+_ALONE = re.compile(r"[(:?-]|(?:excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
 _OTHER_CLAUSE = re.compile(
     r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
 )

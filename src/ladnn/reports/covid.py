@@ -59,7 +59,8 @@ _CONTROL = (
 _PNEUMONIA = (
     r"(?:bacterial|fungal|viral\s+non\s*-\s*covid|mycoplasma|influenza|h1n1|adenovirus|aspiration|"
     r"pneumocystis|lobar|community\s*-?\s*acquired|klebsiella|legionella|\w*coccal|chlamydia\w*|"
-    r"cytomegalovirus|cmv|varicella|eosinophilic|cryptogenic\s+organi[sz]ing|lipoid)"
+    r"cytomegalovirus|cmv|varicella|eosinophilic|cryptogenic\s+organi[sz]ing|lipoid|"
+    r"mers(?:\s*-?\s*cov)?|sars(?!\s*-?\s*cov))"
 )
 _DISEASE = (
     r"(?:(?:tuberculosis|lung\s+cancers?|adenocarcinomas?|lung\s+tumou?rs?)"

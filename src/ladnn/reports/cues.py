@@ -105,6 +105,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         (
             rf"(?:{BE} )?no longer(?: \w+)? {SEEN}",
             r"no longer(?: (?:any|shows?|showing|has|have))?",
+            rf"(?:{BE} )?not(?: \w+ly)? {SEEN} any ?(?:more|longer)",
         ),
     ),
     (
@@ -115,6 +116,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"not(?: \w+ly)? {SEEN}",
             rf"{BE}{_ALSO} (?:absent|negative(?! for\b)|excluded|ruled out|missing|"
             rf"lacking{_END}|undetect(?:ed|able))",
+            rf"negative{_END}",
             r"(?:excluded|ruled out)(?=\s*(?:[.;,)]|$|but\b|by\b|on\b|with\b|after\b))",
             r"undetect(?:ed|able)",
             r"-free",
@@ -142,8 +144,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:had|has|have|showed|shows?|with)",
             r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
             r"(?: any)?",
-            rf"nor {BE} (?:there|any)(?: any)?",
             rf"nor {BE}(?: \w+){{1,3}}? {_SHOW}(?: any)?",
+            rf"nor {BE}(?: there)?(?: any)?",
             r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",

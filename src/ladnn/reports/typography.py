@@ -55,7 +55,10 @@ _CUT = "|".join(
 _VERB = "did|does|do|is|are|was|were|has|have|had|could|would|should|might|must|need"
 _CONTRACTED = re.compile(rf"(?P<verb>{_VERB}|ca|wo)(?:n' ?t|nt)")
 _WHOLE = {"ca": "cannot", "wo": "will not"}
-_WORD = re.compile(rf"\b(?:{_CUT})\b|\b(?:(?:{_VERB}|ca|wo)n' ?t|(?:{_VERB}|ca)nt)\b|[a-z]{{7,}}")
+_WORD = re.compile(
+    rf"\bw/o\b|\b(?:{_CUT})\b|\b(?:(?:{_VERB}|ca|wo)n' ?t|(?:{_VERB}|ca)nt)\b"
+    r"|[a-z]{7,}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +148,14 @@ def _lower(text: str) -> str:
 def meant(word: str) -> str:
     """The word of the lexicon that `word` (lower case) misspells by one slip, or `word` itself.
 
-    A contraction is spelt out, a word cut in two is joined. A slip is a letter too many, too few,
-    wrong or exchanged with its neighbour; words of 12 letters and more bear two.
+    A contraction and `w/o` are spelt out, a word cut in two is joined. A slip is a letter too many,
+    too few, wrong or exchanged with its neighbour; words of 12 letters and more bear two.
     """
     if contracted := _CONTRACTED.fullmatch(word):
         verb = contracted["verb"]
         return _WHOLE.get(verb, f"{verb} not")
+    if word == "w/o":
+        return "without"
     joined = word.replace("-", "").replace(" ", "")
     if joined in LEXICON:
         return joined

@@ -17,7 +17,7 @@ _HAZY = (
     r"thin|faint|veil\w*)"
 )
 
-_GLASS = rf"gr?ou?n?[dg]s?{_S}[gc][lr]as+(?:es|y)?"
+_GLASS = rf"gr?ou?n?[dg]s?{_S}(?:[gc][lr]as+|gals+)(?:es|y)?"
 _SEPT = r"sept(?:al|a|ae|um|ums|as)"
 # Thickening inside a lobule is another sign, unless it is named with that between lobules.
 _LOBULAR = rf"inter{_S}(?:(?:lobul\w{{1,8}}\s+)?(?:and|or)\s+intra{_S})?lobul\w{{1,8}}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ladnn.csvs import SEPARATORS, separator
 from ladnn.errors import DataError
 from ladnn.findings import Lesion, LesionLabels
 from ladnn.sources.encodings import decode
@@ -82,11 +83,15 @@ def clean(text: str) -> str:
 def read_table(path: Path, *, verbatim: bool = False) -> Table:
     """Read a CSV file in any encoding that `encodings.decode` tells, the authors' own among them.
 
-    The cells are cleaned, or left as they are if `verbatim`. Raises DataError for a missing, empty,
-    too large or undecodable file, for quotes that do not pair, a cell of more than LONGEST_CELL
-    characters and a ragged row.
+    Commas part the cells, or semicolons or tabs where those part the head. The cells are cleaned,
+    or left as they are if `verbatim`.
+
+    Raises DataError for a missing, empty, too large or undecodable file, for quotes that do not
+    pair, a cell of more than LONGEST_CELL characters and a ragged row.
     """
-    lines = _lines(path)
+    text = _text(path)
+    between = separator(text)
+    lines = _lines(text, between, path)
     if not lines:
         raise DataError(f"the table {path} is empty: expected a line of column heads")
     heads = tuple(clean(cell).lower() for cell in lines[0][1])
@@ -95,19 +100,19 @@ def read_table(path: Path, *, verbatim: bool = False) -> Table:
         if len(cells) != len(heads):
             raise DataError(
                 f"{path.name} line {number} has {len(cells)} cells where the head has "
-                f"{len(heads)}: quote the cells that hold commas"
+                f"{len(heads)}: quote the cells that hold {SEPARATORS[between]}"
             )
         kept = cells if verbatim else map(clean, cells)
         rows.append(Row(table=path, line=number, cells=tuple(kept)))
     return Table(path=path, heads=heads, rows=tuple(rows))
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
+def _lines(text: str, between: str, path: Path) -> list[tuple[int, list[str]]]:
     """The rows with the numbers of the lines they end in, empty ones left out.
 
     Strictly read, for an open quote would else take the rows after it into its cell unnoticed.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between)
     rows: list[tuple[int, list[str]]] = []
     begin = 1
     before = csv.field_size_limit(LONGEST_CELL)
