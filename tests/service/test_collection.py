@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from personas import person
+from personas import person, token_on
 from sites import Site
 from sqlalchemy import func, select, update
 
@@ -153,6 +153,14 @@ def test_sketches_find_what_fingerprints_call_near(site: Site):
 def test_a_field_that_does_not_do_is_refused_and_nothing_is_kept(page: Site, wrong: dict):
     assert give(page, **wrong).status_code == 422
     assert page.services.blobs.names() == []
+
+
+@pytest.mark.parametrize("lesions", [["1"], ["1"] * 6, ["x"] * 5])
+def test_a_form_with_other_lesions_than_five_is_refused_on_its_page(page: Site, lesions: list[str]):
+    fields = FIELDS | {"lesions": lesions, "csrf": token_on(person(page, CLINICIAN), "/contribute")}
+    answer = person(page, CLINICIAN).post("/contribute", data=fields)
+    assert answer.status_code == 422
+    assert answer.text.count('<select name="lesions"') == len(LESIONS)
 
 
 def test_a_picture_is_kept_as_its_pixels_and_a_dicom_file_without_identity(page: Site):

@@ -123,6 +123,8 @@ def _page(
     proposed: object = None,
 ) -> Response:
     site = services(request)
+    if len(fields.lesions) != len(LESIONS):  # of no form of this site; the page shows one for each
+        fields.lesions = [""] * len(LESIONS)
     mine = site.database.read(lambda session: contributions.own(session, principal, OWN))
     return render(
         request,
