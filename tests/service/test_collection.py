@@ -235,6 +235,25 @@ def test_a_plain_acceptance_throws_no_first_reader_s_opinion_away(page: Site):
     assert state == "disputed"
 
 
+@pytest.mark.parametrize("verdict", ["accept", "correct", "reject"])
+def test_a_form_that_was_opened_before_the_first_opinion_does_not_overrule_it(
+    page: Site, verdict: str
+):
+    case = give(page).json()["id"]
+    form = person(page, SECOND).get(f"/review/{case}").text
+    (seen,) = set(re.findall(r'name="seen" value="(\d+)"', form))
+    judge(page, case, verdict="reject")
+    said = {"verdict": verdict, "covid": "1", "reason": "mine", "seen": seen}
+    refused = person(page, SECOND).post(f"/review/{case}", data=said)
+    assert refused.status_code == 422
+    assert "Somebody else judged this case" in refused.text
+    assert "as I see it" in refused.text
+    assert person(page, SECOND).post(
+        f"/review/{case}", data=said | {"seen": "1", "verdict": "reject"}
+    )
+    assert person(page, SECOND).get(f"/api/v1/contributions/{case}").json()["state"] == "rejected"
+
+
 def test_where_nothing_was_corrected_there_is_no_correction_to_accept(page: Site):
     case = give(page).json()["id"]
     assert judge(page, case, verdict="accept_correction").status_code == 422

@@ -30,12 +30,14 @@ class Judgement:
             a reader who did says whose labels are accepted.
         covid, lesions: the labels that are right; read for `CORRECT` alone.
         reason: why; needed for all that are not `ACCEPTING`.
+        seen: how many opinions of other readers the page showed; None where nobody says.
     """
 
     verdict: str
     covid: bool | None = None
     lesions: LesionLabels = field(default_factory=LesionLabels)
     reason: str = ""
+    seen: int | None = None
 
     def check(self) -> None:
         """Raise BadRequest where the verdict is none or a reason is missing."""
@@ -113,7 +115,8 @@ def judge(site: Services, principal: Principal, public_id: str, judgement: Judge
     Raises:
         NotFound: no such contribution.
         NotAllowed: an own one, or one that this reviewer has judged before.
-        BadRequest: one that is settled, or a judgement that does not hold.
+        BadRequest: one that is settled, one that somebody judged since the page was opened, or a
+            judgement that does not hold.
     """
     judgement.check()
 
@@ -152,6 +155,8 @@ def _check(found: Contribution, principal: Principal, judgement: Judgement) -> N
         raise NotAllowed("review.error_own")
     if any(review.reviewer == principal.owner for review in found.reviews):
         raise NotAllowed("review.error_twice")
+    if judgement.seen not in (None, len(found.reviews)):
+        raise BadRequest("review.error_meanwhile")
     if judgement.verdict == ACCEPT and found.state == DISPUTED:
         raise BadRequest("review.error_whose")
     if judgement.verdict == ACCEPT_CORRECTION and correction(found) is None:

@@ -106,6 +106,7 @@ def judge(
     covid: Annotated[str, Form()] = "",
     lesions: Annotated[list[str] | None, Form()] = None,
     reason: Annotated[str, Form()] = "",
+    seen: Annotated[int | None, Form()] = None,
 ) -> Response:
     """Keep a judgement and go on to the next case."""
     try:
@@ -114,6 +115,7 @@ def judge(
             covid=FLAGS.get(covid),
             lesions=read_lesions(lesions or [""] * len(LESIONS)),
             reason=reason.strip(),
+            seen=seen,
         )
         reviews.judge(services(request), principal, id, judgement)
     except (BadRequest, NotAllowed) as error:
