@@ -18,7 +18,7 @@ from ladnn.findings import LESIONS, Lesion
 from ladnn.imaging import decode
 from ladnn.intake import take_in
 from ladnn.phantom import thorax
-from ladnn.service import audit_log, contributions, datasets, retention
+from ladnn.service import audit_log, contributions, datasets, retention, tables
 from ladnn.service.tables import AuditEvent
 from ladnn.service.tables_contributions import Contribution, Print, Review
 from ladnn.similarity import pixel_hash
@@ -145,6 +145,10 @@ def test_sketches_find_what_fingerprints_call_near(site: Site):
         {"patient": ""},
         {"source": "x" * 101},
         {"source": "a\0b"},
+        {"source": "@ward"},
+        {"patient": "=1+1"},
+        {"patient": "\uff1d1"},
+        {"patient": "P\u202e-01"},
         {"report": "x" * 20_001},
         {"present": ["Pneumothorax"]},
         {"covid": "perhaps"},
@@ -343,6 +347,14 @@ def test_a_version_holds_what_was_accepted_and_comes_back_by_data_import(
         None,
     )
     assert by_patient["contributed Ward 3/P-04"].covid is False
+
+
+def test_an_id_that_names_a_file_of_a_version_begins_with_no_hyphen(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    ids = iter(["-rjp9eOuH3CxgWIZLt6iJK2-", "7Jp9eOuH3CxgWIZLt6iJK2-x"])
+    monkeypatch.setattr(tables.secrets, "token_urlsafe", lambda _: next(ids))
+    assert tables.new_id() == "7Jp9eOuH3CxgWIZLt6iJK2-x"
 
 
 def test_the_same_content_is_the_same_version_and_other_content_another(site: Site):

@@ -41,8 +41,13 @@ Base.metadata.naming_convention = NAMES
 
 
 def new_id() -> str:
-    """A public id that nobody can guess: 144 bits in 24 characters of a URL."""
-    return secrets.token_urlsafe(18)
+    """A public id that nobody can guess: 24 characters of a URL, of 144 bits.
+
+    It begins with no hyphen, for files and cells of tables are named by it.
+    """
+    while (made := secrets.token_urlsafe(18)).startswith("-"):
+        pass
+    return made
 
 
 def now() -> datetime:
