@@ -286,6 +286,24 @@ def test_a_result_that_another_batch_shows_too_outlives_the_first(site: Site):
         assert site.client.get(second["prediction"]).status_code == left
 
 
+@pytest.mark.parametrize("many", [True, False])
+def test_files_of_a_batch_that_is_deleted_while_they_come_find_nothing_and_leave_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, many: bool
+):
+    batch, put = begin(site), site.services.blobs.put
+
+    def delete_and_put(data: bytes) -> str:
+        monkeypatch.setattr(site.services.blobs, "put", put)
+        assert site.browser().delete(batch).status_code == 204
+        return put(data)
+
+    monkeypatch.setattr(site.services.blobs, "put", delete_and_put)
+    [scan] = scans(1)
+    sent = add(site, batch, ("all.zip", packed([scan])) if many else scan)
+    assert sent.status_code == 404
+    assert site.services.blobs.names() == []
+
+
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
 def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
     batch = begin(page)
