@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -385,6 +386,26 @@ def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site
         assert mine.delete(f"/api/v1/contributions/{one['id']}").status_code == 204
     assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
     assert len(site.services.blobs.names()) == made["images"]
+    assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
+
+
+def test_an_image_that_is_taken_back_while_a_version_is_made_is_whole_or_not_in_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    case = give(site).json()["id"]
+    judge(site, case)
+    mine, write = person(site, CLINICIAN), datasets.table_text
+    taken = threading.Thread(target=mine.delete, args=(f"/api/v1/contributions/{case}",))
+
+    def text(rows: list[dict[str, str]]) -> str:
+        taken.start()
+        taken.join(timeout=2)  # it has to wait until the version is there
+        return write(rows)
+
+    monkeypatch.setattr(datasets, "table_text", text)
+    assert person(site, CURATOR).post("/api/v1/datasets").status_code == 201
+    taken.join()
+    monkeypatch.setattr(datasets, "table_text", write)
     assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
 
 
