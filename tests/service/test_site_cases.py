@@ -256,6 +256,13 @@ def test_a_dicom_image_is_drawn_through_the_window_that_is_asked_for(page: Site,
     assert "Mediastinum" not in page.client.get(send(page.client, scan)).text
 
 
+def test_the_operating_point_has_its_name_in_the_language_of_the_page(page: Site, scan: bytes):
+    chinese = {"accept-language": "zh"}
+    text = page.client.get(send(page.client, scan), headers=chinese).text
+    assert "平衡" in text
+    assert "<dd>balanced" not in text
+
+
 @pytest.mark.parametrize("rest", ["/images/1.png", "/maps/0/heart.png", "?image=9", "?map=heart"])
 def test_what_a_result_does_not_have_is_not_found(page: Site, scan: bytes, rest: str):
     assert page.client.get(send(page.client, scan) + rest).status_code == 404
