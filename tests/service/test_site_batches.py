@@ -286,6 +286,24 @@ def test_a_result_that_another_batch_shows_too_outlives_the_first(site: Site):
         assert site.client.get(second["prediction"]).status_code == left
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_result_that_was_tested_by_itself_too_outlives_the_batch(site: Site, first: bool):
+    site.client.get("/batches")  # which makes the browser a visitor
+    [(name, data)], batch = scans(1), begin(site)
+
+    def alone() -> str:
+        said = site.client.post("/api/v1/predictions", files={"file": (name, data)}).json()
+        return str(said["links"]["self"])
+
+    if first:
+        alone()
+    add(site, batch, (name, data))
+    link = alone()
+    assert site.client.delete(batch).status_code == 204
+    assert site.client.get(link).status_code == 200
+    assert len(site.services.blobs.names()) == 1
+
+
 @pytest.mark.parametrize("many", [True, False])
 def test_files_of_a_batch_that_is_deleted_while_they_come_find_nothing_and_leave_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch, many: bool

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, selectinload
 from starlette.datastructures import UploadFile
 
@@ -103,6 +103,7 @@ def assess(
     results = _read_all(site, predictor, uploads, frame)
     case = _make_case(predictor.card, results, site.settings.operating_point)
     case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
+    case.alone = also is None
     tested = _store(site, principal, case, [one.decoded.stored for one in results], also)
     if tested.new:
         _count(site, case)
@@ -231,13 +232,21 @@ def _show(
     """Note the look at a case that was there before, and do something with it if it still is."""
 
     def write(session: Session) -> None:
-        if also is not None:
-            if session.get(Case, known.id) is None:
-                raise NotFound
+        if also is None:
+            _stand_alone(session, known.id)
+        elif session.get(Case, known.id) is None:
+            raise NotFound
+        else:
             also(session, known.id)
         audit_log.record(session, principal, "prediction.view", known.public_id, {})
 
     site.database.write(write)
+
+
+def _stand_alone(session: Session, case_id: int) -> None:
+    """Note that a case which was there before is tested by itself."""
+    one = update(Case).where(Case.id == case_id, Case.alone.is_(False))
+    session.execute(one.values(alone=True))
 
 
 def _store(
@@ -259,7 +268,9 @@ def _store(
                 return Tested(case, new=True)
             known = _same(session, case.owner, case.fingerprint)
             if known is not None:  # asked twice at the same moment
-                if also is not None:
+                if also is None:
+                    _stand_alone(session, known.id)
+                else:
                     also(session, known.id)
                 audit_log.record(session, principal, "prediction.view", known.public_id, {})
                 return Tested(known, new=False)
