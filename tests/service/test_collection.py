@@ -20,6 +20,7 @@ from ladnn.imaging import decode
 from ladnn.intake import take_in
 from ladnn.phantom import thorax
 from ladnn.service import audit_log, contributions, datasets, retention, tables
+from ladnn.service.routes import contribute, review
 from ladnn.service.tables import AuditEvent
 from ladnn.service.tables_contributions import Contribution, Print, Review
 from ladnn.similarity import pixel_hash
@@ -94,6 +95,28 @@ def test_what_one_gave_and_what_waits_are_listed_in_pages_with_their_total(site:
         assert rest["next"] is None
         shown = [*first["contributions"], *rest["contributions"]]
         assert [one["patient"] for one in shown] == patients
+
+
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [
+        (CLINICIAN, "/contribute?"),
+        (CURATOR, "/review?state=&"),
+        (CURATOR, "/review?state=waiting&"),
+    ],
+)
+def test_nothing_is_too_old_to_be_found_on_a_page(
+    page: Site, monkeypatch: pytest.MonkeyPatch, who: str, path: str
+):
+    monkeypatch.setattr(contribute, "OWN", 2)
+    monkeypatch.setattr(review, "SHOWN", 2)
+    given = {give(page, image(seed), patient=f"P-0{seed}").json()["id"] for seed in range(4)}
+    first, second = (person(page, who).get(f"{path}offset={at}").text for at in (0, 2))
+    link = re.compile(r"/(?:contributions|review)/([\w-]{24})\"")
+    assert [len(set(link.findall(text))) for text in (first, second)] == [2, 2]
+    assert set(link.findall(first + second)) == given
+    assert path.replace("&", "&amp;") + "offset=2" in first
+    assert "offset=4" not in second  # exactly two pages
 
 
 def test_a_contributor_is_told_why_a_case_was_rejected(site: Site):

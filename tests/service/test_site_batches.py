@@ -17,6 +17,7 @@ from bundles import TOO_FEW
 from ladnn.phantom import thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
+from ladnn.service.routes import batch as routes_batch
 from ladnn.service.tables_batches import BatchFile, BatchItem
 from synthetic import dicom_bytes, encode
 
@@ -284,6 +285,15 @@ def test_a_result_that_another_batch_shows_too_outlives_the_first(site: Site):
     for batch, left in ((one, 200), (two, 404)):
         assert site.client.delete(batch).status_code == 204
         assert site.client.get(second["prediction"]).status_code == left
+
+
+def test_older_batches_are_found_on_the_pages_behind(page: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routes_batch, "RECENT", 1)
+    page.client.get("/batches")
+    one, two = (begin(page).removeprefix("/api/v1") for _ in range(2))
+    newest, oldest = (page.client.get(f"/batches?offset={at}").text for at in (0, 1))
+    assert (two in newest, one in newest, "/batches?offset=1" in newest) == (True, False, True)
+    assert (one in oldest, two in oldest, "/batches?offset=2" in oldest) == (True, False, False)
 
 
 @pytest.mark.parametrize("first", [True, False])

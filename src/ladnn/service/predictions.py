@@ -342,12 +342,12 @@ def is_own(case: Case, principal: Principal) -> bool:
     return case.owner == principal.owner
 
 
-def recent(session: Session, principal: Principal, count: int) -> list[Case]:
-    """The principal's latest cases, newest first."""
+def recent(session: Session, principal: Principal, count: int, offset: int = 0) -> list[Case]:
+    """A page of the principal's latest cases, newest first, with their images."""
     if not principal.owner:
         return []
     query = select(Case).where(Case.owner == principal.owner)
-    newest = query.order_by(Case.created_at.desc(), Case.id.desc()).limit(count)
+    newest = query.order_by(Case.created_at.desc(), Case.id.desc()).limit(count).offset(offset)
     return list(session.scalars(newest.options(selectinload(Case.images))))
 
 

@@ -79,19 +79,20 @@ def _may_judge(principal: Principal) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def in_state(session: Session, state: str, count: int) -> list[Contribution]:
+def in_state(session: Session, state: str, count: int, before: int = 0) -> list[Contribution]:
     """The newest contributions of one of `STATES`, whoever gave them and judged them."""
     if state not in STATES:
         raise BadRequest("error.fields")
     query = select(Contribution).where(Contribution.state == state)
-    return list(session.scalars(query.order_by(Contribution.id.desc()).limit(count)))
+    newest = query.order_by(Contribution.id.desc())
+    return list(session.scalars(newest.offset(before).limit(count)))
 
 
 def look(
     session: Session, principal: Principal, count: int, before: int = 0, state: str = ""
 ) -> list[Contribution]:
     """`queue`, or `in_state`, for somebody who looks: a line of the audit log names all of it."""
-    chosen = in_state(session, state, count) if state else None
+    chosen = in_state(session, state, count, before) if state else None
     found = queue(session, principal, count, before) if chosen is None else chosen
     detail = {"shown": [one.public_id for one in found]}
     audit_log.record(session, principal, "review.view", "", detail)
