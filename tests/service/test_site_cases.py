@@ -209,6 +209,12 @@ def test_slices_in_another_order_are_the_same_study(page: Site):
     assert send(page.client, *files) == send(page.client, *reversed(files))
 
 
+def test_a_slice_that_is_sent_twice_counts_once(page: Site):
+    one, two = (dicom_bytes(InstanceNumber=number) for number in (1, 2))
+    assert send(page.client, one, two, one) == send(page.client, one, two)
+    assert send(page.client, two, two) == send(page.client, two)
+
+
 def test_images_that_are_not_of_one_series_are_refused_together(page: Site, scan: bytes):
     assert "one DICOM series" in refusal(page.client, scan, *slices(1))
 

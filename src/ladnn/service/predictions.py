@@ -90,7 +90,7 @@ def assess(
         BadRequest: no file, too many, or several that are not of one series.
         StorageFull: no room; then nothing is kept.
     """
-    _check_count(site, uploads)
+    uploads = _checked(site, uploads)
     predictor = site.predictor()
     owner = principal.owner or BEARER
     fingerprint = None  # two programs that nobody can tell apart never get the same case
@@ -110,11 +110,13 @@ def assess(
     return tested
 
 
-def _check_count(site: Services, uploads: Sequence[Upload]) -> None:
+def _checked(site: Services, uploads: Sequence[Upload]) -> list[Upload]:
+    """The files, each once: a slice that was sent twice does not count twice in its study."""
     if not uploads:
         raise BadRequest("error.no_file")
     if len(uploads) > site.settings.slices:
         raise BadRequest("error.too_many_slices", limit=site.settings.slices)
+    return list({upload.sha256: upload for upload in uploads}.values())
 
 
 def _fingerprint(uploads: Sequence[Upload], card: Card, point: str, frame: int | None) -> str:
@@ -244,9 +246,8 @@ def _show(
 
 
 def _stand_alone(session: Session, case_id: int) -> None:
-    """Note that a case which was there before is tested by itself."""
-    one = update(Case).where(Case.id == case_id, Case.alone.is_(False))
-    session.execute(one.values(alone=True))
+    """Note that a case which was there is tested by itself."""
+    session.execute(update(Case).where(Case.id == case_id).values(alone=True))
 
 
 def _store(
@@ -360,8 +361,7 @@ def owned(session: Session, principal: Principal, count: int, offset: int) -> li
 
 def count_owned(session: Session, principal: Principal) -> int:
     """How many cases the principal has."""
-    query = select(func.count(Case.id)).where(Case.owner == principal.owner)
-    return session.scalar(query) or 0
+    return session.scalar(select(func.count(Case.id)).where(Case.owner == principal.owner)) or 0
 
 
 def retract(site: Services, principal: Principal, case_of: str, *, by_token: bool) -> None:
