@@ -122,6 +122,18 @@ def test_nobody_is_invited_into_a_role_that_accounts_do_not_have(page: Site, rol
     assert answer.status_code == 422
 
 
+@pytest.mark.parametrize("odd", ["\0", "\u202e", "\u200b"])
+def test_names_hold_nothing_that_cannot_be_seen(page: Site, odd: str):
+    admin = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    there = "/admin/accounts"
+    email = post(admin, there, there, email=f"a{odd}b@h.org", role="clinician")
+    link = link_on(post(admin, there, there, email="x@h.org", role="clinician").text)
+    browser = page.browser()
+    name = post(browser, link, link, name=f"A{odd}b", password=PASSWORD, again=PASSWORD)
+    key = post(admin, "/account/keys", "/account", name=f"a{odd}b", scope="test", days=7)
+    assert [answer.status_code for answer in (email, name, key)] == [422, 422, 422]
+
+
 def test_signing_in_with_a_second_factor_needs_a_code_that_is_not_used_again(site: Site):
     account = make_account(site, Role.CURATOR, password=PASSWORD)
     shared = give_factor(site, account)

@@ -4,6 +4,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from personas import person
+from sites import Site
 from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 
@@ -189,3 +191,18 @@ def test_the_log_is_browsed_by_who_what_when_and_page(filled: Database):
     newest = filled.read(lambda s: audit_log.browse(s, audit_log.Filter(), limit=3))
     rest = filled.read(lambda s: audit_log.browse(s, audit_log.Filter(), before=newest[-1].id))
     assert len(rest) == 4
+
+
+@pytest.mark.parametrize("path", ["/admin/audit", "/admin/audit.csv"])
+def test_the_last_day_of_the_calendar_narrows_nothing(page: Site, path: str):
+    administrator = person(page, "administrator")
+    assert administrator.get(f"{path}?until=9999-12-31").status_code == 200
+
+
+@pytest.mark.parametrize("field", ["actor", "action", "object"])
+def test_a_filter_that_no_database_can_hold_is_refused_before_a_table_begins(
+    site: Site, field: str
+):
+    for path in ("/admin/audit", "/admin/audit.csv"):
+        answer = person(site, "administrator").get(f"{path}?{field}=a%00b")
+        assert answer.status_code == 422, path

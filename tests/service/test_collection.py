@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from personas import person
+from personas import person, token_on
 from sites import Site
 from sqlalchemy import func, select, update
 
@@ -18,7 +19,8 @@ from ladnn.findings import LESIONS, Lesion
 from ladnn.imaging import decode
 from ladnn.intake import take_in
 from ladnn.phantom import thorax
-from ladnn.service import audit_log, contributions, datasets, retention
+from ladnn.service import audit_log, contributions, datasets, retention, tables
+from ladnn.service.routes import contribute, review
 from ladnn.service.tables import AuditEvent
 from ladnn.service.tables_contributions import Contribution, Print, Review
 from ladnn.similarity import pixel_hash
@@ -95,6 +97,28 @@ def test_what_one_gave_and_what_waits_are_listed_in_pages_with_their_total(site:
         assert [one["patient"] for one in shown] == patients
 
 
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [
+        (CLINICIAN, "/contribute?"),
+        (CURATOR, "/review?state=&"),
+        (CURATOR, "/review?state=waiting&"),
+    ],
+)
+def test_nothing_is_too_old_to_be_found_on_a_page(
+    page: Site, monkeypatch: pytest.MonkeyPatch, who: str, path: str
+):
+    monkeypatch.setattr(contribute, "OWN", 2)
+    monkeypatch.setattr(review, "SHOWN", 2)
+    given = {give(page, image(seed), patient=f"P-0{seed}").json()["id"] for seed in range(4)}
+    first, second = (person(page, who).get(f"{path}offset={at}").text for at in (0, 2))
+    link = re.compile(r"/(?:contributions|review)/([\w-]{24})\"")
+    assert [len(set(link.findall(text))) for text in (first, second)] == [2, 2]
+    assert set(link.findall(first + second)) == given
+    assert path.replace("&", "&amp;") + "offset=2" in first
+    assert "offset=4" not in second  # exactly two pages
+
+
 def test_a_contributor_is_told_why_a_case_was_rejected(site: Site):
     case = give(site).json()["id"]
     for reader in (CURATOR, SECOND):
@@ -145,6 +169,10 @@ def test_sketches_find_what_fingerprints_call_near(site: Site):
         {"patient": ""},
         {"source": "x" * 101},
         {"source": "a\0b"},
+        {"source": "@ward"},
+        {"patient": "=1+1"},
+        {"patient": "\uff1d1"},
+        {"patient": "P\u202e-01"},
         {"report": "x" * 20_001},
         {"present": ["Pneumothorax"]},
         {"covid": "perhaps"},
@@ -153,6 +181,14 @@ def test_sketches_find_what_fingerprints_call_near(site: Site):
 def test_a_field_that_does_not_do_is_refused_and_nothing_is_kept(page: Site, wrong: dict):
     assert give(page, **wrong).status_code == 422
     assert page.services.blobs.names() == []
+
+
+@pytest.mark.parametrize("lesions", [["1"], ["1"] * 6, ["x"] * 5])
+def test_a_form_with_other_lesions_than_five_is_refused_on_its_page(page: Site, lesions: list[str]):
+    fields = FIELDS | {"lesions": lesions, "csrf": token_on(person(page, CLINICIAN), "/contribute")}
+    answer = person(page, CLINICIAN).post("/contribute", data=fields)
+    assert answer.status_code == 422
+    assert answer.text.count('<select name="lesions"') == len(LESIONS)
 
 
 def test_a_picture_is_kept_as_its_pixels_and_a_dicom_file_without_identity(page: Site):
@@ -225,6 +261,25 @@ def test_a_plain_acceptance_throws_no_first_reader_s_opinion_away(page: Site):
     assert "No opacity is to be seen." in seen.text
     state = person(page, SECOND).get(f"/api/v1/contributions/{case}").json()["state"]
     assert state == "disputed"
+
+
+@pytest.mark.parametrize("verdict", ["accept", "correct", "reject"])
+def test_a_form_that_was_opened_before_the_first_opinion_does_not_overrule_it(
+    page: Site, verdict: str
+):
+    case = give(page).json()["id"]
+    form = person(page, SECOND).get(f"/review/{case}").text
+    (seen,) = set(re.findall(r'name="seen" value="(\d+)"', form))
+    judge(page, case, verdict="reject")
+    said = {"verdict": verdict, "covid": "1", "reason": "mine", "seen": seen}
+    refused = person(page, SECOND).post(f"/review/{case}", data=said)
+    assert refused.status_code == 422
+    assert "Somebody else judged this case" in refused.text
+    assert "as I see it" in refused.text
+    assert person(page, SECOND).post(
+        f"/review/{case}", data=said | {"seen": "1", "verdict": "reject"}
+    )
+    assert person(page, SECOND).get(f"/api/v1/contributions/{case}").json()["state"] == "rejected"
 
 
 def test_where_nothing_was_corrected_there_is_no_correction_to_accept(page: Site):
@@ -318,6 +373,14 @@ def test_a_version_holds_what_was_accepted_and_comes_back_by_data_import(
     assert by_patient["contributed Ward 3/P-04"].covid is False
 
 
+def test_an_id_that_names_a_file_of_a_version_begins_with_no_hyphen(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    ids = iter(["-rjp9eOuH3CxgWIZLt6iJK2-", "7Jp9eOuH3CxgWIZLt6iJK2-x"])
+    monkeypatch.setattr(tables.secrets, "token_urlsafe", lambda _: next(ids))
+    assert tables.new_id() == "7Jp9eOuH3CxgWIZLt6iJK2-x"
+
+
 def test_the_same_content_is_the_same_version_and_other_content_another(site: Site):
     made = publish(site)
     again = person(site, CURATOR).post("/api/v1/datasets").json()
@@ -346,6 +409,26 @@ def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site
         assert mine.delete(f"/api/v1/contributions/{one['id']}").status_code == 204
     assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
     assert len(site.services.blobs.names()) == made["images"]
+    assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
+
+
+def test_an_image_that_is_taken_back_while_a_version_is_made_is_whole_or_not_in_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    case = give(site).json()["id"]
+    judge(site, case)
+    mine, write = person(site, CLINICIAN), datasets.table_text
+    taken = threading.Thread(target=mine.delete, args=(f"/api/v1/contributions/{case}",))
+
+    def text(rows: list[dict[str, str]]) -> str:
+        taken.start()
+        taken.join(timeout=2)  # it has to wait until the version is there
+        return write(rows)
+
+    monkeypatch.setattr(datasets, "table_text", text)
+    assert person(site, CURATOR).post("/api/v1/datasets").status_code == 201
+    taken.join()
+    monkeypatch.setattr(datasets, "table_text", write)
     assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
 
 

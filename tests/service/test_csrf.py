@@ -65,6 +65,34 @@ def test_a_browser_with_a_session_needs_a_token_for_the_interface_too(page: Site
     assert browser.post("/api/v1/predictions", files=files, headers=here).status_code == 403
 
 
+def test_what_a_page_sends_after_its_session_ended_goes_to_nobody(page: Site, scan: bytes):
+    browser = as_role(page, Role.CLINICIAN)
+    headers = {"origin": "http://testserver", "x-csrf-token": token_on(browser, "/batches")}
+    for cookie in ({"ladnn_session": "over"}, {}):  # the browser drops it after `session_hours`
+        stranger = page.browser()
+        stranger.cookies.update(cookie)
+        begun = stranger.post("/api/v1/batches", headers=headers)
+        assert begun.status_code == (401 if cookie else 403)
+        tested = stranger.post("/api/v1/predictions", headers=headers, files={"file": scan})
+        assert tested.status_code == begun.status_code
+    stranger.cookies.update({"ladnn_session": "over"})
+    here = {"origin": "http://testserver"}
+    assert stranger.post("/api/v1/batches", headers=here).status_code == 401
+
+
+def test_one_s_own_things_are_not_called_gone_when_the_session_is_over(page: Site):
+    browser = as_role(page, Role.CLINICIAN)
+    headers = {"origin": "http://testserver", "x-csrf-token": token_on(browser, "/batches")}
+    batch = browser.post("/api/v1/batches", headers=headers).json()["id"]
+    browser.cookies.set("ladnn_session", "over")
+    answer = browser.get(f"/batches/{batch}")
+    assert answer.status_code == 401
+    assert f"/sign-in?back=/batches/{batch}" in answer.text
+    assert browser.get(f"/api/v1/batches/{batch}").status_code == 401
+    assert page.browser().get(f"/batches/{batch}").status_code == 404
+    assert "This link was used" in browser.get("/setup/nothing").text
+
+
 def test_a_key_that_does_not_work_is_told_so_and_is_not_a_visitor(page: Site, scan: bytes):
     files = {"file": ("scan.png", scan, "image/png")}
     header = {"authorization": "Bearer ladnn_nothing"}

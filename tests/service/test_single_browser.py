@@ -123,6 +123,19 @@ def test_who_changes_language_or_theme_still_sees_the_slice_and_the_map(tab: Pag
     expect(tab).to_have_url(re.compile(r"\?image=1&map=GGO&level=40&width=400$"))
 
 
+def test_window_and_map_stay_from_slice_to_slice(tab: Page):
+    tab.goto("/")
+    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
+    choose(tab, "#file", "Test", *slices)
+    tab.wait_for_url(re.compile("/results/"))
+    tab.get_by_role("link", name="Mediastinum").click()
+    tab.get_by_role("link", name="Ground-glass opacity").click()
+    tab.locator(".slices a:not([aria-current])").click()
+    expect(tab).to_have_url(re.compile(r"\?image=1&map=GGO&level=40&width=400$"))
+    expect(tab.get_by_role("link", name="Mediastinum")).to_have_attribute("aria-current", "true")
+    expect(tab.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
+
+
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_the_theme_is_the_system_s_until_one_is_chosen(tab: Page, system: str):
     tab.emulate_media(color_scheme=system)  # type: ignore[arg-type]

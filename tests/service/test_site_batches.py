@@ -17,6 +17,7 @@ from bundles import TOO_FEW
 from ladnn.phantom import thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
+from ladnn.service.routes import batch as routes_batch
 from ladnn.service.tables_batches import BatchFile, BatchItem
 from synthetic import dicom_bytes, encode
 
@@ -284,6 +285,51 @@ def test_a_result_that_another_batch_shows_too_outlives_the_first(site: Site):
     for batch, left in ((one, 200), (two, 404)):
         assert site.client.delete(batch).status_code == 204
         assert site.client.get(second["prediction"]).status_code == left
+
+
+def test_older_batches_are_found_on_the_pages_behind(page: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routes_batch, "RECENT", 1)
+    page.client.get("/batches")
+    one, two = (begin(page).removeprefix("/api/v1") for _ in range(2))
+    newest, oldest = (page.client.get(f"/batches?offset={at}").text for at in (0, 1))
+    assert (two in newest, one in newest, "/batches?offset=1" in newest) == (True, False, True)
+    assert (one in oldest, two in oldest, "/batches?offset=2" in oldest) == (True, False, False)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_result_that_was_tested_by_itself_too_outlives_the_batch(site: Site, first: bool):
+    site.client.get("/batches")  # which makes the browser a visitor
+    [(name, data)], batch = scans(1), begin(site)
+
+    def alone() -> str:
+        said = site.client.post("/api/v1/predictions", files={"file": (name, data)}).json()
+        return str(said["links"]["self"])
+
+    if first:
+        alone()
+    add(site, batch, (name, data))
+    link = alone()
+    assert site.client.delete(batch).status_code == 204
+    assert site.client.get(link).status_code == 200
+    assert len(site.services.blobs.names()) == 1
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_files_of_a_batch_that_is_deleted_while_they_come_find_nothing_and_leave_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, many: bool
+):
+    batch, put = begin(site), site.services.blobs.put
+
+    def delete_and_put(data: bytes) -> str:
+        monkeypatch.setattr(site.services.blobs, "put", put)
+        assert site.browser().delete(batch).status_code == 204
+        return put(data)
+
+    monkeypatch.setattr(site.services.blobs, "put", delete_and_put)
+    [scan] = scans(1)
+    sent = add(site, batch, ("all.zip", packed([scan])) if many else scan)
+    assert sent.status_code == 404
+    assert site.services.blobs.names() == []
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import structlog
+from personas import person
 from sites import MakeSite, Site, sqlite_url
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -20,7 +21,7 @@ from starlette.testclient import TestClient
 
 from ladnn.findings import LESION_NAMES
 from ladnn.fitting import operating_points
-from ladnn.phantom import hounsfield
+from ladnn.phantom import hounsfield, thorax
 from ladnn.service import retention
 from ladnn.service.accounts import principals
 from ladnn.service.accounts.permissions import Role
@@ -28,6 +29,7 @@ from ladnn.service.accounts.principals import Principal
 from ladnn.service.errors import StorageFull
 from ladnn.service.i18n import read_catalogues
 from ladnn.service.logs import configure_logs
+from ladnn.service.routes import account, single
 from ladnn.service.settings import Settings
 from ladnn.service.tables import AuditEvent, Case, Feedback, now
 from ladnn.service.wording import rule_in_words
@@ -144,6 +146,21 @@ def test_a_retracted_result_is_seen_by_its_owner_alone(site: Site, scan: bytes):
     assert site.browser().get(address).status_code == 404
 
 
+@pytest.mark.parametrize(("path", "size"), [("/", "RECENT"), ("/account", "CASES")])
+def test_older_results_are_found_and_the_last_page_leads_no_further(
+    page: Site, monkeypatch: pytest.MonkeyPatch, path: str, size: str
+):
+    for module in (single, account):
+        monkeypatch.setattr(module, size, 1, raising=False)
+    browser = person(page, "clinician")
+    sent = [send(browser, encode(thorax(seed, size=(64, 72)), "PNG")) for seed in (1, 2)]
+    newest, oldest = (browser.get(f"{path}?offset={at}").text for at in (0, 1))
+    assert (sent[1] in newest, sent[0] in newest) == (True, False)
+    assert f"{path}?offset=1" in newest
+    assert (sent[0] in oldest, sent[1] in oldest) == (True, False)
+    assert f"{path}?offset=2" not in oldest
+
+
 def test_a_retracted_image_may_be_tested_anew(page: Site, scan: bytes):
     address = send(page.client, scan)
     act(page.client, f"{address}/retract")
@@ -190,6 +207,12 @@ def test_slices_of_a_series_are_one_study_in_their_order(site: Site):
 def test_slices_in_another_order_are_the_same_study(page: Site):
     files = slices()
     assert send(page.client, *files) == send(page.client, *reversed(files))
+
+
+def test_a_slice_that_is_sent_twice_counts_once(page: Site):
+    one, two = (dicom_bytes(InstanceNumber=number) for number in (1, 2))
+    assert send(page.client, one, two, one) == send(page.client, one, two)
+    assert send(page.client, two, two) == send(page.client, two)
 
 
 def test_images_that_are_not_of_one_series_are_refused_together(page: Site, scan: bytes):
@@ -254,6 +277,13 @@ def test_a_dicom_image_is_drawn_through_the_window_that_is_asked_for(page: Site,
     assert page.client.get(f"{address}/images/0.png?level=0&width=0").status_code == 404
     assert "Mediastinum" in page.client.get(address).text
     assert "Mediastinum" not in page.client.get(send(page.client, scan)).text
+
+
+def test_the_operating_point_has_its_name_in_the_language_of_the_page(page: Site, scan: bytes):
+    chinese = {"accept-language": "zh"}
+    text = page.client.get(send(page.client, scan), headers=chinese).text
+    assert "平衡" in text
+    assert "<dd>balanced" not in text
 
 
 @pytest.mark.parametrize("rest", ["/images/1.png", "/maps/0/heart.png", "?image=9", "?map=heart"])

@@ -40,6 +40,9 @@ def test_the_environment_may_name_the_file(tmp_path: Path):
         ("", {"LADNN_PORT": "70000"}),
         ("", {"LADNN_LANGUAGE": "fr"}),
         ("", {"LADNN_PUBLIC_URL": "ladnn.example.org"}),
+        ("", {"LADNN_PUBLIC_URL": "https://"}),
+        ("", {"LADNN_PUBLIC_URL": "https://ladnn.example.org/ct"}),
+        ("", {"LADNN_PUBLIC_URL": "https://ladnn.example.org?x#y"}),
         ("", {"LADNN_METRICS_FROM": "monitor.example.org"}),
         ("", {"LADNN_METRICS_FROM": "127.0.0.1,10.0.0.1/8"}),
         ("metrics_from = ['10.0.0.0/33']\n", {}),
@@ -52,6 +55,11 @@ def test_what_is_unknown_or_impossible_is_refused_by_name(
     path.write_text(file)
     with pytest.raises(ConfigError, match=r"(?i)prot|port|language|public_url|metrics_from|TOML"):
         read_settings(path, environment)
+
+
+@pytest.mark.parametrize("given", ["https://ladnn.example.org/", "http://[::1]:8000"])
+def test_an_address_may_have_a_port_and_end_with_a_slash(given: str):
+    assert read_settings(environment={"LADNN_PUBLIC_URL": given}).public_url == given
 
 
 def test_variables_of_other_parts_of_the_project_are_no_settings():

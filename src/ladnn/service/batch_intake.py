@@ -24,7 +24,7 @@ from ladnn.imaging import LIMITS, kind_of
 from ladnn.service import audit_log, blobs, leases, predictions
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
-from ladnn.service.errors import BadRequest
+from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.tables_batches import (
     ARRIVING,
     CANCELLED,
@@ -115,6 +115,7 @@ def receive(
 
     Raises:
         BadRequest: no file, or an archive that is none; what came before in it is kept.
+        NotFound: the batch was deleted meanwhile.
         StorageFull: no room; what was acknowledged before stays.
     """
     if not files:
@@ -180,7 +181,7 @@ def _settle(
     error: str,
 ) -> BatchItem:
     """Write what became of one image; the one that was there, if two requests brought it."""
-    site.database.lock(session, batch.public_id)
+    _hold(session, site, batch)
     item = _known(session, batch, upload.sha256)
     if item is None:
         item = BatchItem(batch_id=batch.id, name=upload.name, created_at=site.clock())
@@ -192,6 +193,13 @@ def _settle(
     item.state = FAILED if error else DONE
     session.flush()
     return item
+
+
+def _hold(session: Session, site: Services, batch: Batch) -> None:
+    """Hold the batch's lock until the transaction ends; NotFound if it was deleted meanwhile."""
+    site.database.lock(session, batch.public_id)
+    if session.scalar(select(Batch.id).where(Batch.id == batch.id)) is None:
+        raise NotFound
 
 
 def _known(session: Session, batch: Batch, sha256: str) -> BatchItem | None:
@@ -245,7 +253,7 @@ class _Queue:
                 one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
                 for one in sorted(_unstored(session, batch, ready), key=lambda one: one.sha256)
             }
-            site.database.lock(session, batch.public_id)
+            _hold(session, site, batch)
             desk = _Desk(session, batch, site.clock(), [one.sha256 for one in ready])
             items = [desk.place(one, kept.get(one.sha256)) for one in ready]
             for item in items:
@@ -254,7 +262,12 @@ class _Queue:
             session.flush()
             return [item.id for item in items], desk.new
 
-        ids, new = site.database.write(write)
+        try:
+            ids, new = site.database.write(write)
+        except NotFound:
+            digests = [hashlib.sha256(one.data).hexdigest() for one in unstored]
+            blobs.release(site.database, site.blobs, digests)
+            raise
         self._ids.update(dict.fromkeys(ids))
         self._new += new
 
@@ -263,7 +276,7 @@ class _Queue:
         until = site.clock() + PATIENCE
 
         def write(session: Session) -> list[BatchItem]:
-            site.database.lock(session, batch.public_id)
+            _hold(session, site, batch)
             if more:
                 leases.leave_open(session, batch.id, self._holder, until)
             else:

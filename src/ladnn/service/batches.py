@@ -240,7 +240,10 @@ def _retryable(batch: Batch) -> ColumnElement[bool]:
 
 
 def remove(site: Services, principal: Principal, public_id: str) -> None:
-    """Delete the batch, its results and everything that was kept for it, for good."""
+    """Delete the batch, its results and everything that was kept for it, for good.
+
+    What was tested by itself as well stays, with its link and what clinicians said of it.
+    """
 
     def look(session: Session) -> int:
         batch = find(session, principal, public_id)
@@ -261,7 +264,7 @@ def remove_all(site: Services, batch_id: int) -> None:
             digests = [file.blob for item in found for file in item.files if file.blob]
             elsewhere = _also_elsewhere(session, found)
             for item in found:
-                if item.case is not None and item.case_id not in elsewhere:
+                if item.case and not item.case.alone and item.case_id not in elsewhere:
                     digests += [image.blob for image in item.case.images]
                     session.delete(item.case)
                 session.delete(item)

@@ -22,6 +22,7 @@ from ladnn.service.context import Decoded, Services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.predictions import Upload
 from ladnn.service.tables_contributions import Contribution, DatasetItem, Print
+from ladnn.service.wording import is_formula
 from ladnn.similarity import NEAR, Floats, fingerprint, pixel_hash
 
 LICENCES = ("CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0")
@@ -46,7 +47,8 @@ class Proposal:
         covid: the flag.
         lesions: unknown (None) is not absent.
         patient: a pseudonym within `source`; never a name or a hospital's number.
-        source: the collection, in the contributor's words.
+        source: the collection, in the contributor's words. Both stand in published tables, so they
+            begin with no sign of a formula.
         licence: one of `LICENCES`.
         consent: that the patient, or an ethics committee, allows it.
         report: what the radiologist wrote; may be empty.
@@ -67,7 +69,7 @@ class Proposal:
         if self.licence not in LICENCES:
             raise BadRequest("contribute.error_licence")
         for name, text, most in (("patient", self.patient, 64), ("source", self.source, 100)):
-            if not 0 < len(text) <= most or not text.isprintable():
+            if not 0 < len(text) <= most or not text.isprintable() or is_formula(text):
                 raise BadRequest(f"contribute.error_{name}")
         if len(self.report) > MAX_REPORT or "\0" in self.report:
             raise BadRequest("contribute.error_report")

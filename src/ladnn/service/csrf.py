@@ -37,16 +37,18 @@ async def verify(request: Request) -> None:
 
     Raises NotAllowed when the origin is another, and when neither the form nor the header has the
     token of whoever the browser says is there; SignInNeeded when their session is over. A program
-    that calls the interface needs none.
+    that calls the interface needs none. A page whose browser lost its identity is no such program:
+    what it sends would belong to whoever learns its address.
     """
     if request.method in _SAFE:
         return
     if not _is_own_origin(request):
         raise NotAllowed("error.origin")
     principal = await identify_off_loop(request)
-    if is_api(request) and not (principal.ambient and _from_browser(request)):
-        return
     given = request.headers.get(HEADER)
+    shown = principal.ambient or given is not None or lost_session(request)
+    if is_api(request) and not (shown and _from_browser(request)):
+        return
     if given is None:
         form = await request.form()
         given = str(form.get(FIELD, ""))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, selectinload
 from starlette.datastructures import UploadFile
 
@@ -90,7 +90,7 @@ def assess(
         BadRequest: no file, too many, or several that are not of one series.
         StorageFull: no room; then nothing is kept.
     """
-    _check_count(site, uploads)
+    uploads = _checked(site, uploads)
     predictor = site.predictor()
     owner = principal.owner or BEARER
     fingerprint = None  # two programs that nobody can tell apart never get the same case
@@ -103,17 +103,20 @@ def assess(
     results = _read_all(site, predictor, uploads, frame)
     case = _make_case(predictor.card, results, site.settings.operating_point)
     case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
+    case.alone = also is None
     tested = _store(site, principal, case, [one.decoded.stored for one in results], also)
     if tested.new:
         _count(site, case)
     return tested
 
 
-def _check_count(site: Services, uploads: Sequence[Upload]) -> None:
+def _checked(site: Services, uploads: Sequence[Upload]) -> list[Upload]:
+    """The files, each once: a slice that was sent twice does not count twice in its study."""
     if not uploads:
         raise BadRequest("error.no_file")
     if len(uploads) > site.settings.slices:
         raise BadRequest("error.too_many_slices", limit=site.settings.slices)
+    return list({upload.sha256: upload for upload in uploads}.values())
 
 
 def _fingerprint(uploads: Sequence[Upload], card: Card, point: str, frame: int | None) -> str:
@@ -231,13 +234,20 @@ def _show(
     """Note the look at a case that was there before, and do something with it if it still is."""
 
     def write(session: Session) -> None:
-        if also is not None:
-            if session.get(Case, known.id) is None:
-                raise NotFound
+        if also is None:
+            _stand_alone(session, known.id)
+        elif session.get(Case, known.id) is None:
+            raise NotFound
+        else:
             also(session, known.id)
         audit_log.record(session, principal, "prediction.view", known.public_id, {})
 
     site.database.write(write)
+
+
+def _stand_alone(session: Session, case_id: int) -> None:
+    """Note that a case which was there is tested by itself."""
+    session.execute(update(Case).where(Case.id == case_id).values(alone=True))
 
 
 def _store(
@@ -259,7 +269,9 @@ def _store(
                 return Tested(case, new=True)
             known = _same(session, case.owner, case.fingerprint)
             if known is not None:  # asked twice at the same moment
-                if also is not None:
+                if also is None:
+                    _stand_alone(session, known.id)
+                else:
                     also(session, known.id)
                 audit_log.record(session, principal, "prediction.view", known.public_id, {})
                 return Tested(known, new=False)
@@ -331,12 +343,12 @@ def is_own(case: Case, principal: Principal) -> bool:
     return case.owner == principal.owner
 
 
-def recent(session: Session, principal: Principal, count: int) -> list[Case]:
-    """The principal's latest cases, newest first."""
+def recent(session: Session, principal: Principal, count: int, offset: int = 0) -> list[Case]:
+    """A page of the principal's latest cases, newest first, with their images."""
     if not principal.owner:
         return []
     query = select(Case).where(Case.owner == principal.owner)
-    newest = query.order_by(Case.created_at.desc(), Case.id.desc()).limit(count)
+    newest = query.order_by(Case.created_at.desc(), Case.id.desc()).limit(count).offset(offset)
     return list(session.scalars(newest.options(selectinload(Case.images))))
 
 
@@ -349,8 +361,7 @@ def owned(session: Session, principal: Principal, count: int, offset: int) -> li
 
 def count_owned(session: Session, principal: Principal) -> int:
     """How many cases the principal has."""
-    query = select(func.count(Case.id)).where(Case.owner == principal.owner)
-    return session.scalar(query) or 0
+    return session.scalar(select(func.count(Case.id)).where(Case.owner == principal.owner)) or 0
 
 
 def retract(site: Services, principal: Principal, case_of: str, *, by_token: bool) -> None:

@@ -12,13 +12,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Mount
 
 from ladnn.errors import ImageError, RegistryError
+from ladnn.service.accounts.principals import lost_session
 from ladnn.service.context import services
 from ladnn.service.edge import HEADERS, METHODS, is_api
 from ladnn.service.errors import (
     BadRequest,
     Malformed,
+    NotFound,
     NotJson,
     ServiceError,
+    SignInNeeded,
     StorageFull,
     TooLarge,
 )
@@ -74,6 +77,8 @@ def answer(request: Request, status: int, detail: str, **more: Any) -> Response:
 
 def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # the handler's own class
+    if error.key == NotFound.key and lost_session(request):  # it may well be theirs
+        error = SignInNeeded("error.session_over")
     headers = getattr(error, "headers", None)
     looking = isinstance(error, StorageFull) and request.method in ("GET", "HEAD")
     told = say(request, "error.full_look" if looking else error.key, **error.values)

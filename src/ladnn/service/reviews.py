@@ -30,12 +30,14 @@ class Judgement:
             a reader who did says whose labels are accepted.
         covid, lesions: the labels that are right; read for `CORRECT` alone.
         reason: why; needed for all that are not `ACCEPTING`.
+        seen: how many opinions of other readers the page showed; None where nobody says.
     """
 
     verdict: str
     covid: bool | None = None
     lesions: LesionLabels = field(default_factory=LesionLabels)
     reason: str = ""
+    seen: int | None = None
 
     def check(self) -> None:
         """Raise BadRequest where the verdict is none or a reason is missing."""
@@ -77,19 +79,20 @@ def _may_judge(principal: Principal) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def in_state(session: Session, state: str, count: int) -> list[Contribution]:
+def in_state(session: Session, state: str, count: int, before: int = 0) -> list[Contribution]:
     """The newest contributions of one of `STATES`, whoever gave them and judged them."""
     if state not in STATES:
         raise BadRequest("error.fields")
     query = select(Contribution).where(Contribution.state == state)
-    return list(session.scalars(query.order_by(Contribution.id.desc()).limit(count)))
+    newest = query.order_by(Contribution.id.desc())
+    return list(session.scalars(newest.offset(before).limit(count)))
 
 
 def look(
     session: Session, principal: Principal, count: int, before: int = 0, state: str = ""
 ) -> list[Contribution]:
     """`queue`, or `in_state`, for somebody who looks: a line of the audit log names all of it."""
-    chosen = in_state(session, state, count) if state else None
+    chosen = in_state(session, state, count, before) if state else None
     found = queue(session, principal, count, before) if chosen is None else chosen
     detail = {"shown": [one.public_id for one in found]}
     audit_log.record(session, principal, "review.view", "", detail)
@@ -113,7 +116,8 @@ def judge(site: Services, principal: Principal, public_id: str, judgement: Judge
     Raises:
         NotFound: no such contribution.
         NotAllowed: an own one, or one that this reviewer has judged before.
-        BadRequest: one that is settled, or a judgement that does not hold.
+        BadRequest: one that is settled, one that somebody judged since the page was opened, or a
+            judgement that does not hold.
     """
     judgement.check()
 
@@ -152,6 +156,8 @@ def _check(found: Contribution, principal: Principal, judgement: Judgement) -> N
         raise NotAllowed("review.error_own")
     if any(review.reviewer == principal.owner for review in found.reviews):
         raise NotAllowed("review.error_twice")
+    if judgement.seen not in (None, len(found.reviews)):
+        raise BadRequest("review.error_meanwhile")
     if judgement.verdict == ACCEPT and found.state == DISPUTED:
         raise BadRequest("review.error_whose")
     if judgement.verdict == ACCEPT_CORRECTION and correction(found) is None:

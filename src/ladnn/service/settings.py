@@ -1,6 +1,7 @@
 """The settings of the site: a frozen record read from a TOML file, the environment and options."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -109,10 +110,7 @@ class Settings:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}: choose {' or '.join(choices)}"
                 )
-        if self.public_url and not self.public_url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"public_url is {self.public_url!r}: begin it with https:// or http://"
-            )
+        _check_address(self.public_url)
         if self.secret and len(self.secret) < 32:
             raise ConfigError("secret is too short: give 32 random characters or more, or none")
         _check_networks("metrics_from", self.metrics_from)
@@ -163,6 +161,18 @@ _CHOICES = {
 
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _check_address(public_url: str) -> None:
+    """Refuse an address that no link of the site could be put behind."""
+    if not public_url:
+        return
+    if not public_url.startswith(("http://", "https://")):
+        raise ConfigError(f"public_url is {public_url!r}: begin it with https:// or http://")
+    if not re.fullmatch(r"https?://[^\s/?#@\\]+/?", public_url):
+        raise ConfigError(
+            f"public_url is {public_url!r}: give scheme and host alone, as https://ladnn.example.org"
+        )
 
 
 def _check_provider(settings: Settings) -> None:

@@ -4,7 +4,17 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, LargeBinary, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+    false,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -41,8 +51,13 @@ Base.metadata.naming_convention = NAMES
 
 
 def new_id() -> str:
-    """A public id that nobody can guess: 144 bits in 24 characters of a URL."""
-    return secrets.token_urlsafe(18)
+    """A public id that nobody can guess: 24 characters of a URL, of 144 bits.
+
+    It begins with no hyphen, for files and cells of tables are named by it.
+    """
+    while (made := secrets.token_urlsafe(18)).startswith("-"):
+        pass
+    return made
 
 
 def now() -> datetime:
@@ -140,6 +155,7 @@ class Case(Base):
         card: what the model's card said of these numbers, `cards.Terms`; the model may be gone.
         study: one result for several slices, `StudyPrediction.to_json`; None for one image.
         probability, decision: of the whole case, in columns for lists.
+        alone: whether it was tested by itself, perhaps in a batch as well: then it outlives that.
     """
 
     __tablename__ = "cases"
@@ -161,6 +177,7 @@ class Case(Base):
     probability: Mapped[float]
     decision: Mapped[str] = mapped_column(String(16))
     study: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    alone: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
     images: Mapped[list["CaseImage"]] = relationship(
         back_populates="case", order_by="CaseImage.position", cascade="all, delete-orphan"

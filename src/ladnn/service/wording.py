@@ -20,6 +20,9 @@ _RULES = {  # as `fitting.operating_points` writes them
 }
 
 
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are the full-width ones
+
+
 def point_in_words(say: Say, case: Case) -> str:
     """What the operating point of a case makes of a probability, as one sentence."""
     point, name = case.card["point"], case.operating_point
@@ -60,6 +63,11 @@ def moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would take a cell with that text for a formula."""
+    return text.startswith(_FORMULA)
+
+
 def harmless(text: str) -> str:
     """A text for a cell of a table: what a spreadsheet would take for a formula gets a quote."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if is_formula(text) else text

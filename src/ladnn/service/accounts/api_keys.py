@@ -51,7 +51,7 @@ def make(  # noqa: PLR0917  # the fields of one form
     name, wanted = name.strip(), set(scopes)
     if not wanted or not wanted <= set(scopes_for(Role(account.role))):
         raise BadRequest("keys.error.scopes")
-    if days not in DAYS or not 1 <= len(name) <= 100:
+    if days not in DAYS or not 1 <= len(name) <= 100 or not name.isprintable():
         raise BadRequest("keys.error.fields")
     if sum(works(key, present) for key in of_account(session, account.id)) >= MOST_KEYS:
         raise BadRequest("keys.error.many", most=MOST_KEYS)

@@ -41,15 +41,18 @@ class Wish:
 def tidy_email(text: str) -> str:
     """An address in one form; BadRequest when it is none."""
     email = text.strip().lower()
-    if len(email) > 254 or not _ADDRESS.fullmatch(email):
+    if len(email) > 254 or not email.isprintable() or not _ADDRESS.fullmatch(email):
         raise BadRequest("accounts.error.email")
     return email
 
 
 def tidy_name(text: str) -> str:
-    """A name without spaces around it; BadRequest when it is empty or very long."""
+    """A name without spaces around it; BadRequest for none, a long or an unseen one.
+
+    What cannot be seen, such as a mark of direction, would make it look like another one.
+    """
     name = " ".join(text.split())
-    if not 1 <= len(name) <= 200:
+    if not 1 <= len(name) <= 200 or not name.isprintable():
         raise BadRequest("accounts.error.name")
     return name
 

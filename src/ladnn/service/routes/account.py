@@ -283,9 +283,11 @@ def _page(
             "sessions": sessions.of_account(session, account.id),
             "keys": api_keys.of_account(session, account.id),
             "identities": providers.of_account(session, account.id),
-            "cases": predictions.owned(session, principal, CASES, offset),
+            "cases": predictions.owned(session, principal, CASES + 1, offset),
         }
 
+    found = site.database.read(read)
+    cases = found.pop("cases")
     return render(
         request,
         "account.html",
@@ -298,5 +300,7 @@ def _page(
         shortest=passwords.SHORTEST,
         offset=offset,
         page_size=CASES,
-        **site.database.read(read),
+        cases=cases[:CASES],
+        more=len(cases) > CASES,
+        **found,
     )

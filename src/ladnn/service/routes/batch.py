@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Request, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from ladnn.service import batch_intake, batches, downloads
@@ -11,6 +11,7 @@ from ladnn.service.accounts.principals import Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say
+from ladnn.service.paging import Offset
 from ladnn.service.tables_batches import Batch
 
 router = APIRouter(prefix="/batches", include_in_schema=False)
@@ -26,9 +27,9 @@ SORT = "probability"  # of a worklist that nobody has ordered otherwise
 
 
 @router.get("")
-def index(request: Request, _: Tester) -> Response:
+def index(request: Request, _: Tester, offset: Offset = 0) -> Response:
     """Show where to drop files, and the batches before."""
-    return _index(request)
+    return _index(request, offset=offset)
 
 
 @router.post("")
@@ -49,7 +50,7 @@ def page(
     id: str,  # noqa: A002
     sort: str = SORT,
     show: str = "",
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    offset: Offset = 0,
 ) -> Response:
     """Show how far the batch is, and its worklist."""
     view = batches.View(sort=sort, show=show, limit=ROWS, offset=offset)
@@ -123,15 +124,20 @@ def _find(request: Request, principal: Principal, public_id: str) -> Batch:
     )
 
 
-def _index(request: Request, error: str = "", status: int = 200) -> Response:
+def _index(request: Request, error: str = "", status: int = 200, offset: int = 0) -> Response:
     principal, site = welcome(request), services(request)
-    found, _ = site.database.read(lambda session: batches.owned(session, principal, limit=RECENT))
+    found, total = site.database.read(
+        lambda session: batches.owned(session, principal, limit=RECENT, offset=offset)
+    )
     return render(
         request,
         "batches.html",
         status_code=status,
         error=error,
         found=found,
+        total=total,
+        offset=offset,
+        page_size=RECENT,
         limit=site.settings.upload_mib,
     )
 

@@ -17,6 +17,7 @@ from ladnn.service.context import services
 from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say
+from ladnn.service.paging import Offset
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
 from ladnn.service.refusals import retell
@@ -70,9 +71,9 @@ def read_lesions(values: list[str]) -> LesionLabels:
 
 
 @router.get("/contribute")
-def page(request: Request, principal: Contributor) -> Response:
+def page(request: Request, principal: Contributor, offset: Offset = 0) -> Response:
     """Show the form and what one gave before."""
-    return _page(request, principal, Fields())
+    return _page(request, principal, Fields(), offset=offset)
 
 
 @router.post("/contribute/report")
@@ -121,9 +122,14 @@ def _page(
     *,
     error: str = "",
     proposed: object = None,
+    offset: int = 0,
 ) -> Response:
     site = services(request)
-    mine = site.database.read(lambda session: contributions.own(session, principal, OWN))
+    if len(fields.lesions) != len(LESIONS):  # of no form of this site; the page shows one for each
+        fields.lesions = [""] * len(LESIONS)
+    mine = site.database.read(
+        lambda session: contributions.own(session, principal, OWN + 1, offset)
+    )
     return render(
         request,
         "contribute.html",
@@ -131,7 +137,10 @@ def _page(
         fields=fields,
         error=error,
         proposed=proposed,
-        mine=mine,
+        mine=mine[:OWN],
+        more=len(mine) > OWN,
+        offset=offset,
+        page_size=OWN,
         lesions=LESIONS,
         licences=LICENCES,
         limit=site.settings.upload_mib,

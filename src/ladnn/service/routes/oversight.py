@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,6 +14,7 @@ from ladnn.service import audit_log, retention
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import Services, services
+from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render
 from ladnn.service.tables import AuditEvent
 from ladnn.service.wording import harmless
@@ -34,14 +35,16 @@ def wanted(
     since: Text = "",
     until: Text = "",
 ) -> audit_log.Filter:
-    """The filter of the page's form; a day that is none does not narrow."""
+    """The filter of the page's form; a day that is none does not narrow.
+
+    Raises BadRequest for what stands in no line, before a table is begun that breaks off.
+    """
+    words = {"actor": actor.strip(), "action": action.strip(), "object": object.strip()}
+    if not all(word.isprintable() for word in words.values()):
+        raise BadRequest("error.fields")
     last = _day(until)
     return audit_log.Filter(
-        actor=actor.strip(),
-        action=action.strip(),
-        object=object.strip(),
-        since=_day(since),
-        until=last + timedelta(days=1) if last else None,
+        **words, since=_day(since), until=last + timedelta(days=1) if last else None
     )
 
 
@@ -159,7 +162,9 @@ def _line(cells: Any) -> str:  # noqa: ANN401  # any row
 
 
 def _day(text: str) -> datetime | None:
+    """A day that has a day behind it; None for anything else."""
     try:
-        return datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return day if day.date() < date.max else None

@@ -14,6 +14,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotAllowed
 from ladnn.service.pages import render, say
+from ladnn.service.paging import Offset
 from ladnn.service.proposals import propose
 from ladnn.service.routes.contribute import FLAGS, read_lesions
 from ladnn.service.tables_contributions import DatasetVersion
@@ -27,12 +28,26 @@ SHOWN = 100
 
 
 @router.get("")
-def queue(request: Request, principal: Reviewer, state: str = "") -> Response:
+def queue(request: Request, principal: Reviewer, state: str = "", offset: Offset = 0) -> Response:
     """Show what waits for this reviewer, or the newest of one state."""
     database = services(request).database
-    waiting = database.write(lambda session: reviews.look(session, principal, SHOWN, state=state))
+    waiting = database.write(
+        lambda session: reviews.look(session, principal, SHOWN, offset, state=state)
+    )
     counts = database.read(reviews.counts)
-    return render(request, "review.html", waiting=waiting, counts=counts, chosen=state)
+    total = counts.get(state, 0)
+    if not state:
+        total = database.read(lambda session: reviews.count_queue(session, principal))
+    return render(
+        request,
+        "review.html",
+        waiting=waiting,
+        counts=counts,
+        chosen=state,
+        offset=offset,
+        page_size=SHOWN,
+        more=offset + SHOWN < total,
+    )
 
 
 @router.get("/datasets")
@@ -106,6 +121,7 @@ def judge(
     covid: Annotated[str, Form()] = "",
     lesions: Annotated[list[str] | None, Form()] = None,
     reason: Annotated[str, Form()] = "",
+    seen: Annotated[int | None, Form()] = None,
 ) -> Response:
     """Keep a judgement and go on to the next case."""
     try:
@@ -114,6 +130,7 @@ def judge(
             covid=FLAGS.get(covid),
             lesions=read_lesions(lesions or [""] * len(LESIONS)),
             reason=reason.strip(),
+            seen=seen,
         )
         reviews.judge(services(request), principal, id, judgement)
     except (BadRequest, NotAllowed) as error:

@@ -13,6 +13,7 @@ from ladnn.service.accounts.principals import Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say
+from ladnn.service.paging import Offset
 from ladnn.service.refusals import retell
 
 router = APIRouter(include_in_schema=False)
@@ -21,9 +22,13 @@ RECENT = 8
 
 
 @router.get("/")
-def page(request: Request, _: Annotated[Principal, Depends(requires(Permission.TEST))]) -> Response:
+def page(
+    request: Request,
+    _: Annotated[Principal, Depends(requires(Permission.TEST))],
+    offset: Offset = 0,
+) -> Response:
     """Show where to drop an image, and what was tested before."""
-    return _page(request)
+    return _page(request, offset=offset)
 
 
 @router.post("/")
@@ -55,15 +60,20 @@ def _frame(text: str) -> int | None:
     return int(text) - 1
 
 
-def _page(request: Request, error: str = "", status: int = 200) -> Response:
+def _page(request: Request, error: str = "", status: int = 200, offset: int = 0) -> Response:
     principal = welcome(request)
     site = services(request)
-    cases = site.database.read(lambda session: predictions.recent(session, principal, RECENT))
+    cases = site.database.read(
+        lambda session: predictions.recent(session, principal, RECENT + 1, offset)
+    )
     return render(
         request,
         "single.html",
         status_code=status,
         error=error,
-        cases=cases,
+        cases=cases[:RECENT],
+        more=len(cases) > RECENT,
+        offset=offset,
+        page_size=RECENT,
         limit=site.settings.upload_mib,
     )

@@ -118,8 +118,17 @@ const view = (root) => {
   const map = root.querySelector("[data-map]");
   const rows = all("[data-show]", root);
   const opacity = root.querySelector("[data-opacity]");
+  const slices = all(".slices a", root);
+
+  // What was chosen here is chosen for the slice that is opened next, too.
+  const keep = (chosen) => slices.forEach((slice) => {
+    const address = new URL(slice.href);
+    Object.entries(chosen).forEach(([name, value]) => address.searchParams.set(name, value));
+    slice.href = address.href;
+  });
 
   const choose = (row) => {
+    keep({ map: row ? row.dataset.show : "none" });
     rows.forEach((one) => {
       if (one === row) one.setAttribute("aria-current", "true");
       else one.removeAttribute("aria-current");
@@ -141,9 +150,8 @@ const view = (root) => {
   magnify(root);
 
   const windows = root.querySelector("[data-window]");
-  if (windows) setWindow(windows, scan);
+  if (windows) setWindow(windows, scan, keep);
 
-  const slices = all(".slices a", root);
   const step = (way) => {
     const here = slices.findIndex((slice) => slice.getAttribute("aria-current"));
     const next = slices[here + way];
@@ -157,7 +165,7 @@ const view = (root) => {
 };
 
 // Level and width: the server draws the image anew, as only it has the values in HU.
-const setWindow = (bar, scan) => {
+const setWindow = (bar, scan, keep) => {
   const inputs = { level: bar.querySelector("[data-level-input]"), width: bar.querySelector("[data-width-input]") };
   const shown = { level: bar.querySelector("[data-level-output]"), width: bar.querySelector("[data-width-output]") };
   const chips = all("[data-level]", bar);
@@ -170,6 +178,7 @@ const setWindow = (bar, scan) => {
       if (same) chip.setAttribute("aria-current", "true");
       else chip.removeAttribute("aria-current");
     });
+    keep({ level: inputs.level.value, width: inputs.width.value });
     clearTimeout(waiting);
     waiting = setTimeout(() => {
       scan.src = `${bar.dataset.address}?level=${inputs.level.value}&width=${inputs.width.value}`;

@@ -175,19 +175,21 @@ const send = async (form, files) => {
   const parcels = await bundle(wanted, limit - 4096);
   let done = small.length - wanted.length;
   let left = wanted.length;
+  let refused = false;
   say.sent(done, files.length, left);
   const post = async (some, more) => {
     const body = new FormData();
     some.forEach((file) => body.append("file", file, file.name));
     const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost);
     if (answer.ok) done += some.length;
-    else say.unsent(some[0].name, await detail(answer));
+    else if (!refused) say.unsent(some[0].name, await detail(answer));
+    refused = refused || [401, 403].includes(answer.status); // told once: no other file fares better
     left -= some.length;
     say.sent(done, files.length, left);
   };
   const work = async () => {
-    for (let parcel = parcels.shift(); parcel; parcel = parcels.shift()) {
-      while (parcel.length) await post(parcel.shift(), parcel.length > 0);
+    for (let parcel = parcels.shift(); parcel && !refused; parcel = parcels.shift()) {
+      while (parcel.length && !refused) await post(parcel.shift(), parcel.length > 0);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -220,7 +222,8 @@ const follow = async (root) => {
       if (before && state !== before) await renew(root);
       before = state;
       ended = now.finished && !busy && !sending;
-    } else if (answer.status === 404) return;
+    } else if (answer.status === 401 && !sending) location.reload(); // the page says that the session is over
+    else if ([401, 404].includes(answer.status)) return;
   }
 };
 
