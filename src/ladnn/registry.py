@@ -220,8 +220,11 @@ class Registry:
             why: for which reason.
 
         Raises:
-            RegistryError: no such version, the champion itself, or another champion by now.
+            RegistryError: no such version, one whose files are missing or altered, the champion
+                itself, or another champion by now.
+            BundleError: a version that this program cannot read.
         """
+        self.open(label)  # or every replica that starts from now on would fail
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             self._known(label, events)
@@ -242,14 +245,21 @@ class Registry:
         """Bring back the champion before this one and say its label; this one retires.
 
         Before the first champion there was none, and the label is empty: a site then answers with
-        the bundle of its settings. Raises RegistryError when there is no champion.
+        the bundle of its settings.
+
+        Raises:
+            RegistryError: no champion, or files of the one before are missing or altered.
+            BundleError: the one before cannot be read by this program.
         """
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             line = champions(events)
             if not line:
                 raise RegistryError("there is no champion to go back from")
-            return {"kind": Kind.ROLLBACK, "label": line[-2] if len(line) > 1 else ""}
+            label = line[-2] if len(line) > 1 else ""
+            if label:
+                self.open(label)
+            return {"kind": Kind.ROLLBACK, "label": label}
 
         return self._append(decide, by=by, why=why).label
 
