@@ -69,6 +69,14 @@ def test_the_unit_is_sound_and_well_confined(tmp_path: Path):
     assert re.search(r"Overall exposure level.*: 1\.\d|Overall exposure level.*: 0\.", exposure)
 
 
+def test_the_unit_lets_the_engine_and_the_decoder_make_their_system_calls():
+    """Without an error number, systemd kills the process that makes a call it may not."""
+    lines = (DEPLOY / "ladnn.service").read_text(encoding="utf-8").splitlines()
+    filters = [line.partition("=")[2] for line in lines if line.startswith("SystemCallFilter=")]
+    assert {"setrlimit", "prlimit64", "sched_setaffinity", "mbind"} <= set(filters[-1].split())
+    assert "SystemCallErrorNumber=EPERM" in lines
+
+
 def test_the_image_is_written_by_the_rules():
     run(tool("hadolint"), DEPLOY / "Containerfile")
 
