@@ -99,6 +99,19 @@ def test_replicas_have_a_root_that_is_read_only_and_no_capability():
     assert "cap_drop: [ALL]" in replica
 
 
+def test_replicas_keep_the_addresses_that_the_proxy_has_looked_up():
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    assert text.count("ipv4_address: 172.30.0.1") == 2
+
+
+def test_the_image_is_built_from_what_it_copies_and_no_secret_or_site_s_data_comes_near():
+    ignored = (DEPLOY.parent / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    lines = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+    assert ignored[1] == "*"
+    assert {line[1:] for line in ignored if line.startswith("!")} == set(" ".join(lines).split())
+
+
 def test_the_proxy_lets_through_what_the_site_takes():
     from ladnn.service.settings import Settings
 
