@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Bundle, load_bundle
-from ladnn.errors import RegistryError
+from ladnn.errors import DamagedError, RegistryError
 from ladnn.storage import Store, Taken
 
 EVENTS, VERSIONS = "events", "versions"
@@ -280,7 +280,7 @@ class Registry:
             raise RegistryError(f"{label} has no {name}: it has {', '.join(sorted(added.files))}")
         data = self._store.read(f"{added.folder}/{name}")
         if hashlib.sha256(data).hexdigest() != added.files[name]:
-            raise RegistryError(
+            raise DamagedError(
                 f"{name} of {label} is not the file that was added: restore it, or roll back"
             )
         return data
