@@ -69,6 +69,14 @@ def test_the_unit_is_sound_and_well_confined(tmp_path: Path):
     assert re.search(r"Overall exposure level.*: 1\.\d|Overall exposure level.*: 0\.", exposure)
 
 
+def test_the_unit_lets_the_engine_and_the_decoder_make_their_system_calls():
+    """Without an error number, systemd kills the process that makes a call it may not."""
+    lines = (DEPLOY / "ladnn.service").read_text(encoding="utf-8").splitlines()
+    filters = [line.partition("=")[2] for line in lines if line.startswith("SystemCallFilter=")]
+    assert {"setrlimit", "prlimit64", "sched_setaffinity", "mbind"} <= set(filters[-1].split())
+    assert "SystemCallErrorNumber=EPERM" in lines
+
+
 def test_the_image_is_written_by_the_rules():
     run(tool("hadolint"), DEPLOY / "Containerfile")
 
@@ -89,6 +97,19 @@ def test_replicas_have_a_root_that_is_read_only_and_no_capability():
     replica = text.partition("x-replica")[2].partition("services:")[0]
     assert "read_only: true" in replica
     assert "cap_drop: [ALL]" in replica
+
+
+def test_replicas_keep_the_addresses_that_the_proxy_has_looked_up():
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    assert text.count("ipv4_address: 172.30.0.1") == 2
+
+
+def test_the_image_is_built_from_what_it_copies_and_no_secret_or_site_s_data_comes_near():
+    ignored = (DEPLOY.parent / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    lines = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+    assert ignored[1] == "*"
+    assert {line[1:] for line in ignored if line.startswith("!")} == set(" ".join(lines).split())
 
 
 def test_the_proxy_lets_through_what_the_site_takes():

@@ -106,6 +106,18 @@ def test_an_altered_file_is_refused(registry: Registry, store: Store, name: str)
         registry.read("tiny-1", name)
 
 
+def test_a_version_that_cannot_be_opened_does_not_become_champion(registry: Registry, store: Store):
+    registry.promote("tiny-1", by="ada", why="a test")
+    registry.promote("tiny-2", by="ada", why="a test")
+    for label in ("tiny-1", "tiny-3"):
+        store.write(f"{registry.versions()[label].added.folder}/{MODEL_FILE}", b"other")
+    with pytest.raises(RegistryError, match="is not the file that was added"):
+        registry.promote("tiny-3", by="ada", why="a test")
+    with pytest.raises(RegistryError, match="is not the file that was added"):
+        registry.rollback(by="ada", why="a test")
+    assert registry.champion() == "tiny-2"
+
+
 def test_a_version_cannot_be_added_twice(registry: Registry, tmp_path: Path):
     with pytest.raises(RegistryError, match="tiny-1 is there already"):
         registry.add(bundle(tmp_path / "again", "1", 9.0), {}, **WHO)

@@ -1,5 +1,6 @@
 """Talks to a site from a program: images in, Predictions out, tried again where that may help."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,10 +46,12 @@ class Client:
                 for patience (429, 502, 503, 504).
             sleep: waits so many seconds.
 
-        Raises RemoteError for an address that is none.
+        Raises RemoteError for an address that is none, or a key that cannot be one.
         """
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
+        if not key.isascii() or not key.isprintable():
+            raise RemoteError("the API key has a character that no key has: copy it again")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._retries, self._sleep = retries, sleep
         try:
@@ -93,7 +96,7 @@ class Client:
     def predict_bytes(self, data: bytes, *, name: str, frame: int | None = None) -> dict[str, Any]:
         """Test one image; see `predict`."""
         fields = {} if frame is None else {"frame": str(frame)}
-        files = {"file": (name, data)}
+        files = {"file": (_sendable(name), data)}
         return self._json("POST", "/api/v1/predictions", data=fields, files=files)
 
     def predict_study(self, paths: Sequence[Path]) -> dict[str, Any]:
@@ -109,7 +112,7 @@ class Client:
             ImageError: a file that cannot be read, here or on the site, or files of two series.
             RemoteError: the site cannot be reached or refused.
         """
-        files = [("file", (path.name, _read(path))) for path in paths]
+        files = [("file", (_sendable(path.name), _read(path))) for path in paths]
         return self._json("POST", "/api/v1/studies", files=files)
 
     def predictions(self) -> Iterator[dict[str, Any]]:
@@ -133,11 +136,13 @@ class Client:
 
     def _listed(self, path: str, name: str) -> Iterator[dict[str, Any]]:
         """All of a list, page after page."""
-        address = f"{path}?limit={PAGE}"
+        address: Any = f"{path}?limit={PAGE}"
         while address:
             page = self._json("GET", address)
-            yield from page[name]
-            address = page["next"]
+            found, address = page.get(name), page.get("next") or ""
+            if not isinstance(found, list) or not _is_path(address):
+                raise self._stranger()
+            yield from found
 
     def prediction(self, id: str) -> dict[str, Any]:  # noqa: A002  # the interface's own word
         """The prediction of that id."""
@@ -145,15 +150,15 @@ class Client:
 
     def heatmap(self, id: str, name: str) -> bytes:  # noqa: A002
         """A map as PNG; `name` is `covid` or a lesion's short name."""
-        return self._ask("GET", f"{_address(id)}/heatmaps/{_part(name)}.png").content
+        return self._bytes(f"{_address(id)}/heatmaps/{_part(name)}.png", "image/png")
 
     def report(self, id: str) -> bytes:  # noqa: A002
         """One page to print, as PDF."""
-        return self._ask("GET", f"{_address(id)}/report.pdf").content
+        return self._bytes(f"{_address(id)}/report.pdf", "application/pdf")
 
     def overlay(self, id: str) -> bytes:  # noqa: A002
         """The sheet with the image and its maps, as PNG."""
-        return self._ask("GET", f"{_address(id)}/overlay.png").content
+        return self._bytes(f"{_address(id)}/overlay.png", "image/png")
 
     def give_feedback(
         self,
@@ -176,15 +181,15 @@ class Client:
 
     def retract(self, id: str) -> None:  # noqa: A002
         """Take a prediction back from everyone who has its link."""
-        self._ask("POST", f"{_address(id)}/retract")
+        self._do("POST", f"{_address(id)}/retract")
 
     def delete(self, id: str) -> None:  # noqa: A002
         """Delete a prediction and its image for good."""
-        self._ask("DELETE", _address(id))
+        self._do("DELETE", _address(id))
 
     def withdraw_contribution(self, id: str) -> None:  # noqa: A002
         """Take back an image that one gave to the collection; versions that have it keep it."""
-        self._ask("DELETE", f"/api/v1/contributions/{_part(id)}")
+        self._do("DELETE", f"/api/v1/contributions/{_part(id)}")
 
     def remove_contribution(self, id: str, *, reason: str) -> None:  # noqa: A002
         """Delete anybody's contribution for good; versions that have its image keep it.
@@ -195,7 +200,7 @@ class Client:
 
         Raises RemoteError without a key of a curator, or for another reason.
         """
-        self._ask("DELETE", f"/api/v1/reviews/{_part(id)}", params={"reason": reason})
+        self._do("DELETE", f"/api/v1/reviews/{_part(id)}", params={"reason": reason})
 
     def _json(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401
         answer = self._ask(method, path, **what)
@@ -204,8 +209,24 @@ class Client:
         except ValueError:
             said = None
         if not isinstance(said, dict):
-            raise RemoteError(f"{self.url} does not answer like an LA-DNN site: check the address")
+            raise self._stranger()
         return said
+
+    def _bytes(self, path: str, kind: str) -> bytes:
+        """A file of that media type; a proxy's page with status 200 is none."""
+        answer = self._ask("GET", path)
+        if answer.headers.get("content-type", "").partition(";")[0] != kind:
+            raise self._stranger()
+        return answer.content
+
+    def _do(self, method: str, path: str, **what: Any) -> None:  # noqa: ANN401
+        """What is answered without a word; a proxy's page with status 200 did not do it."""
+        answer = self._ask(method, path, **what)
+        if answer.is_success and answer.status_code != httpx.codes.NO_CONTENT:
+            raise self._stranger()
+
+    def _stranger(self) -> RemoteError:
+        return RemoteError(f"{self.url} does not answer like an LA-DNN site: check the address")
 
     def _ask(self, method: str, path: str, **what: Any) -> httpx.Response:  # noqa: ANN401
         """One request, made again while that may help."""
@@ -219,6 +240,8 @@ class Client:
                 if last:
                     raise RemoteError(f"{self.url} cannot be reached ({_why(error)})") from error
                 unsure = True
+            except httpx.DecodingError as error:
+                raise self._stranger() from error
             else:
                 if unsure and method == "DELETE" and answer.status_code == 404:
                     return answer  # it is gone, which is what was asked for
@@ -248,6 +271,16 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}): give another file") from error
+
+
+def _sendable(name: str) -> str:
+    """The name of a file without the bytes of it that are no text."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _is_path(address: object) -> bool:
+    """Whether it stays on this site, for a key goes nowhere else; so does an empty one."""
+    return isinstance(address, str) and bool(re.fullmatch(r"(/(?!/).*)?", address))
 
 
 def _address(id: str) -> str:  # noqa: A002

@@ -29,5 +29,9 @@ class RegistryError(LadnnError):
     """A version that is not there, altered, or cannot take the step that was asked for."""
 
 
+class DamagedError(RegistryError):
+    """A file of a version that is missing or was altered; other versions may be sound."""
+
+
 class RemoteError(LadnnError):
     """A site that cannot be reached, or that refuses what it was asked."""

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Bundle, load_bundle
-from ladnn.errors import RegistryError
+from ladnn.errors import DamagedError, RegistryError
 from ladnn.storage import Store, Taken
 
 EVENTS, VERSIONS = "events", "versions"
@@ -220,8 +220,11 @@ class Registry:
             why: for which reason.
 
         Raises:
-            RegistryError: no such version, the champion itself, or another champion by now.
+            RegistryError: no such version, one whose files are missing or altered, the champion
+                itself, or another champion by now.
+            BundleError: a version that this program cannot read.
         """
+        self.open(label)  # or every replica that starts from now on would fail
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             self._known(label, events)
@@ -242,14 +245,21 @@ class Registry:
         """Bring back the champion before this one and say its label; this one retires.
 
         Before the first champion there was none, and the label is empty: a site then answers with
-        the bundle of its settings. Raises RegistryError when there is no champion.
+        the bundle of its settings.
+
+        Raises:
+            RegistryError: no champion, or files of the one before are missing or altered.
+            BundleError: the one before cannot be read by this program.
         """
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             line = champions(events)
             if not line:
                 raise RegistryError("there is no champion to go back from")
-            return {"kind": Kind.ROLLBACK, "label": line[-2] if len(line) > 1 else ""}
+            label = line[-2] if len(line) > 1 else ""
+            if label:
+                self.open(label)
+            return {"kind": Kind.ROLLBACK, "label": label}
 
         return self._append(decide, by=by, why=why).label
 
@@ -270,7 +280,7 @@ class Registry:
             raise RegistryError(f"{label} has no {name}: it has {', '.join(sorted(added.files))}")
         data = self._store.read(f"{added.folder}/{name}")
         if hashlib.sha256(data).hexdigest() != added.files[name]:
-            raise RegistryError(
+            raise DamagedError(
                 f"{name} of {label} is not the file that was added: restore it, or roll back"
             )
         return data

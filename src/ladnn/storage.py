@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ladnn.errors import ConfigError, RegistryError
+from ladnn.errors import ConfigError, DamagedError, RegistryError
 
 
 class Taken(Exception):  # noqa: N818  # no failure: somebody else was faster
@@ -47,7 +47,7 @@ class Store:
         return sorted(name for name in names if name and not name.startswith("."))
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file; raises RegistryError where there is none."""
+        """The bytes of a file; raises DamagedError where there is none."""
         with _told(self.url):
             return bytes(self._files.cat_file(f"{self.url}/{name}"))
 
@@ -96,7 +96,7 @@ def _told(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise RegistryError(f"a file of the registry {url} is missing: restore it") from error
+        raise DamagedError(f"a file of the registry {url} is missing: restore it") from error
     except FileExistsError:
         raise
     except OSError as error:

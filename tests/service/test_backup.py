@@ -236,13 +236,46 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(
     assert not list((tmp_path / "r").rglob("*"))
 
 
-def test_a_backup_that_names_files_outside_it_is_refused(made: Path, tmp_path: Path):
+@pytest.mark.parametrize("name", ["../stray", "/etc/hostname"])
+def test_a_backup_that_names_files_outside_it_is_refused(made: Path, tmp_path: Path, name: str):
     (made / "stray").write_bytes(b"x")
     listing = json.loads((made / LISTING).read_text(encoding="utf-8"))
-    listing["files"]["../stray"] = hashlib.sha256(b"x").hexdigest()
+    listing["files"][name] = hashlib.sha256(b"x").hexdigest()
     (made / LISTING).write_text(json.dumps(listing), encoding="utf-8")
     with pytest.raises(DataError, match="outside"):
         restore(elsewhere(tmp_path), made)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tables_version": "9999"}, {"tables_version": None}, {"schema_version": 2}, {"tables": {}}],
+)
+def test_a_backup_of_another_program_is_refused_before_anything_is_written(
+    made: Path, tmp_path: Path, change: dict[str, object]
+):
+    listing = json.loads((made / LISTING).read_text(encoding="utf-8"))
+    (made / LISTING).write_text(json.dumps(listing | change), encoding="utf-8")
+    with pytest.raises(DataError, match="is of another program"):
+        restore(elsewhere(tmp_path), made)
+    assert not list((tmp_path / "r").rglob("*"))
+    assert not (tmp_path / "r.db").exists()
+
+
+def test_a_restore_that_was_interrupted_is_begun_again(
+    filled: Site, empty: Settings, tmp_path: Path
+):
+    backup(filled.services.settings, tmp_path / "b")
+
+    def interrupt(name: str) -> None:
+        if name == "cases":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(empty, tmp_path / "b", interrupt)
+    assert restore(empty, tmp_path / "b") == CASES
+    assert content(empty) == content(filled.services.settings)
+    with pytest.raises(DataError, match="the database holds a site"):
+        restore(empty, tmp_path / "b")
 
 
 def test_a_backup_that_was_cut_short_is_none(made: Path, tmp_path: Path):

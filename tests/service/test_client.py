@@ -2,8 +2,12 @@
 
 import json
 import re
+import signal
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -294,9 +298,69 @@ def test_what_is_gone_is_not_there_to_be_read_after_a_lost_answer(moody: Threadi
         ask(moody, LOST, GONE)
 
 
+PAGE_OF_A_PROXY = (200, {"content-type": "text/html"}, b"<html>")
+STRANGER = "does not answer like an LA-DNN site"
+
+
+@pytest.mark.parametrize("take", [Client.delete, Client.report, Client.overlay])
+def test_a_proxys_page_is_neither_a_deletion_nor_a_file(
+    moody: ThreadingHTTPServer, take: Callable[[Client, str], object]
+):
+    _Moody.answers = [PAGE_OF_A_PROXY]
+    url = f"http://127.0.0.1:{moody.server_address[1]}"
+    with Client(url) as client, pytest.raises(RemoteError, match=STRANGER):
+        take(client, "x")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'{"status": "ok"}',
+        b'{"predictions": 1, "next": null}',
+        b'{"predictions": [], "next": "http://localhost:9/"}',
+        b'{"predictions": [], "next": "//localhost:9/"}',
+        b'{"predictions": [], "next": "@localhost:9/"}',
+        b'{"predictions": [], "next": 1}',
+    ],
+)
+def test_a_list_of_another_form_is_refused_and_the_key_goes_to_no_other_host(
+    moody: ThreadingHTTPServer, page: bytes
+):
+    _Moody.answers = [(200, {}, page)]
+    url = f"http://127.0.0.1:{moody.server_address[1]}"
+    with Client(url, key="k", retries=0) as client, pytest.raises(RemoteError, match=STRANGER):
+        list(client.predictions())
+
+
+@pytest.mark.parametrize("key", ["broken\n", "schl\u00fcssel"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str):
+    with pytest.raises(RemoteError, match="copy it again") as caught:
+        Client("https://ladnn.example.org", key=key)
+    assert key.strip() not in str(caught.value)
+
+
+def test_a_file_whose_name_is_no_text_is_tested(address: str, scan: bytes):
+    with Client(address) as client:
+        assert client.predict_bytes(scan, name="scan\udcff.png")["id"]
+
+
+def test_an_interruption_does_not_wait_for_a_site_that_is_silent(files: Path):
+    command = "from ladnn.cli import main; main()"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", command, "remote", "predict", url, str(files)],
+            stdout=subprocess.DEVNULL,
+        )
+        silent.accept()[0].recv(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
+        ((200, {"content-encoding": "gzip"}, b"no gzip"), STRANGER),
         ((200, {}, b"<html>"), "does not answer like an LA-DNN site"),
         ((301, {"location": "https://x/"}, b""), "give that address"),
         ((403, {}, b'{"detail": "You may not."}'), "You may not"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from bundles import tiny_bundle
 from ladnn.bundle import Card
 from ladnn.cli import app as cli
+from ladnn.commands.model import _row
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
@@ -105,6 +107,21 @@ def attempt(registry: Registry, label: str) -> None:
         registry.promote(label, **WHO)
     except RegistryError:
         return  # it is the champion already
+
+
+def test_versions_are_shown_beside_one_whose_files_are_gone(page: Site, tmp_path: Path):
+    registry = fill(page, tmp_path)
+    folder = registry.versions()["tiny-2"].added.folder
+    shutil.rmtree(Path(page.services.settings.storage) / models.FOLDER / folder)
+    shown = page.client.get("/models")
+    assert shown.status_code == 200
+    assert "damaged" in shown.text
+    assert page.client.get("/api/v1/models").json()["total"] == 2
+    rows = [_row(registry, version) for version in registry.versions().values()]
+    assert [(row["version"], row["damaged"]) for row in rows] == [
+        ("tiny-1", False),
+        ("tiny-2", True),
+    ]
 
 
 def test_a_number_that_is_taken_is_refused_and_an_own_one_is_not(site: Site, tmp_path: Path):

@@ -1,7 +1,10 @@
 """Why a file cannot be read is told in the language of the page, whatever the decoder says."""
 
 import ast
+import io
+import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from ladnn.imaging import decode
 from ladnn.phantom import thorax
 from ladnn.service.i18n import LANGUAGES, read_catalogues
 from ladnn.service.refusals import retell
+from ladnn.sources.archives import members
 from synthetic import dicom_bytes, encode
 
 SOURCES = ("codestream", "dicom_pixels", "greyscale", "hounsfield", "imaging", "service/decoding")
@@ -97,3 +101,12 @@ def test_a_program_is_told_the_very_cause(page: Site):
     answer = page.client.post("/api/v1/predictions", files={"file": ("a.png", data)})
     assert answer.status_code == 422
     assert answer.json()["detail"] == str(cause.value)
+
+
+def test_a_large_file_in_an_archive_is_told_like_any_other():
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as pack:
+        pack.writestr("a.png", bytes(1 << 20) + b"x")
+    [member] = members(archive, each=1 << 20)
+    say = partial(read_catalogues().say, "en")
+    assert retell(say, f"a.png {member.problem}").endswith(say("refusal.large", limit="1"))

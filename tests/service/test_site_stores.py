@@ -353,6 +353,25 @@ def test_what_nobody_names_goes_with_the_hourly_purge_a_day_later(site: Site):
     assert blobs.names() == []
 
 
+def test_what_is_deleted_while_the_storage_is_away_is_deleted_and_its_bytes_are_swept(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    address = "/api/v1/predictions"
+    sent = site.client.post(address, files={"file": ("a.png", scan)}).json()
+    blobs, database = site.services.blobs, site.services.database
+
+    def away(digest: str) -> None:
+        raise StorageAway
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "remove", away)
+        assert site.client.delete(f"{address}/{sent['id']}").status_code == 204
+        with pytest.raises(StorageAway):  # which is logged, for nobody else would know
+            store.sweep(database, blobs, now() + timedelta(hours=1))
+    store.sweep(database, blobs, now() + timedelta(hours=1))
+    assert blobs.names() == []
+
+
 def test_bytes_that_a_sweep_took_before_their_row_came_are_put_back(site: Site):
     database, blobs = site.services.database, site.services.blobs
     digest = blobs.put(b"pixels")

@@ -232,15 +232,21 @@ def _who(by: str | None) -> str:
 
 
 def _row(registry: "Registry", version: "Version") -> dict[str, Any]:
+    from ladnn.errors import DamagedError
     from ladnn.locked_test import read_trial
 
-    trial = read_trial(registry, version.label)
+    damaged = False
+    try:
+        trial = read_trial(registry, version.label)
+    except DamagedError:  # the others are listed
+        trial, damaged = None, True
     last = (version.added, *version.events)[-1]
     score = trial.metrics["all"]["covid"]["per_image"] if trial else {}
     point = trial.metrics["operating_point"] if trial else ""
     return {
         "version": version.label,
         "status": version.status,
+        "damaged": damaged,
         "auc": score.get("auc"),
         "sensitivity": score["at"][point]["sensitivity"] if trial else None,
         "data_version": trial.data_version if trial else None,
@@ -256,7 +262,8 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
     table = Table("version", "status", "AUC", "sensitivity", "when", "who", "why")
     for row in rows:
-        cells = (row["version"], row["status"], _cell(row["auc"]), _cell(row["sensitivity"]))
+        scores = [_cell(row[name]) for name in ("auc", "sensitivity")]
+        cells = (row["version"], row["status"], *(["damaged"] * 2 if row["damaged"] else scores))
         table.add_row(*cells, row["at"], row["by"], row["why"])
     Console(markup=False).print(table)
 

@@ -1,8 +1,11 @@
 """`ladnn remote predict`: as `ladnn predict`, the work being done by a site."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from ladnn.client import Client
 
 app = typer.Typer(no_args_is_help=True, help="Use a site from the command line.")
+
+Answer = tuple[Item, Line | LadnnError]
 
 _AT_ONCE = 4  # requests under way at the same time
 
@@ -63,12 +68,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def _answers(
-    client: "Client", items: list[Item], frame: int | None
-) -> Iterator[tuple[Item, Line | LadnnError]]:
+def _answers(client: "Client", items: list[Item], frame: int | None) -> Iterator[Answer]:
     """Each item with its answer, in their order, a few requests at the same time."""
 
-    def ask(item: Item) -> tuple[Item, Line | LadnnError]:
+    def ask(item: Item) -> Answer:
         try:
             if item.error is not None:
                 raise item.error
@@ -76,8 +79,27 @@ def _answers(
         except LadnnError as error:
             return item, error
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from pool.map(ask, items)
+    yield from _in_threads(ask, items)
+
+
+def _in_threads(work: Callable[[Item], Answer], items: list[Item]) -> Iterator[Answer]:
+    """As ThreadPoolExecutor.map, by threads that nobody waits for who has had enough."""
+    futures: list[Future[Answer]] = [Future() for _ in items]
+    waiting = deque(zip(items, futures, strict=True))
+
+    def serve() -> None:
+        with suppress(IndexError):  # when nothing waits any more
+            while True:
+                item, future = waiting.popleft()
+                try:
+                    future.set_result(work(item))
+                except Exception as error:
+                    future.set_exception(error)
+
+    for _ in range(min(_AT_ONCE, len(items))):
+        Thread(target=serve, daemon=True).start()
+    for future in futures:
+        yield future.result()
 
 
 def _calibrated(said: Any) -> tuple[bool, ...]:  # noqa: ANN401  # JSON of another machine

@@ -24,12 +24,14 @@ from ladnn.service.models import FOLDER
 from ladnn.service.schema import METADATA
 from ladnn.service.settings import Settings
 from ladnn.service.tables import now
+from ladnn.service.tables_accounts import AuditChain
 from ladnn.service.tables_models import ModelEvent
 from ladnn.storage import Store
 
 LISTING = "backup.json"
 SCHEMA_VERSION = 1
 _ROWS = 500
+_SEEDED = (AuditChain.__tablename__,)  # migrations put a row into it
 
 Advance = Callable[[str], None]
 """Told the name of each table and file once it is done."""
@@ -69,7 +71,8 @@ def backup(settings: Settings, target: Path, advance: Advance = lambda name: Non
 def restore(settings: Settings, source: Path, advance: Advance = lambda name: None) -> int:
     """Put a backup into a database without a site and a storage; say how many cases it has.
 
-    Everything is checked against its hash before anything is written.
+    Everything is checked against its hash before anything is written. One that was interrupted is
+    begun anew by calling this again.
 
     Raises:
         DataError: no backup, an altered one, one of a newer program, or a site that is there.
@@ -77,7 +80,7 @@ def restore(settings: Settings, source: Path, advance: Advance = lambda name: No
     listing = verify(source)
     database = Database(settings.database_url)
     try:
-        if migrations.current(database) is not None:
+        if not _is_free(database, listing["tables_version"]):
             raise DataError("the database holds a site: restore into an empty one")
         files = _Files(settings)
         for name in listing["files"]:
@@ -95,14 +98,18 @@ def verify(source: Path) -> dict[str, Any]:
     """The listing of a backup all of whose files are there and unaltered; raises DataError."""
     try:
         listing: dict[str, Any] = json.loads((source / LISTING).read_text(encoding="utf-8"))
-        known = listing["schema_version"] == SCHEMA_VERSION
+        known = (
+            listing["schema_version"] == SCHEMA_VERSION
+            and listing["tables_version"] in migrations.known()
+            and "cases" in listing["tables"]
+        )
         parts = {
             f"tables/{name}.jsonl.gz": one["sha256"] for name, one in listing["tables"].items()
         }
         parts |= {f"files/{name}": sha256 for name, sha256 in listing["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"there is no whole backup in {source}: give another folder") from error
-    if any(".." in Path(name).parts for name in parts):
+    if any(".." in Path(name).parts or "//" in name for name in parts):
         raise DataError(f"the backup in {source} names files outside it: give another backup")
     if not known:
         raise DataError(f"the backup in {source} is of another program: restore it with that one")
@@ -111,6 +118,20 @@ def verify(source: Path) -> dict[str, Any]:
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             raise DataError(f"{name} of the backup is missing or altered: give another backup")
     return listing
+
+
+def _is_free(database: Database, version: str) -> bool:
+    """Whether there are no tables, or the empty ones of a restore that was interrupted."""
+    current = migrations.current(database)
+    if current != version:
+        return current is None
+
+    def is_empty(session: Session) -> bool:
+        there = set(inspect(session.connection()).get_table_names())
+        tables = (table for table in _tables(there) if table.name not in _SEEDED)
+        return all(session.execute(select(table).limit(1)).first() is None for table in tables)
+
+    return database.read(is_empty)
 
 
 # ------------------------------------------------------------------ rows

@@ -154,7 +154,15 @@ def keep(session: Session, database: Database, blobs: Blobs, data: bytes) -> str
 
 
 def release(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
-    """Delete those bytes that no row names any more."""
+    """Delete those bytes that no row names any more; what cannot be reached is left to `sweep`.
+
+    The rows are gone by now, so that whoever deleted them has nothing to try again.
+    """
+    with contextlib.suppress(StorageAway):
+        _drop_all(database, blobs, digests)
+
+
+def _drop_all(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
     for digest in sorted(set(digests)):
 
         def drop(session: Session, digest: str = digest) -> None:
@@ -178,7 +186,7 @@ def sweep(database: Database, blobs: Blobs, before: datetime) -> int:
     blobs.drop_unfinished(before)
     kept = blobs.names(before)  # first, so that what comes in meanwhile is not among them
     orphans = set(kept) - database.read(named)
-    release(database, blobs, orphans)
+    _drop_all(database, blobs, orphans)
     return len(orphans)
 
 

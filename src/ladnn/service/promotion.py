@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ladnn.errors import RegistryError
+from ladnn.errors import BundleError, RegistryError
 from ladnn.registry import Registry
 from ladnn.service import audit_log, models
 from ladnn.service.accounts.principals import Principal
@@ -15,7 +15,8 @@ MAX_REASON = 2000
 def promote(site: Services, principal: Principal, label: str, why: str) -> str:
     """Make a version the champion, and give its label.
 
-    Raises NotFound for an unknown version, BadRequest for the champion itself or without a reason.
+    Raises NotFound for an unknown version, BadRequest for the champion itself, a version that
+    cannot be opened, or without a reason.
     """
 
     def step(registry: Registry) -> str:
@@ -30,7 +31,8 @@ def promote(site: Services, principal: Principal, label: str, why: str) -> str:
 def rollback(site: Services, principal: Principal, why: str) -> str:
     """Bring back the champion before, and give its label, which is empty where there was none.
 
-    Raises BadRequest where there is no champion, or without a reason.
+    Raises BadRequest where there is no champion, the one before cannot be opened, or without a
+    reason.
     """
     return _change(
         site,
@@ -48,7 +50,7 @@ def _change(
         raise BadRequest("error.fields")
     try:
         label = step(models.registry_of(site))
-    except RegistryError as error:
+    except (RegistryError, BundleError) as error:
         raise BadRequest("models.refused_change") from error
     site.database.write(
         lambda session: audit_log.record(session, principal, action, label, {"why": why})

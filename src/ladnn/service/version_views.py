@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ladnn.bundle import MODEL_FILE, Card
-from ladnn.errors import RegistryError
+from ladnn.errors import DamagedError, RegistryError
 from ladnn.gate import Answers, Verdict
 from ladnn.locked_test import Trial, compare_versions, read_trial
 from ladnn.registry import Event, Registry, Status, Version
@@ -29,6 +29,7 @@ class Row:
         auc: estimate as in metrics.json; None where the version was never judged.
         rates: `RATES` at the operating point of the trial.
         path: of the ROC curve in a square of 100 x 100, for an SVG path.
+        damaged: whether the trial is missing or was altered, which is as if there were none.
     """
 
     version: Version
@@ -36,6 +37,7 @@ class Row:
     auc: Mapping[str, Any] | None
     rates: Mapping[str, Mapping[str, Any]]
     path: str
+    damaged: bool = False
 
     @property
     def history(self) -> tuple[Event, ...]:
@@ -105,9 +107,13 @@ def _known(versions: Mapping[str, Version], label: str) -> Version:
 
 def row(registry: Registry, version: Version) -> Row:
     """One version with its trial."""
-    trial = read_trial(registry, version.label)
+    damaged = False
+    try:
+        trial = read_trial(registry, version.label)
+    except DamagedError:  # the others are shown, and can be promoted
+        trial, damaged = None, True
     if trial is None:
-        return Row(version=version, trial=None, auc=None, rates={}, path="")
+        return Row(version=version, trial=None, auc=None, rates={}, path="", damaged=damaged)
     scores = trial.metrics["all"]["covid"]["per_image"]
     at = scores["at"][trial.metrics["operating_point"]]
     return Row(

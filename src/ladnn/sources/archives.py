@@ -133,7 +133,7 @@ def _member(pack: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> tuple[Me
         except _UNREADABLE:
             problem = "is damaged in the archive: pack it again"
     if len(data) > most:
-        problem = f"is larger than {most} bytes: reduce it first"
+        problem = f"is larger than the limit of {most / (1 << 20):g} MiB: reduce it first"
     elif data.startswith(b"PK\x03\x04"):
         problem = "is an archive in the archive: send it alone"
     return Member(name=name, data=b"" if problem else bytes(data), problem=problem), len(data)
