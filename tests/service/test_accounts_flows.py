@@ -8,7 +8,7 @@ from personas import PASSWORD, browser_of, give_factor, make_account, post, toke
 from sites import MakeSite, Site
 from starlette.testclient import TestClient
 
-from ladnn.service.accounts import people, totp
+from ladnn.service.accounts import people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.tables import Account, OneTimeToken, SignIn
@@ -387,15 +387,34 @@ def test_a_reset_second_factor_is_set_up_anew(page: Site):
     assert sign_in(page.client, account.email).headers["location"] == "/sign-in/second-factor"
 
 
-def test_a_secret_that_was_shown_before_is_not_the_one_that_is_set_up_later(page: Site):
-    browser = browser_of(page, make_account(page, Role.CLINICIAN))
+def test_the_secret_that_was_scanned_stays_until_it_is_confirmed_and_for_its_session_alone(
+    page: Site,
+):
+    """A page opened again made a new one, so that nobody who saw an earlier page knew it: whoever
+    had scanned that had to begin anew. Bound to one session, it is known to no other."""
+    account = make_account(page, Role.CLINICIAN)
+    browser, other = browser_of(page, account), browser_of(page, account)
     path = "/account/second-factor"
-    seen, shown = (secret_on(browser.get(path).text) for _ in range(2))
-    assert seen != shown
+    assert secret_on(browser.get(path).text) != secret_on(other.get(path).text)
+    shown = secret_on(browser.get(path).text)
+    assert secret_on(browser.get(path, headers={"accept-language": "zh"}).text) == shown
     again = post(browser, path, "/account", code="000000")
     assert secret_on(again.text) == shown
     assert post(browser, path, "/account", code=code_of(shared=shown, site=page)).status_code == 200
     assert shown not in browser.get(path).text.replace(" ", "")
+
+
+def test_a_secret_that_nobody_confirms_ends_and_a_mistyped_code_ends_none(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    make_account(page, Role.CURATOR, "c@h.org", PASSWORD)
+    browser, path = page.browser(), "/sign-in/second-factor"
+    sign_in(browser, "c@h.org")
+    seen, shown = (secret_on(browser.get(path).text) for _ in range(2))
+    assert seen == shown
+    monkeypatch.setattr(second_factor, "LASTS", timedelta(seconds=-1))
+    assert secret_on(post(browser, path, "/sign-in", code="000000").text) == shown
+    assert secret_on(browser.get(path).text) != shown
 
 
 def test_an_account_of_a_provider_gets_no_password_by_typing_its_address(page: Site):
