@@ -8,6 +8,7 @@ from personas import PASSWORD, browser_of, give_factor, make_account, post, toke
 from sites import MakeSite, Site
 from starlette.testclient import TestClient
 
+from ladnn.service import audit_log
 from ladnn.service.accounts import people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
@@ -113,6 +114,30 @@ def test_an_invited_curator_is_in_only_after_the_second_factor(page: Site):
     assert not is_in(browser)
     post(browser, "/sign-in/second-factor", "/sign-in", code=code_of(shared, page))
     assert is_in(browser)
+
+
+def test_an_invitation_that_was_cancelled_is_gone_and_its_link_dead(site: Site):
+    admin = browser_of(site, make_account(site, Role.ADMINISTRATOR))
+    there = "/admin/accounts"
+    shown = post(admin, there, there, email="wrongly@h.org", role="clinician")
+    (account,) = re.findall(r'action="/admin/accounts/(\w[^/]*)/cancel"', admin.get(there).text)
+    assert post(admin, f"{there}/{account}/cancel", there).status_code == 303
+    assert "wrongly@h.org" not in admin.get(there).text
+    assert site.browser().get(link_on(shown.text)).status_code == 404
+    lines = site.services.database.read(
+        lambda s: audit_log.browse(s, audit_log.Filter(action="account.uninvite"))
+    )
+    assert [line.object for line in lines] == [account]
+    assert post(admin, f"{there}/{account}/cancel", there).status_code == 404
+
+
+def test_nobody_who_has_come_is_cancelled(page: Site):
+    admin = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    come = make_account(page, Role.CLINICIAN)
+    path = f"/admin/accounts/{come.public_id}/cancel"
+    refused = post(admin, path, "/admin/accounts")
+    assert (refused.status_code, "has come" in refused.text) == (422, True)
+    assert is_in(browser_of(page, come))
 
 
 @pytest.mark.parametrize("role", ["visitor", "root", ""])
