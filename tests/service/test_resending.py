@@ -135,6 +135,17 @@ def test_a_judgement_that_comes_too_late_keeps_its_reason_and_labels(page: Site)
     assert "no such thing</textarea>" in settled.text
 
 
+def test_a_page_says_in_its_own_words_that_a_side_must_be_named(page: Site):
+    case = give(page).json()["id"]
+    judge(page, case, CURATOR, "correct", covid=False)
+    refused = person(page, SECOND).post(f"/review/{case}", data={"verdict": "accept"})
+    told = re.search(r'role="alert">.*?<span>(.*?)</span>', refused.text, re.DOTALL)
+    assert (refused.status_code, told is not None) == (422, True)
+    assert "by the button" in told[1]
+    assert "accept_contributed" not in told[1]
+    assert "accept_contributed" in judge(page, case, SECOND, "accept").json()["detail"]
+
+
 def press(tab: Page, name: str) -> Page:
     """Press a button of the head; the tab in which its answer stands."""
     button = tab.get_by_role("button", name=name)

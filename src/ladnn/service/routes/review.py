@@ -135,7 +135,8 @@ def judge(
         )
         reviews.judge(services(request), principal, id, judgement)
     except (BadRequest, NotAllowed) as error:
-        return _case(request, principal, id, say(request, error.key), error.status, judgement)
+        key = {"review.error_whose": "review.error_whose_page"}.get(error.key, error.key)
+        return _case(request, principal, id, say(request, key), error.status, judgement)
     waiting = services(request).database.read(lambda s: reviews.queue(s, principal, 1))
     following = f"/{waiting[0].public_id}" if waiting else ""
     return RedirectResponse(f"/review{following}", status_code=303)
