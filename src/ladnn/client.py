@@ -179,6 +179,18 @@ class Client:
         said = {"agreement": agreement, "pcr": pcr}
         return self._json("POST", f"{_address(id)}/feedback", json=said)
 
+    def withdraw_feedback(self, id: str, what: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """Take back what was said, so that it counts no more, and get what is left of it.
+
+        Args:
+            id: of the prediction.
+            what: `agreement` or `pcr`; both where it is None.
+
+        Raises RemoteError without a key of a clinician.
+        """
+        asked = {"what": what} if what else {}
+        return self._json("DELETE", f"{_address(id)}/feedback", params=asked)
+
     def retract(self, id: str) -> None:  # noqa: A002
         """Take a prediction back from everyone who has its link."""
         self._do("POST", f"{_address(id)}/retract")

@@ -39,7 +39,9 @@ def give_factor(site: Site, account: Account) -> str:
     when = datetime(2020, 1, 1, tzinfo=UTC)
 
     def write(session: Session) -> str:
-        shared = second_factor.prepare(session, account, site.services.secret, fresh=True)
+        shared = second_factor.prepare(
+            session, account, site.services.secret, holder="test", present=when
+        )
         code = totp.code_at(shared, when)
         assert second_factor.confirm(session, account, code, site.services.secret, when)
         return shared

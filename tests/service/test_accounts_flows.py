@@ -8,7 +8,8 @@ from personas import PASSWORD, browser_of, give_factor, make_account, post, toke
 from sites import MakeSite, Site
 from starlette.testclient import TestClient
 
-from ladnn.service.accounts import people, totp
+from ladnn.service import audit_log
+from ladnn.service.accounts import people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.tables import Account, OneTimeToken, SignIn
@@ -113,6 +114,30 @@ def test_an_invited_curator_is_in_only_after_the_second_factor(page: Site):
     assert not is_in(browser)
     post(browser, "/sign-in/second-factor", "/sign-in", code=code_of(shared, page))
     assert is_in(browser)
+
+
+def test_an_invitation_that_was_cancelled_is_gone_and_its_link_dead(site: Site):
+    admin = browser_of(site, make_account(site, Role.ADMINISTRATOR))
+    there = "/admin/accounts"
+    shown = post(admin, there, there, email="wrongly@h.org", role="clinician")
+    (account,) = re.findall(r'action="/admin/accounts/(\w[^/]*)/cancel"', admin.get(there).text)
+    assert post(admin, f"{there}/{account}/cancel", there).status_code == 303
+    assert "wrongly@h.org" not in admin.get(there).text
+    assert site.browser().get(link_on(shown.text)).status_code == 404
+    lines = site.services.database.read(
+        lambda s: audit_log.browse(s, audit_log.Filter(action="account.uninvite"))
+    )
+    assert [line.object for line in lines] == [account]
+    assert post(admin, f"{there}/{account}/cancel", there).status_code == 404
+
+
+def test_nobody_who_has_come_is_cancelled(page: Site):
+    admin = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    come = make_account(page, Role.CLINICIAN)
+    path = f"/admin/accounts/{come.public_id}/cancel"
+    refused = post(admin, path, "/admin/accounts")
+    assert (refused.status_code, "has come" in refused.text) == (422, True)
+    assert is_in(browser_of(page, come))
 
 
 @pytest.mark.parametrize("role", ["visitor", "root", ""])
@@ -387,15 +412,34 @@ def test_a_reset_second_factor_is_set_up_anew(page: Site):
     assert sign_in(page.client, account.email).headers["location"] == "/sign-in/second-factor"
 
 
-def test_a_secret_that_was_shown_before_is_not_the_one_that_is_set_up_later(page: Site):
-    browser = browser_of(page, make_account(page, Role.CLINICIAN))
+def test_the_secret_that_was_scanned_stays_until_it_is_confirmed_and_for_its_session_alone(
+    page: Site,
+):
+    """A page opened again made a new one, so that nobody who saw an earlier page knew it: whoever
+    had scanned that had to begin anew. Bound to one session, it is known to no other."""
+    account = make_account(page, Role.CLINICIAN)
+    browser, other = browser_of(page, account), browser_of(page, account)
     path = "/account/second-factor"
-    seen, shown = (secret_on(browser.get(path).text) for _ in range(2))
-    assert seen != shown
+    assert secret_on(browser.get(path).text) != secret_on(other.get(path).text)
+    shown = secret_on(browser.get(path).text)
+    assert secret_on(browser.get(path, headers={"accept-language": "zh"}).text) == shown
     again = post(browser, path, "/account", code="000000")
     assert secret_on(again.text) == shown
     assert post(browser, path, "/account", code=code_of(shared=shown, site=page)).status_code == 200
     assert shown not in browser.get(path).text.replace(" ", "")
+
+
+def test_a_secret_that_nobody_confirms_ends_and_a_mistyped_code_ends_none(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    make_account(page, Role.CURATOR, "c@h.org", PASSWORD)
+    browser, path = page.browser(), "/sign-in/second-factor"
+    sign_in(browser, "c@h.org")
+    seen, shown = (secret_on(browser.get(path).text) for _ in range(2))
+    assert seen == shown
+    monkeypatch.setattr(second_factor, "LASTS", timedelta(seconds=-1))
+    assert secret_on(post(browser, path, "/sign-in", code="000000").text) == shown
+    assert secret_on(browser.get(path).text) != shown
 
 
 def test_an_account_of_a_provider_gets_no_password_by_typing_its_address(page: Site):

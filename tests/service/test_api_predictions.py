@@ -8,6 +8,7 @@ from sqlalchemy import select
 from ladnn.phantom import hounsfield, thorax
 from ladnn.service.accounts.permissions import Permission, Role
 from ladnn.service.tables import AuditEvent
+from ladnn.service.watching import agreement
 from synthetic import dicom_bytes, encode
 
 PREDICTIONS = "/api/v1/predictions"
@@ -87,6 +88,30 @@ def test_feedback_is_kept_and_completed_later(site: Site, mine: dict[str, str]):
     assert (first.status_code, first.json()) == (200, {"agreement": "disagree", "pcr": None})
     assert later.json() == {"agreement": "disagree", "pcr": "negative"}
     assert actions(site).count("feedback.give") == 2
+
+
+def test_feedback_is_withdrawn_piece_by_piece_and_counts_no_more(site: Site, mine: dict[str, str]):
+    sent = send(site, mine)
+    address = f"{PREDICTIONS}/{sent['id']}/feedback"
+    site.client.post(address, json={"agreement": "agree", "pcr": "negative"}, headers=mine)
+    model = sent["model"]["name"], sent["model"]["version"]
+
+    def counted() -> tuple[int, int]:
+        said = site.services.database.read(lambda session: agreement(session, *model))
+        return said.agree, said.right + said.wrong + said.undecided
+
+    assert counted() == (1, 1)
+    left = site.client.delete(f"{address}?what=pcr", headers=mine)
+    assert (left.status_code, left.json()) == (200, {"agreement": "agree", "pcr": None})
+    assert counted() == (1, 0)
+    for _ in range(2):
+        left = site.client.delete(address, headers=mine)
+        assert (left.status_code, left.json()) == (200, {"agreement": None, "pcr": None})
+    assert counted() == (0, 0)
+    assert actions(site).count("feedback.withdraw") == 2
+    assert site.client.delete(f"{address}?what=all", headers=mine).status_code == 422
+    other = key_of(site, make_account(site, Role.CLINICIAN, "b@h.org"), "give_feedback")
+    assert site.client.delete(address, headers=other).status_code == 404
 
 
 @pytest.mark.parametrize("said", [{}, {"agreement": "perhaps"}, {"pcr": "unknown"}])

@@ -43,6 +43,7 @@ TESTED = {
 SENT = {"POST /api/v1/predictions", "POST /api/v1/batches/{id}/items"}
 GIVEN = {
     "POST /api/v1/predictions/{id}/feedback",
+    "DELETE /api/v1/predictions/{id}/feedback",
     "POST /api/v1/reports",
     "POST /api/v1/contributions",
     "GET /api/v1/contributions",

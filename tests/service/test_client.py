@@ -124,6 +124,8 @@ def test_feedback_is_completed_and_what_is_no_feedback_is_no_error_of_a_file(
         assert kept == {"agreement": "agree", "pcr": "positive"}
         with pytest.raises(RemoteError):
             client.give_feedback(said, pcr="perhaps")
+        assert client.withdraw_feedback(said, "agreement") == kept | {"agreement": None}
+        assert client.withdraw_feedback(said) == {"agreement": None, "pcr": None}
 
 
 def test_a_contribution_is_withdrawn_by_who_gave_it_and_removed_by_curators_alone(

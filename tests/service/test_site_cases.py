@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from ladnn.findings import LESION_NAMES
 from ladnn.fitting import operating_points
 from ladnn.phantom import hounsfield, thorax
-from ladnn.service import retention
+from ladnn.service import predictions, retention
 from ladnn.service.accounts import principals
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
@@ -307,6 +307,29 @@ def test_the_rule_of_an_operating_point_is_told_in_chinese_where_our_export_wrot
     assert rule_in_words(say, "chosen by hand") == "chosen by hand"
     english = partial(read_catalogues().say, "en")
     assert [rule_in_words(english, point.rule) for point in points] == [p.rule for p in points]
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_a_result_that_is_deleted_while_it_is_found_again_is_tested_anew(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch, in_batch: bool
+):
+    owner, upload = Principal(owner="visitor:a"), predictions.Upload(name="a.png", data=scan)
+    first, _ = predictions.assess(site.services, owner, [upload])
+    find, ended = predictions._same, list[int]()
+
+    def find_and_delete(*given: object) -> object:
+        found = find(*given)  # type: ignore[arg-type]
+        if not deleted:
+            deleted.append(True)
+            site.services.database.write(lambda s: s.delete(s.get_one(Case, first.id)))
+        return found
+
+    deleted: list[bool] = []
+    monkeypatch.setattr(predictions, "_same", find_and_delete)
+    also = (lambda _session, case_id: ended.append(case_id)) if in_batch else None
+    again, new = predictions.assess(site.services, owner, [upload], also=also)
+    assert (new, again.public_id != first.public_id) == (True, True)
+    assert ended == ([again.id] if in_batch else [])
 
 
 def test_a_clinician_can_agree_and_later_enter_the_pcr_result(

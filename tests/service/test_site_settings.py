@@ -46,6 +46,9 @@ def test_the_environment_may_name_the_file(tmp_path: Path):
         ("", {"LADNN_METRICS_FROM": "monitor.example.org"}),
         ("", {"LADNN_METRICS_FROM": "127.0.0.1,10.0.0.1/8"}),
         ("metrics_from = ['10.0.0.0/33']\n", {}),
+        ("trusted_proxies = ['nginx']\n", {}),
+        ("trusted_proxies = ['10.0.0.1/8']\n", {}),
+        ("", {"LADNN_TRUSTED_PROXIES": "*,10.0.0.1"}),
     ],
 )
 def test_what_is_unknown_or_impossible_is_refused_by_name(
@@ -53,8 +56,14 @@ def test_what_is_unknown_or_impossible_is_refused_by_name(
 ):
     path = tmp_path / "site.toml"
     path.write_text(file)
-    with pytest.raises(ConfigError, match=r"(?i)prot|port|language|public_url|metrics_from|TOML"):
+    with pytest.raises(
+        ConfigError, match=r"(?i)prot|port|language|public_url|metrics_from|trusted|TOML"
+    ):
         read_settings(path, environment)
+
+
+def test_everybody_may_be_trusted_as_a_proxy_where_only_one_can_connect():
+    assert read_settings(environment={"LADNN_TRUSTED_PROXIES": "*"}).trusted_proxies == ("*",)
 
 
 @pytest.mark.parametrize("given", ["https://ladnn.example.org/", "http://[::1]:8000"])

@@ -18,6 +18,9 @@ from ladnn.service.errors import NotAllowed, SignInNeeded
 
 FIELD = "csrf"
 HEADER = "x-csrf-token"
+SENT = "sent"
+"""Where the state of a request has the form that a browser sent from a page of this site."""
+
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OWN_SITE = ("same-origin", "none")
 
@@ -51,6 +54,8 @@ async def verify(request: Request) -> None:
         return
     if given is None:
         form = await request.form()
+        if _from_browser(request):  # which says that it is from here, so it may be shown again
+            setattr(request.state, SENT, form)
         given = str(form.get(FIELD, ""))
     wanted = _token(request, principal)
     if not principal.owner or not hmac.compare_digest(given.encode(), wanted.encode()):

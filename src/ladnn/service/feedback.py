@@ -1,4 +1,4 @@
-"""What a clinician says of a result: whether they agree, and what the PCR test found."""
+"""What a clinician says of a result, or takes back: their judgement and what the PCR test found."""
 
 from sqlalchemy.orm import Session
 
@@ -11,6 +11,7 @@ from ladnn.service.tables import Feedback
 
 AGREEMENTS = ("agree", "disagree")
 PCR_RESULTS = ("positive", "negative")
+SAID = ("agreement", "pcr")
 
 
 def give_feedback(
@@ -46,6 +47,37 @@ def give_feedback(
         said.changed_at = site.clock()
         detail = {"agreement": said.agreement, "pcr": said.pcr}
         audit_log.record(session, principal, "feedback.give", case.public_id, detail)
+        return said
+
+    return site.database.write(write)
+
+
+def withdraw_feedback(
+    site: Services, principal: Principal, case_of: str, *, by_token: bool, what: str | None = None
+) -> Feedback:
+    """Take back one of `SAID`, or both where it is None, and give what is left of it.
+
+    What was never said, or is taken back already, is done.
+
+    Raises:
+        BadRequest: another word.
+        NotFound: an id of somebody else's case, or a link that leads nowhere.
+    """
+    if what not in (None, *SAID):
+        raise BadRequest("error.fields")
+    find = find_shared if by_token else find_own
+
+    def write(session: Session) -> Feedback:
+        case = find(session, principal, case_of)
+        said = next((one for one in case.feedback if one.author == principal.owner), None)
+        gone = [one for one in SAID if what in (None, one) and getattr(said, one, None) is not None]
+        if said is None or not gone:
+            return said or Feedback()
+        for one in gone:
+            setattr(said, one, None)
+        if said.agreement is None and said.pcr is None:
+            case.feedback.remove(said)
+        audit_log.record(session, principal, "feedback.withdraw", case.public_id, {"what": gone})
         return said
 
     return site.database.write(write)

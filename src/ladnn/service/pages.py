@@ -58,6 +58,7 @@ def render(
         ],
         "here": request.url.path,
         "return_to": return_to(request),
+        "resend": None,
     }
     return HTMLResponse(_templates().get_template(template).render(common | values), status_code)
 

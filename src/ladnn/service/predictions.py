@@ -97,8 +97,7 @@ def assess(
     if owner != BEARER:
         fingerprint = _fingerprint(uploads, predictor.card, site.settings.operating_point, frame)
     known = fingerprint and site.database.read(lambda s: _same(s, owner, fingerprint))
-    if known:
-        _show(site, principal, known, also)
+    if known and _show(site, principal, known, also):
         return Tested(known, new=False)
     results = _read_all(site, predictor, uploads, frame)
     case = _make_case(predictor.card, results, site.settings.operating_point)
@@ -230,19 +229,20 @@ def _show(
     principal: Principal,
     known: Case,
     also: Callable[[Session, int], None] | None,
-) -> None:
-    """Note the look at a case that was there before, and do something with it if it still is."""
+) -> bool:
+    """Note the look at a case from before and do something with it; False where it is gone."""
 
-    def write(session: Session) -> None:
+    def write(session: Session) -> bool:
+        if session.get(Case, known.id) is None:
+            return False
         if also is None:
             _stand_alone(session, known.id)
-        elif session.get(Case, known.id) is None:
-            raise NotFound
         else:
             also(session, known.id)
         audit_log.record(session, principal, "prediction.view", known.public_id, {})
+        return True
 
-    site.database.write(write)
+    return site.database.write(write)
 
 
 def _stand_alone(session: Session, case_id: int) -> None:

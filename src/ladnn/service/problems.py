@@ -18,6 +18,7 @@ from ladnn.service.edge import HEADERS, METHODS, is_api
 from ladnn.service.errors import (
     BadRequest,
     Malformed,
+    NotAllowed,
     NotFound,
     NotJson,
     ServiceError,
@@ -28,6 +29,7 @@ from ladnn.service.errors import (
 from ladnn.service.logs import log
 from ladnn.service.pages import render, say
 from ladnn.service.refusals import retell
+from ladnn.service.resending import kept
 
 MAX_FIELDS, MAX_FIELD_KIB = 1000, 1024
 """Of a form: how many fields that are no files it may have, and how long each may be."""
@@ -70,7 +72,14 @@ def answer(request: Request, status: int, detail: str, **more: Any) -> Response:
             "request": getattr(request.state, "request_id", ""),
         }
         return Problem(body | more, status, headers)
-    page = render(request, "error.html", status=status, detail=detail, status_code=status)
+    page = render(
+        request,
+        "error.html",
+        status=status,
+        detail=detail,
+        resend=kept(request),
+        status_code=status,
+    )
     page.headers.update(headers)
     return page
 
@@ -79,6 +88,8 @@ def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # the handler's own class
     if error.key == NotFound.key and lost_session(request):  # it may well be theirs
         error = SignInNeeded("error.session_over")
+    if error.key == "error.csrf" and kept(request):  # the page that tells so is not too old
+        error = NotAllowed("again.stale")
     headers = getattr(error, "headers", None)
     looking = isinstance(error, StorageFull) and request.method in ("GET", "HEAD")
     told = say(request, "error.full_look" if looking else error.key, **error.values)

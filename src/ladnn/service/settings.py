@@ -30,7 +30,8 @@ class Settings:
         workers: server processes.
         public_url: the address that people use, such as https://ladnn.example.org; decides
             whether cookies are for HTTPS alone. Empty: the address it listens on.
-        trusted_proxies: addresses or networks whose X-Forwarded-* headers are believed.
+        trusted_proxies: addresses or networks whose X-Forwarded-* headers are believed; a single
+            `*` stands for everybody.
         metrics_from: addresses or networks that may read /metrics.
         bundle: the bundle that answers until another is promoted: a folder or a shipped name.
         operating_point: a name in its card.
@@ -114,6 +115,8 @@ class Settings:
         if self.secret and len(self.secret) < 32:
             raise ConfigError("secret is too short: give 32 random characters or more, or none")
         _check_networks("metrics_from", self.metrics_from)
+        if self.trusted_proxies != ("*",):  # which uvicorn takes for everybody, alone
+            _check_networks("trusted_proxies", self.trusted_proxies)
         _check_provider(self)
 
     @property

@@ -12,7 +12,8 @@ class Authenticator(Base):
     """The second factor of an account.
 
     Attributes:
-        sealed: its secret, encrypted (`accounts.sealing`).
+        sealed: its secret, encrypted (`accounts.sealing`), and behind blanks a hash of whom it was
+            made for and the second in which it was.
         last_step: the half minute whose code was used last; no code counts twice.
         confirmed_at: when its first code was given; None while it is being set up.
     """

@@ -104,6 +104,18 @@ def invite(session: Session, email: str, role: Role, present: datetime) -> tuple
     return account, _link(session, INVITATION, account.id, present)
 
 
+def cancel_invitation(session: Session, database: Database, account: Account) -> None:
+    """Take back an invitation that nobody has used: its link is dead, the address free again.
+
+    Raises BadRequest where its person has come meanwhile.
+    """
+    database.lock(session, "administrators")  # as `accept` does
+    session.refresh(account)
+    if account.status != "invited":
+        raise BadRequest("accounts.error.come")
+    remove(session, database, account)
+
+
 def link_for_password(session: Session, account: Account, present: datetime) -> str:
     """The token of a link under which an account chooses a new password."""
     if account.status != "active":

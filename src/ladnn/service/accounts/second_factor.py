@@ -1,7 +1,7 @@
 """The second factor in the database: set up, checked once for each code, recovered, reset."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -14,6 +14,8 @@ from ladnn.service.errors import NotAllowed
 from ladnn.service.tables import Account
 from ladnn.service.tables_accounts import Authenticator, RecoveryCode
 
+LASTS = timedelta(minutes=10)
+"""How long a secret that nobody confirmed is shown again to whoever it was made for."""
 REQUIRED = frozenset({Role.CURATOR, Role.ADMINISTRATOR})
 
 
@@ -43,25 +45,44 @@ def state(session: Session, account: Account) -> State:
     )
 
 
-def prepare(session: Session, account: Account, secret: bytes, *, fresh: bool) -> str:
-    """The shared secret to show.
+def prepare(  # who, when and for whom, beside what it is sealed with
+    session: Session,
+    account: Account,
+    secret: bytes,
+    *,
+    holder: str,
+    present: datetime,
+    mistyped: bool = False,
+) -> str:
+    """The shared secret to show: to one holder the same until it is confirmed or `LASTS` are over.
+
+    So a page that is opened again shows what was scanned, and nobody else who saw a secret of this
+    account knows the one that is set up.
 
     Args:
         session: of the transaction.
         account: whose second factor it is; one that is confirmed is reset first.
         secret: of the site.
-        fresh: whether to make a new one, so that nobody who saw an earlier page knows it; after a
-            mistyped code the one that was scanned stays.
+        holder: the session, or the attempt to sign in, to which it is shown.
+        present: in UTC.
+        mistyped: whether a wrong code was given just now: then it stays, however old it is.
 
     Raises NotAllowed when it is confirmed already: then it is not shown again.
     """
     kept = _of(session, account)
     if kept is not None and kept.confirmed_at is not None:
         raise NotAllowed
-    if kept is not None and not fresh:
-        return unseal(kept.sealed, secret, _purpose(account))
+    mark = hash_of(holder)
+    if kept is not None:
+        shown, _, made = unseal(kept.sealed, secret, _purpose(account)).partition(" ")
+        whose, _, since = made.partition(" ")
+        if whose == mark:
+            age = present.timestamp() - int(since)
+            if mistyped or age <= LASTS.total_seconds():
+                return shown
     shared = totp.new_secret()
-    sealed = seal(shared, secret, _purpose(account))
+    made = f"{shared} {mark} {int(present.timestamp())}"
+    sealed = seal(made, secret, _purpose(account))
     if kept is None:
         session.add(Authenticator(account_id=account.id, sealed=sealed, last_step=0))
     else:
@@ -128,7 +149,7 @@ def _use(  # noqa: PLR0917  # all of them are needed to check one code
     present: datetime,
 ) -> bool:
     """Whether the code is right; in one statement it is marked as used, also by two at a time."""
-    shared = unseal(kept.sealed, secret, _purpose(account))
+    shared = unseal(kept.sealed, secret, _purpose(account)).partition(" ")[0]
     step = totp.matching_step(shared, code, present, kept.last_step)
     if step is None:
         return False

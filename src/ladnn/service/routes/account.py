@@ -257,7 +257,14 @@ def _second_factor(request: Request, principal: Principal, error: str = "") -> R
     if state.ready:
         return render(request, "second_factor_ready.html", status, error=error, state=state)
     shared = site.database.write(
-        lambda session: second_factor.prepare(session, account, site.secret, fresh=not error)
+        lambda session: second_factor.prepare(
+            session,
+            account,
+            site.secret,
+            holder=f"session {principal.session_id}",
+            present=site.clock(),
+            mistyped=bool(error),
+        )
     )
     return render(
         request,

@@ -52,6 +52,17 @@ def invite(
     return _show_link(request, "invitation", write)
 
 
+@router.post("/accounts/{account_id}/cancel")
+def cancel_invitation(request: Request, principal: Administrator, account_id: str) -> Response:
+    """Take back an invitation."""
+    database = services(request).database
+
+    def work(session: Session, account: Account) -> None:
+        people.cancel_invitation(session, database, account)
+
+    return _change(request, principal, account_id, "account.uninvite", work)
+
+
 @router.post("/accounts/{account_id}/password")
 def link_for_password(request: Request, principal: Administrator, account_id: str) -> Response:
     """Make a link for a new password, for somebody who forgot theirs."""

@@ -1,7 +1,7 @@
 """The interface for programs: predictions."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from starlette.responses import JSONResponse
@@ -12,7 +12,7 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
-from ladnn.service.feedback import give_feedback
+from ladnn.service.feedback import give_feedback, withdraw_feedback
 from ladnn.service.maps import map_png
 from ladnn.service.paging import Limit, Offset, page
 from ladnn.service.schemas import (
@@ -180,6 +180,19 @@ def feedback(
     return give_feedback(
         site, principal, id, by_token=False, agreement=said.agreement, pcr=said.pcr
     )
+
+
+@router.delete("/{id}/feedback", response_model=FeedbackOut, summary="Take back what was said")
+def withdraw(
+    request: Request,
+    principal: Clinician,
+    id: str,  # noqa: A002
+    what: Annotated[
+        Literal["agreement", "pcr"] | None, Query(description="One of the two; both without it")
+    ] = None,
+) -> Feedback:
+    """Take back what the caller said of a result; it counts no more. The rest of it is answered."""
+    return withdraw_feedback(services(request), principal, id, by_token=False, what=what)
 
 
 @router.post("/{id}/retract", status_code=204, summary="Retract a prediction")

@@ -14,7 +14,7 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.errors import NotFound
-from ladnn.service.feedback import give_feedback
+from ladnn.service.feedback import give_feedback, withdraw_feedback
 from ladnn.service.pages import render
 from ladnn.service.schemas import case_json, shared_json
 from ladnn.service.tables import Case
@@ -131,6 +131,15 @@ def feedback(
     give_feedback(
         site, principal, token, by_token=True, agreement=agreement or None, pcr=pcr or None
     )
+    return RedirectResponse(f"/results/{token}", status_code=303)
+
+
+@router.post("/feedback/withdraw")
+def withdraw(
+    request: Request, principal: Clinician, token: str, what: Annotated[str, Form()] = ""
+) -> Response:
+    """Take back one of the things that a clinician said of the result."""
+    withdraw_feedback(services(request), principal, token, by_token=True, what=what)
     return RedirectResponse(f"/results/{token}", status_code=303)
 
 

@@ -124,6 +124,7 @@ def judge(
     seen: Annotated[int | None, Form()] = None,
 ) -> Response:
     """Keep a judgement and go on to the next case."""
+    judgement = None
     try:
         judgement = reviews.Judgement(
             verdict=verdict,
@@ -134,7 +135,8 @@ def judge(
         )
         reviews.judge(services(request), principal, id, judgement)
     except (BadRequest, NotAllowed) as error:
-        return _case(request, principal, id, say(request, error.key), error.status)
+        key = {"review.error_whose": "review.error_whose_page"}.get(error.key, error.key)
+        return _case(request, principal, id, say(request, key), error.status, judgement)
     waiting = services(request).database.read(lambda s: reviews.queue(s, principal, 1))
     following = f"/{waiting[0].public_id}" if waiting else ""
     return RedirectResponse(f"/review{following}", status_code=303)
@@ -156,18 +158,27 @@ def remove(
 
 
 def _case(
-    request: Request, principal: Principal, public_id: str, error: str = "", status: int = 200
+    request: Request,
+    principal: Principal,
+    public_id: str,
+    error: str = "",
+    status: int = 200,
+    said: reviews.Judgement | None = None,
 ) -> Response:
+    """The page; what a refused judgement `said` is in its form again."""
     found = contributions.look(services(request), principal, public_id)
     database = services(request).database
     kept_in = database.read(lambda session: contributions.versions(session, found))
     covid, lesions = reviews.labels_to_judge(found)
+    if said is not None and said.verdict == reviews.CORRECT:
+        covid, lesions = bool(said.covid), list(said.lesions.values)
     return render(
         request,
         "review_case.html",
         status_code=status,
         one=found,
         error=error,
+        said=said,
         alike=database.read(lambda session: contributions.alike(session, principal, found)),
         proposed=propose(found.report) if found.report else None,
         lesions=list(zip(LESIONS, found.lesions, strict=True)),

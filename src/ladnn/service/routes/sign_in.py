@@ -11,6 +11,7 @@ from ladnn.service.accounts import passwords, people, second_factor, sessions, t
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, of_account, requires, session_cookie
 from ladnn.service.accounts.signing_in import (
+    PENDING_COOKIE,
     count_guess,
     drop_cookie,
     enter,
@@ -194,7 +195,14 @@ def _page(request: Request, back: str, error: str = "", email: str = "") -> Resp
 def _enrolment(request: Request, account: Account, error: str = "") -> Response:
     site = services(request)
     shared = site.database.write(
-        lambda session: second_factor.prepare(session, account, site.secret, fresh=not error)
+        lambda session: second_factor.prepare(
+            session,
+            account,
+            site.secret,
+            holder=request.cookies[PENDING_COOKIE],
+            present=site.clock(),
+            mistyped=bool(error),
+        )
     )
     return render(
         request,

@@ -227,6 +227,66 @@ const suggest = (form) => {
   });
 };
 
+// Theme and language change where one is, so that what was typed, chosen or attached stays.
+const prefer = (form) => {
+  let saving = null; // a theme that the next page is to have
+  form.addEventListener("submit", async (event) => {
+    const button = event.submitter;
+    const inPlace = button.name === "theme" || form.target || begun();
+    if (!inPlace && !saving) return;
+    event.preventDefault();
+    const body = new FormData(form);
+    body.set(button.name, button.value);
+    if (button.name === "theme") {
+      paint(form, button.value);
+      saving = fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(() => {});
+      return;
+    }
+    await saving;
+    saving = null;
+    if (inPlace) translate(form.action, body);
+    else setTimeout(() => form.requestSubmit(button)); // not within the event of the first time
+  });
+};
+
+const paint = (form, theme) => {
+  document.documentElement.dataset.theme = theme;
+  document.querySelector('meta[name="color-scheme"]').content = theme;
+  all('[name="theme"]', form).find((button) => button.value !== theme).focus();
+};
+
+// Whether anything on the page is other than it came.
+const begun = () => all("main input, main textarea, main select").some((field) => {
+  if (field.type === "file") return field.files.length > 0;
+  if (field.matches("select")) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((one) => one.defaultSelected));
+  if (field.matches('[type="checkbox"], [type="radio"]')) return field.checked !== field.defaultChecked;
+  return field.value !== field.defaultValue;
+});
+
+// The page in another language is fetched for its words alone.
+const translate = async (address, body) => {
+  const answer = await fetch(address, { method: "POST", body }).catch(() => null);
+  if (!answer?.ok) return; // nothing is lost, and sending the form tells what is wrong
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  retell(document.documentElement, fresh.documentElement);
+  all("[data-report-text]").forEach((text) => { if (text.value) text.dispatchEvent(new Event("input")); });
+};
+
+const retell = (old, fresh) => {
+  const told = [...fresh.attributes].filter(({ name }) => /^(lang|title|alt|content|aria-label|data-words|data-done|data-alt)$/.test(name));
+  told.forEach(({ name, value }) => old.setAttribute(name, value));
+  if (old.matches("button")) old.value = fresh.value;
+  const words = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  const [said, meant] = [words(old), words(fresh)];
+  if (said.length === meant.length && !old.matches("textarea")) said.forEach((node, place) => { node.data = meant[place].data; });
+  const kind = (element) => (element.matches("form") ? element.getAttribute("action") : [element.tagName, element.className, element.name].join(" "));
+  const rest = [...old.children];
+  [...fresh.children].forEach((child) => {
+    const place = rest.findIndex((one) => kind(one) === kind(child));
+    if (place >= 0) retell(rest.splice(0, place + 1).pop(), child);
+  });
+};
+
 const copy = (button) => button.addEventListener("click", async () => {
   const link = document.querySelector("[data-link]");
   link.select();
@@ -243,4 +303,5 @@ document.addEventListener("DOMContentLoaded", () => {
   all("[data-magnify]").forEach(magnify);
   all("[data-copy]").forEach(copy);
   all("[data-report]").forEach(suggest);
+  all("[data-prefer]").forEach(prefer);
 });
