@@ -259,6 +259,12 @@ def test_the_summary_is_a_table_for_people(tmp_path):
     assert "covid-ct: Table 1" in result.stdout
 
 
+def test_the_summary_of_a_source_with_brackets_is_a_table_too(tmp_path):
+    albums.save(tmp_path / "1.png", 1)
+    (tmp_path / "m.csv").write_text("path,source,patient,covid\n1.png,a [/b] c,1,1\n")
+    assert "a [/b] c: Table 1" in run("summary", tmp_path / "m.csv").stdout
+
+
 def test_a_new_split_keeps_near_duplicates_of_two_patients_together(tmp_path):
     folder = albums.covid_ct(tmp_path / "d")
     albums.save(folder / "CT_NonCOVID" / "3.png", 0, variant=1)

@@ -249,9 +249,10 @@ def _row(registry: "Registry", version: "Version") -> dict[str, Any]:
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("version", "status", "AUC", "sensitivity", "when", "who", "why")
+    heads = ("version", "status", "AUC", "sensitivity", "when", "who", "why")
+    table = Table(*(Column(head, overflow="fold") for head in heads))  # nothing is cut off
     for row in rows:
         cells = (row["version"], row["status"], _cell(row["auc"]), _cell(row["sensitivity"]))
         table.add_row(*cells, row["at"], row["by"], row["why"])
