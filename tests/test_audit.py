@@ -181,6 +181,12 @@ class TestReport:
         assert 'src="mistakes' not in page
         assert "http" not in page
 
+    def test_page_says_which_image_an_overlay_is_of_and_its_tables_scroll_by_keys(self, folder):
+        page = (folder / "audit.html").read_text(encoding="utf-8")
+        assert 'alt="Image 1 of the table above' in page
+        assert "<figcaption>Image 1</figcaption>" in page
+        assert page.count('class="wide"') == page.count('tabindex="0"')
+
     def test_page_takes_a_file_name_for_text(self, folder):
         page = (folder / "audit.html").read_text(encoding="utf-8")
         assert "there <" not in page

@@ -20,6 +20,8 @@ from ladnn.cli import app
 from ladnn.errors import ConfigError, DataError
 from ladnn.evaluation import Evaluation, prepare_folder, write_results
 from ladnn.findings import Decision
+from ladnn.intervals import Estimate
+from ladnn.paths import alone
 from ladnn.scoring import HALF, Case, Settings, score
 from ladnn.training import claim
 from test_benchmark import GRID, write_grid
@@ -337,6 +339,28 @@ def test_the_command_writes_tables_of_what_is_done(grid_file, output, tmp_path):
     assert found.exit_code == 0, found.output
     assert "research use only" in found.output
     assert (tmp_path / "table2.tex").exists()
+
+
+def test_tables_of_nothing_are_not_written(grid_file, tmp_path):
+    command = ["benchmark", str(grid_file), "--manifest", "none.csv", "-o", str(tmp_path / "typo")]
+    found = CliRunner().invoke(app, [*command, "--tables"])
+    assert isinstance(found.exception, DataError)
+    assert "no run of the grid is done" in str(found.exception)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_benchmark_is_refused_where_another_is_at_work(grid_file, tmp_path):
+    image = tmp_path / "manifest.csv"
+    image.write_text("path,source,patient,covid,split\nimage.png,one,1,1,train\n")
+    command = ["benchmark", str(grid_file), "--manifest", str(image), "-o", str(tmp_path / "out")]
+    with alone(tmp_path / "out"):
+        found = CliRunner().invoke(app, command)
+    assert "another process is at work" in str(found.exception)
+
+
+def test_an_end_below_nothing_has_the_sign_of_the_other_numbers():
+    found = tables._percent(Estimate(value=0.1, low=-0.05, high=0.25))
+    assert found == "10.0 (\N{MINUS SIGN}5.0\N{EN DASH}25.0)"
 
 
 def test_an_address_without_ray_is_a_wrong_call(grid_file, tmp_path):

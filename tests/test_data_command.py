@@ -210,6 +210,35 @@ def test_a_patient_on_two_sides_is_an_error(tmp_path):
     assert ("patient", True) in problems(imported(tmp_path, folder), 1)
 
 
+@pytest.fixture
+def names_alike(tmp_path):
+    """A manifest in which the patient P 1 of train is p 1 with a space behind it in test."""
+    rows = ["path,source,patient,covid,split"]
+    for seed, (source, patient, split) in enumerate(
+        [("a", "P 1", "train"), ("a", "p  1 ", "test"), ("A", "P 2", "val"), ("a", "P 3", "val")]
+    ):
+        albums.save(tmp_path / f"{seed}.png", seed)
+        rows.append(f"{seed}.png,{source},{patient},1,{split}")
+    (tmp_path / "alike.csv").write_text("\n".join(rows))
+    return tmp_path / "alike.csv"
+
+
+def test_names_that_differ_by_spaces_or_letter_case_alone_are_named(names_alike):
+    said = run("check", names_alike, code=1).stdout
+    assert "the patients 'P 1' and 'p  1 ' differ by spaces or letter case alone and are in" in said
+    assert "the sources 'a' and 'A' differ by spaces or letter case alone: if they are" in said
+    assert sorted(problems(names_alike, 1)) == [("name", False), ("name", True)]
+
+
+def test_names_alike_of_two_patients_can_be_acknowledged(names_alike, tmp_path):
+    known = tmp_path / "known.csv"
+    known.write_text(
+        "kind,source,item,other_source,other_item,reason\npatient,a,P 1,a,p  1 ,two people\n"
+    )
+    said = run("check", names_alike, "--acknowledged", known).stdout
+    assert "which is acknowledged: two people" in said
+
+
 def test_equal_images_with_opposite_flags_are_named(tmp_path):
     folder = albums.plain(tmp_path / "h")
     albums.save(folder / "NonCOVID" / "scan (1).png", 100)
@@ -228,6 +257,12 @@ def test_the_summary_is_table_1_and_figure_3(tmp_path):
 def test_the_summary_is_a_table_for_people(tmp_path):
     result = run("summary", imported(tmp_path, albums.covid_ct(tmp_path / "d")))
     assert "covid-ct: Table 1" in result.stdout
+
+
+def test_the_summary_of_a_source_with_brackets_is_a_table_too(tmp_path):
+    albums.save(tmp_path / "1.png", 1)
+    (tmp_path / "m.csv").write_text("path,source,patient,covid\n1.png,a [/b] c,1,1\n")
+    assert "a [/b] c: Table 1" in run("summary", tmp_path / "m.csv").stdout
 
 
 def test_a_new_split_keeps_near_duplicates_of_two_patients_together(tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
-from ladnn.bundle import MODEL_FILE, load_bundle
+from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
 from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.conversion import open_engine, prove, run_engine, run_torch, to_onnx
 from ladnn.dataset import Manifest, Record
@@ -414,6 +414,19 @@ def test_force_replaces_an_older_bundle_whole(proven, bundle, tmp_path):
     for force in (False, True):
         exporting.write_bundle(target, proven, bundle.card, force=force)
     assert (target / MODEL_FILE).read_bytes() == proven.content
+
+
+def test_force_keeps_what_a_person_put_beside_the_older_bundle(proven, bundle, tmp_path):
+    target = tmp_path / "made"
+    exporting.write_bundle(target, proven, bundle.card)
+    (target / CARD_FILE).write_text("of the older one")
+    (target / "notes").mkdir()
+    for name in ("notes.txt", "notes/card.json"):
+        (target / name).write_text("mine")
+    exporting.write_bundle(target, proven, bundle.card, force=True)
+    assert (target / "notes.txt").read_text() == "mine"
+    assert (target / "notes/card.json").read_text() == "mine"
+    assert (target / CARD_FILE).read_text() != "of the older one"
 
 
 def test_checkpoints_of_different_input_sizes_are_refused(nets, tmp_path):

@@ -82,6 +82,38 @@ def test_results_and_audit_answer_what_the_card_cannot():
     assert "the model's AUC is .510" in text("model_card", more)
 
 
+def test_internal_data_are_of_what_the_model_learned_from():
+    card = tiny_card(b"", metrics={"sources": {"covid-ct": GROUP}})
+    both = {**metrics(card), "sources": {"covid-ct": GROUP, "elsewhere": GROUP}}
+    found = facts(card, both)
+    assert "elsewhere" in found["test"]
+    assert "covid-ct: AUC" in found["internal"]
+    assert "elsewhere" not in found["internal"]
+    assert "internal" not in facts(card, {**both, "sources": {"elsewhere": GROUP}})
+
+
+def test_items_that_nothing_measured_stay_open():
+    """Subgroups and AUCs of sources say neither who the patients were nor how the data differ."""
+    card = read_card(find_bundle("default"))
+    found = documents(facts(card, metrics(card), full_audit(card)))
+    still = {one.name: {e.number for e in one.entries if e.answer is None} for one in found}
+    assert {"10", "36", "42"} <= still["claim"]
+    assert {"16", "20b", "20c", "27b"} <= still["tripod_ai"]
+
+
+def test_measures_are_named_where_measures_are_asked_for():
+    assert "average precision" in text("claim", facts(tiny_card(b""))).split("**28. ")[1][:200]
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [("last", "The last epoch."), ("auc", "The epoch with the best auc on validation.")],
+)
+def test_how_the_weights_were_chosen_is_said(select, words):
+    card = tiny_card(b"", training={"members": [{"config": {"select": select}}]})
+    assert facts(card)["selection"] == words
+
+
 def test_every_document_says_that_it_is_for_research():
     found = facts(tiny_card(b""))
     assert all(RESEARCH_NOTICE in markdown(one, "tiny 1") for one in documents(found))
@@ -117,6 +149,13 @@ def test_a_collection_that_nobody_described_says_nothing():
     assert "collections" not in facts(card)
 
 
+def test_beside_a_known_collection_one_that_nobody_described_is_named():
+    card = tiny_card(b"", metrics={"sources": {"covid-ct": GROUP, "elsewhere": GROUP}})
+    found = facts(card)
+    assert "elsewhere: not known here." in found["collections"]
+    assert "design" not in found
+
+
 def test_the_collections_of_the_importers_are_described():
     assert set(collections()) == {"covid-ct", "covid-ct-new", "sarscov2-ct"}
 
@@ -149,6 +188,20 @@ class TestCommand:
         path.write_text(content, encoding="utf-8")
         _, done = self.call(tmp_path, "--audit", path)
         assert isinstance(done.exception, DataError)
+
+    def test_refuses_results_of_another_split_and_files_that_were_swapped(self, tmp_path):
+        card = read_card(tiny_bundle(tmp_path))
+        results, examined = tmp_path / "metrics.json", tmp_path / "audit.json"
+        results.write_text(json.dumps({**metrics(card), "split": "val"}), encoding="utf-8")
+        examined.write_text(json.dumps(audit(card)), encoding="utf-8")
+        for options, said in (
+            (("--results", results), "is of the val split, which is no test"),
+            (("--results", examined), "is no result of `ladnn evaluate`"),
+            (("--audit", results), "is no result of `ladnn audit`"),
+        ):
+            _, done = self.call(tmp_path, *options)
+            assert isinstance(done.exception, DataError)
+            assert said in str(done.exception)
 
     def test_does_not_overwrite_what_stands_in_the_folder(self, tmp_path):
         (tmp_path / "papers").mkdir()

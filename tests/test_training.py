@@ -21,6 +21,7 @@ from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import ConfigError, DataError, ImageError
 from ladnn.findings import LesionLabels
 from ladnn.learner import Learner, TrainConfig
+from ladnn.paths import alone
 from ladnn.phantom import thorax
 
 SETTINGS = {
@@ -100,15 +101,79 @@ def test_a_killed_run_resumes_to_the_same_weights(
 
             patch.setattr(Learner, "run_epoch", one_epoch_and_a_half)
         elif moment == "before the log":
-            patch.setattr(training, "_log", die)
+            patch.setattr(training, "_log", die_later(Killed))
         else:
             patch.setattr(training, "_report", die_later(Killed))
         with pytest.raises(Killed):
             run(manifest, tmp_path, select="last")
     run(manifest, tmp_path, select="last")
     assert weights(tmp_path) == weights(finished)
-    with (tmp_path / "log.csv").open() as file:
-        assert len(list(csv.DictReader(file))) >= 2
+    assert (tmp_path / "log.csv").read_text() == (finished / "log.csv").read_text()
+    assert curve(tmp_path) == curve(finished)
+
+
+def curve(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars("loss")]
+
+
+def test_what_a_run_tells_is_on_disk_when_its_process_dies(manifest, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_report", die_later(Killed))
+        patch.setattr("torch.utils.tensorboard.SummaryWriter.close", lambda _writer: None)
+        with pytest.raises(Killed):
+            run(manifest, tmp_path, select="last")
+        assert [step for step, _ in curve(tmp_path)] == [0]
+
+
+def test_two_processes_do_not_train_in_one_folder(manifest, tmp_path):
+    with alone(tmp_path), pytest.raises(DataError, match="another process is at work"):
+        run(manifest, tmp_path)
+    assert not (tmp_path / "log.csv").exists()
+    assert run(manifest, tmp_path, epochs=1).epoch == 0
+
+
+def test_a_full_disk_is_named_and_what_was_saved_goes_on(manifest, finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full_after_one(torch.save))
+        with pytest.raises(DataError, match="make room there"):
+            run(manifest, tmp_path, select="last")
+    assert not list(tmp_path.glob("*.partial"))
+    run(manifest, tmp_path, select="last")
+    assert weights(tmp_path) == weights(finished)
+
+
+def full_after_one(save):
+    calls = []
+
+    def fail(state, path):
+        calls.append(path)
+        if len(calls) > 1:
+            path.write_bytes(b"half")
+            raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")
+        save(state, path)
+
+    return fail
+
+
+def test_a_run_whose_loss_is_no_number_ends_before_it_is_a_checkpoint(manifest, finished, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(finished / "model.safetensors")
+    tensors["head.bias"] = torch.full_like(tensors["head.bias"], torch.nan)
+    save_file(tensors, tmp_path / "nan.safetensors")
+    only = Manifest(
+        records=tuple(r for r in manifest.records if r.split == "train"), labels="paper"
+    )
+    with pytest.raises(ConfigError, match="no number any more in epoch 1: give a smaller"):
+        run(only, tmp_path / "run", select="last", weights=str(tmp_path / "nan.safetensors"))
+    assert not (tmp_path / "run" / "checkpoint.json").exists()
 
 
 def die_later(error):

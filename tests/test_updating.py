@@ -160,6 +160,14 @@ def test_the_list_shows_states_and_results(registry: Registry):
     assert 0 <= first["auc"]["value"] <= 1
 
 
+def test_the_list_cuts_nothing_off_in_a_narrow_window(registry: Registry):
+    done = CliRunner().invoke(
+        app, ["list", "--registry", registry._store.url], env={"COLUMNS": "60"}
+    )
+    assert done.exit_code == 0, done.output
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.output
+
+
 def test_an_update_against_another_test_split_is_refused(
     base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
 ):

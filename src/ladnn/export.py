@@ -375,5 +375,12 @@ def check_target(folder: Path, *, force: bool) -> None:
 
 def _swap(staged: Path, folder: Path, old: Path) -> None:
     if folder.exists():
+        # what a person put beside the older bundle stays
+        shutil.copytree(folder, staged, dirs_exist_ok=True, ignore=_bundle_files(folder))
         shutil.move(folder, old)
     staged.replace(folder)
+
+
+def _bundle_files(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """Tells `shutil.copytree` of `folder` to leave out the bundle itself."""
+    return lambda place, _: {CARD_FILE, MODEL_FILE} if Path(place) == folder else set()

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ladnn.errors import DataError, ImageError
 from ladnn.imaging import CtImage, read_image
 from ladnn.paths import is_missing
 from ladnn.similarity import NEAR, Floats, fingerprint, near_pairs, pixel_hash
-from ladnn.sources.tables import read_table
+from ladnn.sources.tables import clean, read_table
 
 Item = tuple[str, str]
 """A source and what is meant in it: a file name, or a patient."""
@@ -26,8 +27,8 @@ class Problem:
     """One thing found wrong.
 
     Attributes:
-        kind: `missing`, `undecodable`, `changed`, `duplicate`, `near-duplicate`, `flags`, `leak`
-            or `patient`.
+        kind: `missing`, `undecodable`, `changed`, `duplicate`, `near-duplicate`, `flags`, `leak`,
+            `patient` or `name`.
         error: whether the manifest must not be used like this; otherwise it is worth a look.
         paths: of the images meant.
         sentence: what it is, for people.
@@ -103,13 +104,15 @@ def inspect(viewed: Viewed, acknowledged: Acknowledged) -> tuple[Problem, ...]:
     """Everything that is wrong with the images of a manifest; errors first.
 
     A leak is a pair of equal or near-duplicate images, or the images of a patient, on two sides of
-    the split; it is an error unless `acknowledged` lists it. Near pairs of one patient on one side
+    the split; it is an error unless `acknowledged` lists it. Patients whose names differ by spaces
+    or letter case alone may be one and count as such here. Near pairs of one patient on one side
     are what a CT series is made of and are not reported.
     """
     found = [
         *_unreadable(viewed),
         *_changed(viewed),
         *_patients(viewed.records, acknowledged),
+        *_names(viewed.records, acknowledged),
         *_pairs(viewed, acknowledged),
     ]
     return tuple(sorted(found, key=lambda problem: not problem.error))
@@ -118,9 +121,9 @@ def inspect(viewed: Viewed, acknowledged: Acknowledged) -> tuple[Problem, ...]:
 def acknowledged_leaks(*extra: Path) -> Acknowledged:
     """The packaged list of the published splits' own leaks, and the files in `extra`.
 
-    Columns: kind (`near` with file names, or `patient` with the patient twice), source, item,
-    other_source, other_item, reason. Raises DataError for a table of another form, an unknown kind
-    and a row without a reason.
+    Columns: kind (`near` with file names, or `patient` with the patient twice or with two patients
+    whose names are alike), source, item, other_source, other_item, reason. Raises DataError for a
+    table of another form, an unknown kind and a row without a reason.
     """
     reasons: dict[tuple[str, frozenset[Item]], str] = {}
     packaged = Path(str(files("ladnn").joinpath("data", "acknowledged_leaks.csv")))
@@ -172,6 +175,38 @@ def _patients(records: Sequence[Record], acknowledged: Acknowledged) -> Iterator
                 paths=tuple(record.path for record in by_split.values()),
                 sentence=f"the patient {item[1]} is in {' and '.join(by_split)}{_known(reason)}",
             )
+
+
+def _names(records: Sequence[Record], acknowledged: Acknowledged) -> Iterator[Problem]:
+    """Sources and patients that differ by spaces or letter case alone: perhaps one."""
+    alike: dict[Item, dict[Item, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        for item in ((record.source, ""), (record.source, record.patient)):
+            alike[clean(item[0]).casefold(), clean(item[1]).casefold()][item].append(record)
+    for found in alike.values():
+        for one, two in combinations(found, 2):
+            yield _alike(one, two, (found[one], found[two]), acknowledged)
+
+
+def _alike(
+    one: Item, two: Item, records: tuple[list[Record], list[Record]], acknowledged: Acknowledged
+) -> Problem:
+    what = "patients" if one[1] else "sources"
+    names = [repr(one[1] or one[0]), repr(two[1] or two[0])]
+    if one[1] and one[0] != two[0]:
+        names = [f"{patient!r} of {source!r}" for source, patient in (one, two)]
+    parts = [{record.split for record in mine} - {""} for mine in records]
+    crossing = bool(one[1]) and len(parts[0] | parts[1]) > 1 and all(parts)
+    cleaned = ((clean(source), clean(patient)) for source, patient in (one, two))  # as in tables
+    reason = acknowledged.reason("patient", *cleaned) if crossing else None
+    rest = f" and are in {' and '.join(sorted(parts[0] | parts[1]))}" if crossing else ""
+    return Problem(
+        kind="name",
+        error=crossing and reason is None,
+        paths=tuple(mine[0].path for mine in records),
+        sentence=f"the {what} {' and '.join(names)} differ by spaces or letter case "
+        f"alone{rest}{_known(reason) or ': if they are one, give them one name'}",
+    )
 
 
 def _pairs(viewed: Viewed, acknowledged: Acknowledged) -> Iterator[Problem]:

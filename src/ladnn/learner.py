@@ -147,6 +147,7 @@ class Learner:
         self.validation = as_seen(validation, self.size) if validation else None
         self.epoch = 0
         self.step = 0
+        self.last: EpochResult | None = None
         self.best: EpochResult | None = None
         self.best_state: dict[str, Tensor] | None = None
 
@@ -183,6 +184,7 @@ class Learner:
             self.best = result
             self.best_state = {k: v.clone() for k, v in self.average.state_dict().items()}
         self.epoch += 1
+        self.last = result
         return result
 
     def state(self) -> dict[str, Any]:
@@ -193,6 +195,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
+            "last": None if self.last is None else vars(self.last),
             "best": None if self.best is None else vars(self.best),
             "best_state": self.best_state,
         }
@@ -203,6 +206,8 @@ class Learner:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.step = state["epoch"], state["step"]
+        last = state.get("last")  # which runs of older versions did not keep
+        self.last = None if last is None else EpochResult(**last)
         self.best = None if state["best"] is None else EpochResult(**state["best"])
         self.best_state = state["best_state"]
 

@@ -10,10 +10,10 @@ import json
 import math
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -22,10 +22,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from ladnn.batches import Example, load
 from ladnn.checkpoint import DESCRIPTION_FILE, Checkpoint, write_checkpoint
 from ladnn.config import merge
+from ladnn.csvs import write_rows
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
 from ladnn.imaging import read_image
 from ladnn.learner import EpochResult, Learner, TrainConfig
+from ladnn.paths import alone
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 RESUME_FILE, LOG_FILE, CONFIG_FILE = "resume.pt", "log.csv", "config.json"
 LOG_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "best")
@@ -46,8 +51,10 @@ def fit(
         The epoch that validation chose, whose weights are the checkpoint.
 
     Raises:
-        ConfigError: a setting that cannot be, or a folder with a run of other settings or data.
-        DataError: no images to train on. ImageError: an image that cannot be read.
+        ConfigError: a setting that cannot be, a folder with a run of other settings or data, or a
+            loss that is no number any more.
+        DataError: no images to train on, a folder in which another process trains, or one that
+            cannot be written to. ImageError: an image that cannot be read.
         WeightsError: pretrained weights that are missing or do not fit.
     """
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
@@ -59,9 +66,10 @@ def fit(
     with _progress(quiet=quiet) as progress:
         train, validation = _load(config, records, progress)
         learner = Learner(config, train, validation)
-        _resume(learner, folder)
-        claim(folder, config, data_hash)  # only now: what fails above leaves nothing behind
-        _run(learner, folder, data_hash, progress)
+        with alone(folder):  # only now: what fails above leaves nothing behind
+            claim(folder, config, data_hash)
+            _resume(learner, folder)
+            _run(learner, folder, data_hash, progress)
     if learner.best is None:
         raise ConfigError("the run has no epoch: set epochs to at least 1")
     return learner.best
@@ -182,20 +190,36 @@ def _run(learner: Learner, folder: Path, data_hash: str, progress: Progress) -> 
 
     total = learner.config.epochs * learner.steps_per_epoch
     task = progress.add_task("training", total=total, completed=learner.step, note="")
-    _trim_log(folder / LOG_FILE, learner.epoch)
-    with SummaryWriter(str(folder), purge_step=learner.epoch) as events:
+    # the last epoch is told again: a process that died may have saved it and told nobody
+    last = learner.last
+    again = learner.epoch if last is None else last.epoch
+    _log(folder / LOG_FILE, learner.epoch, last)
+    with SummaryWriter(str(folder), purge_step=again) as events:
+        if last is not None:
+            _tell(events, last)
         while not learner.finished:
             result = learner.run_epoch(_report(progress, task, learner))
             _save(learner, folder, data_hash, result)
-            _log(folder / LOG_FILE, result)
-            for name in ("loss", "val_loss", "val_auc"):
-                events.add_scalar(name, getattr(result, name), result.epoch)
+            _log(folder / LOG_FILE, learner.epoch, result)
+            _tell(events, result)
 
 
-def _report(progress: Progress, task: TaskID, learner: Learner) -> Any:  # noqa: ANN401
+def _tell(events: "SummaryWriter", result: EpochResult) -> None:
+    for name in ("loss", "val_loss", "val_auc"):
+        events.add_scalar(name, getattr(result, name), result.epoch)
+    events.flush()  # it would wait for two minutes, and a killed run lose them
+
+
+def _report(progress: Progress, task: TaskID, learner: Learner) -> Callable[[float], None]:
+    """What shows the mean loss after each step, and ends a run whose loss is no number."""
     best = f"{learner.best.val_auc:.3f}" if learner.best else "-"
 
     def advance(loss: float) -> None:
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"the loss is no number any more in epoch {learner.epoch + 1}: give a smaller "
+                "learning_rate, or other weights to start from"
+            )
         note = f"epoch {learner.epoch + 1}, loss {loss:.3f}, best validation AUC {best}"
         progress.update(task, advance=1, note=note)
 
@@ -222,8 +246,15 @@ def _save(learner: Learner, folder: Path, data_hash: str, result: EpochResult) -
             ),
         )
     partial = folder / (RESUME_FILE + ".partial")
-    torch.save(learner.state(), partial)
-    partial.replace(folder / RESUME_FILE)
+    try:
+        torch.save(learner.state(), partial)
+        partial.replace(folder / RESUME_FILE)
+    except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError to torch
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"the run cannot be saved in {folder}: make room there or see that it may be written "
+            "to, and give the same command again; it goes on from its last epoch"
+        ) from error
 
 
 def _finite(result: EpochResult) -> dict[str, Any]:
@@ -232,20 +263,19 @@ def _finite(result: EpochResult) -> dict[str, Any]:
     return {**known, "source_auc": result.source_auc}
 
 
-def _trim_log(path: Path, epochs: int) -> None:
-    """Keep the rows of the epochs that are done: a killed run may have logged one more."""
+def _log(path: Path, epochs: int, last: EpochResult | None) -> None:
+    """Write the rows of the first `epochs` epochs, that of the last anew.
+
+    A process that died may have left a row too many, one too few or a half.
+    """
     rows = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))[1 : epochs + 1]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([LOG_COLUMNS, *rows])
-
-
-def _log(path: Path, result: EpochResult) -> None:
-    with path.open("a", newline="", encoding="utf-8") as file:
-        row = [getattr(result, name) for name in LOG_COLUMNS]
-        csv.writer(file).writerow([f"{v:.6f}" if isinstance(v, float) else v for v in row])
+    if last is not None:
+        cells = (getattr(last, name) for name in LOG_COLUMNS)
+        rows[last.epoch :] = [[f"{v:.6f}" if isinstance(v, float) else f"{v}" for v in cells]]
+    write_rows(path, LOG_COLUMNS, rows, what="the log")
 
 
 @contextmanager

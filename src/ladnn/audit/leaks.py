@@ -14,6 +14,7 @@ from ladnn.similarity import NEAR
 _MEANING = {
     "patient": "a patient on two sides",
     "leak": "near-duplicates on two sides",
+    "name": "patients or sources whose names differ by spaces or letter case alone",
     "flags": "near-duplicates with opposite labels on one side",
     "duplicate": "the same picture twice on one side",
     "near-duplicate": "near-duplicates of two patients on one side",

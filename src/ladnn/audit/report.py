@@ -107,7 +107,11 @@ def _answer_lines(answer: Report, heading: str, *, published: bool) -> list[str]
         if table["rows"] and not (published and table["of_images"]):
             lines += [f"**{table['title']}**", "", *_table_lines(table), ""]
     sheets = () if published else answer["sheets"]
-    return lines + [f"![overlay {place}]({sheet})\n" for place, sheet in enumerate(sheets, start=1)]
+    return lines + [f"![{_alt(place)}]({sheet})\n" for place, sheet in enumerate(sheets, start=1)]
+
+
+def _alt(place: int) -> str:
+    return f"Image {place} of the table above: the original, its maps and its probabilities"
 
 
 def _table_lines(table: Report) -> list[str]:
@@ -165,7 +169,8 @@ def _section(answer: Report, sheets: Mapping[str, bytes]) -> list[str]:
     for place, name in enumerate(answer["sheets"], start=1):
         data = base64.b64encode(sheets[name]).decode("ascii")
         source = f"data:image/jpeg;base64,{data}"
-        parts.append(f'<figure><img loading="lazy" alt="overlay {place}" src="{source}"></figure>')
+        image = f'<img loading="lazy" alt="{_alt(place)}" src="{source}">'
+        parts.append(f"<figure>{image}<figcaption>Image {place}</figcaption></figure>")
     return parts
 
 
@@ -173,7 +178,8 @@ def _html_table(table: Report) -> str:
     heads = "".join(f"<th>{html.escape(head)}</th>" for head in table["heads"])
     rows = "".join(f"<tr>{''.join(_html_cell(cell) for cell in row)}</tr>" for row in table["rows"])
     title = html.escape(table["title"])
-    return f'<h3>{title}</h3><div class="wide"><table><tr>{heads}</tr>{rows}</table></div>'
+    scrolled = f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'  # by keys too
+    return f"<h3>{title}</h3>{scrolled}<table><tr>{heads}</tr>{rows}</table></div>"
 
 
 def _html_cell(data: object) -> str:

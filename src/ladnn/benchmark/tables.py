@@ -287,7 +287,8 @@ def _percent(found: Estimate) -> str:
     value = f"{100 * found.value:.1f}"
     if found.low is None or found.high is None:
         return value
-    return f"{value} ({100 * found.low:.1f}{DASH}{100 * found.high:.1f})"
+    low, high = (f"{100 * end:.1f}".replace("-", MINUS) for end in (found.low, found.high))
+    return f"{value} ({low}{DASH}{high})"
 
 
 def _one(value: float | None) -> str:

@@ -8,7 +8,9 @@ import typer
 
 from ladnn.commands.extras import training_side
 from ladnn.commands.inputs import given
+from ladnn.errors import DataError
 from ladnn.findings import RESEARCH_NOTICE
+from ladnn.paths import alone
 
 if TYPE_CHECKING:
     from ladnn.benchmark.grid import Run
@@ -63,13 +65,17 @@ def benchmark(
     failed: list[tuple[Run, str]] = []
     if not tables:
         listed = read_manifest(manifest)
-        todo = plan(runs, listed, output)
-        if engine is Engine.RAY:
-            outcomes = engines.on_ray(todo, listed, output, jobs=jobs, address=address)
-        else:
-            outcomes = engines.local(todo, listed, output, jobs=jobs)
-        failed = watch(outcomes, runs, todo, output)
-    for path in write_tables(collect(asked, runs, output), output):
+        with alone(output):
+            todo = plan(runs, listed, output)
+            if engine is Engine.RAY:
+                outcomes = engines.on_ray(todo, listed, output, jobs=jobs, address=address)
+            else:
+                outcomes = engines.local(todo, listed, output, jobs=jobs)
+            failed = watch(outcomes, runs, todo, output)
+    results = collect(asked, runs, output)
+    if tables and not results.cells:
+        raise DataError(f"no run of the grid is done in {output}: give its folder")
+    for path in write_tables(results, output):
         typer.echo(path)
     typer.echo(asked.note or RESEARCH_NOTICE)
     _report(failed)

@@ -283,7 +283,7 @@ def _print_summary(one: "Summary") -> None:
 
     from ladnn.findings import LESIONS
 
-    console = Console()
+    console = Console(markup=False)  # names of sources may hold brackets
     table = Table("images (patients)", *one.table["positive"], title=f"{one.source}: Table 1")
     for flag, row in one.table.items():
         table.add_row(flag, *(f"{c.images} ({c.patients})" for c in row.values()))

@@ -40,7 +40,7 @@ def card(
     ],
     results: Annotated[
         Path | None,
-        typer.Option(parser=given, help="metrics.json of `ladnn evaluate` on this bundle."),
+        typer.Option(parser=given, help="metrics.json of `ladnn evaluate` on the test split."),
     ] = None,
     audit: Annotated[
         Path | None, typer.Option(parser=given, help="audit.json of `ladnn audit` on this bundle.")
@@ -57,17 +57,14 @@ def card(
     from ladnn.evaluation import prepare_folder
     from ladnn.findings import RESEARCH_NOTICE
     from ladnn.model_card.documents import write_documents
-    from ladnn.model_card.facts import check_model, facts, read_result
+    from ladnn.model_card.facts import facts, read_audit, read_metrics
 
     read = load_bundle(bundle).card
-    found = []
-    for path in (results, audit):
-        found.append(None if path is None else read_result(path))
-        if path is not None and found[-1] is not None:
-            check_model(read, found[-1], path)
+    metrics = None if results is None else read_metrics(results, read)
+    examined = None if audit is None else read_audit(audit, read)
     prepare_folder(output, force=force)
     title = f"{read.name} {read.version}"
-    for document in write_documents(facts(read, *found), title, output):
+    for document in write_documents(facts(read, metrics, examined), title, output):
         total = len(document.entries)
         path = output / f"{document.name}.md"
         typer.echo(f"{document.title}: {document.answered} of {total} items answered: {path}")
@@ -258,9 +255,10 @@ def _row(registry: "Registry", version: "Version") -> dict[str, Any]:
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("version", "status", "AUC", "sensitivity", "when", "who", "why")
+    heads = ("version", "status", "AUC", "sensitivity", "when", "who", "why")
+    table = Table(*(Column(head, overflow="fold") for head in heads))  # nothing is cut off
     for row in rows:
         scores = [_cell(row[name]) for name in ("auc", "sensitivity")]
         cells = (row["version"], row["status"], *(["damaged"] * 2 if row["damaged"] else scores))

@@ -4,7 +4,7 @@ Nothing is copied from any collection. Each kind is one function of a generator 
 `draw` varies its size, contrast and framing. Learning side only.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -75,13 +75,6 @@ def draw(kind: str, seed: int) -> Grey:
     short = max(120, int(long * rng.choice([1.0, 1.0, rng.uniform(0.6, 1.0)])))
     size = (long, short) if rng.random() < 0.4 else (short, long)
     return vary(rng, KINDS[kind](rng, size))
-
-
-def draw_all(count: int, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Grey]:
-    """`count` drawings of each kind, kind after kind."""
-    for kind in kinds:
-        for number in range(count):
-            yield draw(kind, seed * 100_003 + number)
 
 
 def without_lungs(pixels: Grey, lungs: NDArray[np.bool_], seed: int) -> Grey:

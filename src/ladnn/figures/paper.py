@@ -34,7 +34,7 @@ OKABE_ITO = {
 """The palette of every figure: told apart with any colour vision (Okabe and Ito 2008)."""
 
 POSITIVE, NEGATIVE = OKABE_ITO["vermillion"], OKABE_ITO["blue"]
-QUIET, PALE = "#595959", "#D9D9D9"
+QUIET = "#595959"
 MAP = "plasma"
 """The colours of overlays, too: even steps of lightness, never grey."""
 

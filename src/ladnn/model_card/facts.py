@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,37 +28,51 @@ def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) ->
         **_collections(_sources(card)),
         "validation": _performance(card.metrics),
         **_counts(card.metrics),
-        **_results(metrics),
+        **_results(metrics, _sources(card)),
         **_examined(audit),
     }
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
-def read_result(path: Path) -> Json:
-    """The content of a `metrics.json` or `audit.json`.
+def read_metrics(path: Path, card: Card) -> Json:
+    """The `metrics.json` of this model on a test split.
 
     Raises:
-        DataError: when it cannot be read or is neither.
+        DataError: when it cannot be read, is something else, or of another model or split.
     """
+    data = _read(path, card, holds="sources", made_by="ladnn evaluate")
+    if data.get("split") != "test":
+        raise DataError(
+            f"{path} is of the {data.get('split')} split, which is no test: give the results of "
+            "`ladnn evaluate --split test`"
+        )
+    return data
+
+
+def read_audit(path: Path, card: Card) -> Json:
+    """The `audit.json` of this model.
+
+    Raises:
+        DataError: when it cannot be read, is something else, or of another model.
+    """
+    return _read(path, card, holds="answers", made_by="ladnn audit")
+
+
+def _read(path: Path, card: Card, *, holds: str, made_by: str) -> Json:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): give another") from error
     except ValueError as error:
         raise DataError(f"{path} is not JSON: make it again") from error
-    if not isinstance(data, dict) or not {"sources", "answers"} & data.keys():
-        raise DataError(f"{path} is no result of ladnn evaluate or ladnn audit: give one of those")
-    return data
-
-
-def check_model(card: Card, result: Json, path: Path) -> None:
-    """Refuse the results of another model; raises DataError."""
-    judged = result.get("model", {}).get("sha256")
-    if judged != card.sha256:
+    if not isinstance(data, dict) or holds not in data:
+        raise DataError(f"{path} is no result of `{made_by}`: give one")
+    if data.get("model", {}).get("sha256") != card.sha256:
         raise DataError(
             f"{path} is of another model than {card.name} {card.version} (the sha256 differs): "
             "evaluate or audit this one"
         )
+    return data
 
 
 def _model(card: Card) -> Facts:
@@ -82,7 +96,8 @@ def _model(card: Card) -> Facts:
         "explanation": "Grad-CAM++ maps in the same forward pass, scaled by the probability; they "
         "show where evidence was taken from and not what it was.",
         "integrity": f"model.onnx has sha256 {card.sha256}; it is checked at every load.",
-        "software": f"LA-DNN (Apache-2.0); arithmetic in {card.precision}.",
+        "software": "LA-DNN (Apache-2.0): trained with PyTorch and timm, run as ONNX by OpenVINO "
+        f"or ONNX Runtime in {card.precision}.",
     }
 
 
@@ -121,9 +136,9 @@ def _fitted(card: Card) -> Facts:
         "validation.",
         "patients": f"By {rule_in_words(card.study_rule)}, as chosen on validation.",
         "lesions": lesions,
-        "uncertainty": "AUC, average precision, Brier score, calibration error, and sensitivity, "
-        "specificity, precision, F1 and accuracy at each threshold, with percentile intervals "
-        "from a bootstrap that draws patients.",
+        "measures": "AUC, average precision, Brier score, calibration error, and sensitivity, "
+        "specificity, precision, F1 and accuracy at each threshold.",
+        "uncertainty": "Percentile intervals from a bootstrap that draws patients.",
         "guard": "A guard scores how much an image is like an axial chest CT in a lung window; "
         f"below {card.guard.get('threshold', 0.5)} it is not assessable. Images near the "
         "threshold are called indeterminate.",
@@ -148,14 +163,14 @@ def _training(card: Card) -> Facts:
     each = "; ".join(_run(config) for config in configs)
     limited = all(config.get("sources") for config in configs)
     what = "those alone" if limited else "and whatever else its training manifest held"
-    selects = dict.fromkeys(str(config.get("select")) for config in configs)
+    selects = dict.fromkeys(_selected(config) for config in configs)
     painted = any((config.get("augmentation") or {}).get("paint") for config in configs)
     balanced = all((config.get("sampler") or {}).get("balanced") for config in configs)
     return {
         "training_data": f"The training split of {', '.join(_sources(card))} ({what}).",
         "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
         f"{', with opacities painted into negatives' if painted else ''}.{_lesion_targets(card)}",
-        "selection": f"The epoch with the best {' and '.join(selects)} on validation.",
+        "selection": f"{'; '.join(selects)}.",
         "initialisation": f"Started from {', '.join(dict.fromkeys(map(_weights, configs)))}.",
         "imbalance": "Classes are drawn equally often within each collection." if balanced else "",
         "data_hash": f"The images, labels and splits learned from have the hash {card.data_hash}.",
@@ -184,6 +199,13 @@ def _run(config: Json) -> str:
     )
 
 
+def _selected(config: Json) -> str:
+    select = config.get("select")
+    return (
+        "The last epoch" if select == "last" else f"The epoch with the best {select} on validation"
+    )
+
+
 def _weights(config: Json) -> str:
     weights = str(config.get("weights") or "random weights")
     return "ImageNet weights" if weights == "imagenet" else weights.replace("runs/", "the run ")
@@ -204,20 +226,24 @@ def collections() -> dict[str, dict[str, str]]:
     return {row["source"]: row for row in packaged_rows("collections")}
 
 
-def _collections(sources: Iterable[str]) -> Facts:
+def _collections(sources: Sequence[str]) -> Facts:
     known = collections()
-    rows = [known[source] for source in sources if source in known]
+    public = bool(sources) and all(source in known for source in sources)
     return {
-        "design": "Retrospective, on public collections." if rows else "",
-        "collections": _listed(rows, "what"),
-        "collection_labels": _listed(rows, "labels"),
-        "collection_licences": _listed(rows, "licence"),
+        "design": "Retrospective, on public collections." if public else "",
+        "collections": _listed(sources, "what"),
+        "collection_labels": _listed(sources, "labels"),
+        "collection_licences": _listed(sources, "licence"),
     }
 
 
-def _listed(rows: Iterable[Mapping[str, str]], column: str) -> str:
-    text = "; ".join(f"{row['source']}: {row[column]}" for row in rows)
-    return f"{text}." if text else ""
+def _listed(sources: Sequence[str], column: str) -> str:
+    """What is known of each source, and plainly of which nothing is; empty where of none."""
+    known = collections()
+    if not any(source in known for source in sources):
+        return ""
+    nothing = {column: "not known here"}
+    return "; ".join(f"{name}: {known.get(name, nothing)[column]}" for name in sources) + "."
 
 
 # ------------------------------------------------------------------ results
@@ -226,10 +252,15 @@ def _listed(rows: Iterable[Mapping[str, str]], column: str) -> str:
 def _counts(metrics: Json) -> Facts:
     sources = metrics.get("sources", {})
     text = "; ".join(
-        f"{name}: {group['images']} images of {group['patients']} patients"
+        f"{name}: {group['images']} images of {group['patients']} patients{_positives(group)}"
         for name, group in sources.items()
     )
-    return {"counts": f"Validation: {text}."} if text else {}
+    return {"counts": f"Validation: {text}. Of training the card has no numbers."} if text else {}
+
+
+def _positives(group: Json) -> str:
+    found = group["covid"]["per_image"].get("positives")
+    return "" if found is None else f", {found} images positive"
 
 
 def _performance(metrics: Json) -> str:
@@ -251,8 +282,8 @@ def _interval(estimate: Json) -> str:
     return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
 
 
-def _results(metrics: Json | None) -> Facts:
-    """What the results of `ladnn evaluate` add."""
+def _results(metrics: Json | None, learned: Sequence[str]) -> Facts:
+    """What the results of `ladnn evaluate` on a test split add; `learned` are its sources."""
     if metrics is None:
         return {}
     images = metrics["images"]
@@ -261,8 +292,11 @@ def _results(metrics: Json | None) -> Facts:
         for name, group in metrics["sources"].items()
     ]
     split = f"The {metrics['split']} split"
+    within = {name: group for name, group in metrics["sources"].items() if name in learned}
+    internal = _performance({"sources": within})
     return {
         "test": f"{split}. {_performance(metrics)}",
+        "internal": f"{split} of what it learned from. {internal}" if internal else "",
         "sources": f"{split}. {_performance(metrics)}",
         "rates": "; ".join(each) + ".",
         "included": f"{split}: {images['listed']} images listed, {images['evaluated']} judged, "

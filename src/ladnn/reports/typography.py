@@ -25,7 +25,6 @@ LEXICON = (
 """Long words of the vocabulary whose misspellings are read as meant."""
 
 _LONG = 12  # letters, from which two slips are still the same word
-_SHORT = 8
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _QUOTES = "\u2018\u2019\u201a\u201b\u2032`\u00b4\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb"
