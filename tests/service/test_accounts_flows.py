@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 import pytest
 from personas import PASSWORD, browser_of, give_factor, make_account, post, token_on
 from sites import MakeSite, Site
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from ladnn.service import audit_log
 from ladnn.service.accounts import people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
-from ladnn.service.tables import Account, OneTimeToken, SignIn
+from ladnn.service.errors import NotFound
+from ladnn.service.tables import Account, OneTimeToken, SignIn, now
 
 
 def first_link(site: Site) -> str | None:
@@ -129,6 +132,20 @@ def test_an_invitation_that_was_cancelled_is_gone_and_its_link_dead(site: Site):
     )
     assert [line.object for line in lines] == [account]
     assert post(admin, f"{there}/{account}/cancel", there).status_code == 404
+
+
+def test_an_invitation_that_two_cancel_at_once_is_gone_for_the_second(site: Site):
+    store = site.services.database
+
+    def second(session: Session) -> None:
+        account, _ = people.invite(session, "two@hospital.org", Role.CLINICIAN, now())
+        gone = delete(Account).where(Account.id == account.id)
+        session.execute(delete(OneTimeToken))
+        session.execute(gone, execution_options={"synchronize_session": False})
+        people.cancel_invitation(session, store, account)
+
+    with pytest.raises(NotFound):
+        store.write(second)
 
 
 def test_nobody_who_has_come_is_cancelled(page: Site):

@@ -119,6 +119,29 @@ def test_no_password_is_shown_again_and_nothing_that_another_site_sent(page: Sit
         assert not {"teal lamp river", "typed"} & set(re.findall(r'[>"]([\w ]+)[<"]', refused.text))
 
 
+MANY = dict.fromkeys(map(str, range(900)), "x" * 200)
+
+
+@pytest.mark.parametrize("fields", [{"report": '"' * 100_001}, {"reason": "short"} | MANY])
+def test_a_form_too_large_for_a_page_is_not_shown_again(page: Site, fields: dict[str, str]):
+    refused = page.browser().post("/contribute", data=fields, headers=HERE)
+    assert (refused.status_code, len(refused.content) < 20_000) == (403, True)
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "punycode", "undefined"])
+@pytest.mark.parametrize("path", ["/contribute", "/sign-out", "/api/v1/predictions/some/retract"])
+def test_a_form_in_an_encoding_of_halves_of_characters_is_refused(
+    page: Site, charset: str, path: str
+):
+    browser = person(page, "clinician")
+    del browser.headers["x-csrf-token"]
+    part = '--b\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    body = "".join(part.format(name, r"\ud800+2AA-") for name in ("csrf", "report")) + "--b--\r\n"
+    kind = {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+    refused = browser.post(path, content=body, headers=HERE | kind)
+    assert refused.status_code in (400, 403, 422)
+
+
 def test_a_judgement_that_comes_too_late_keeps_its_reason_and_labels(page: Site):
     case = give(page).json()["id"]
     lesions = ["", "1", "", "", "0"]
@@ -202,6 +225,19 @@ def send_image_in_english(tab: Page, scan: bytes) -> None:
         if cookie["name"] == "ladnn_language":
             tab.context.add_cookies([cookie | {"value": "en"}])
     send_image(tab, "scan.png", scan)
+
+
+def test_another_language_puts_nobody_s_name_on_another_s_buttons(tab: Page, page: Site):
+    enter(tab, page, Role.ADMINISTRATOR)
+    zoe = make_account(page, Role.CLINICIAN, "zoe@hospital.org")
+    tab.goto("/admin/accounts")
+    tab.locator("main [name=email]").fill("new@hospital.org")
+    make_account(page, Role.CLINICIAN, "yan@hospital.org")  # sorts before
+    press(tab, "中文")
+    row = tab.locator("tr", has=tab.locator(f"form[action*='{zoe.public_id}/role']"))
+    if tab.locator("noscript span").count() == 0:
+        expect(row).to_contain_text("临床医生")
+    expect(row.locator("td").first).to_contain_text("zoe@hospital.org")
 
 
 def test_a_contribution_after_the_session_s_end_is_sent_again_by_hand(tab: Page, page: Site):

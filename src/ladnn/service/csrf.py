@@ -3,6 +3,7 @@
 import hmac
 from urllib.parse import urlsplit
 
+from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from ladnn.service.accounts.principals import (
@@ -14,7 +15,7 @@ from ladnn.service.accounts.principals import (
 )
 from ladnn.service.context import services
 from ladnn.service.edge import is_api
-from ladnn.service.errors import NotAllowed, SignInNeeded
+from ladnn.service.errors import Malformed, NotAllowed, SignInNeeded
 
 FIELD = "csrf"
 HEADER = "x-csrf-token"
@@ -53,17 +54,25 @@ async def verify(request: Request) -> None:
     if is_api(request) and not (shown and _from_browser(request)):
         return
     if given is None:
-        form = await request.form()
+        form = await _form(request)
         if _from_browser(request):  # which says that it is from here, so it may be shown again
             setattr(request.state, SENT, form)
         given = str(form.get(FIELD, ""))
-    wanted = _token(request, principal)
-    if not principal.owner or not hmac.compare_digest(given.encode(), wanted.encode()):
+    told, wanted = given.encode("utf-8", "replace"), _token(request, principal).encode()
+    if not principal.owner or not hmac.compare_digest(told, wanted):
         raise (
             SignInNeeded("error.session_over")
             if lost_session(request)
             else NotAllowed("error.csrf")
         )
+
+
+async def _form(request: Request) -> FormData:
+    """The form; Malformed where it names an encoding that is none for texts."""
+    try:
+        return await request.form()
+    except UnicodeError as error:
+        raise Malformed from error
 
 
 def _from_browser(request: Request) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from ladnn.service import csrf
@@ -25,6 +25,9 @@ CHOSEN = ("verdict", "agreement", "pcr")
 
 SECRETS = ("password", "old", "again", "proof", "code")
 """A form with one of these is not shown again."""
+
+MAX_CHARACTERS = 100_000
+"""Of a form that is shown again, five times what the longest report may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,11 @@ class Kept:
 def kept(request: Request) -> Kept | None:
     """What a person typed or chose in the form that this request brought; None where nothing."""
     sent: FormData | None = getattr(request.state, csrf.SENT, None)
-    if sent is None or any(sent.get(name) for name in SECRETS):
+    items = [] if sent is None else sent.multi_items()
+    given = {name for name, value in items if value}
+    if not given & {*LABELS, *CHOSEN} or given & {*SECRETS} or not _is_showable(items):
         return None
-    if not any(sent.get(name) for name in (*LABELS, *CHOSEN)):
-        return None
-    items = [(name, value) for name, value in sent.multi_items() if name != csrf.FIELD]
+    items = [(name, value) for name, value in items if name != csrf.FIELD]
     path, query = request.url.path, request.url.query
     return Kept(
         action=f"{path}?{query}" if query else path,
@@ -82,3 +85,12 @@ def kept(request: Request) -> Kept | None:
             if not isinstance(value, str) and value.filename
         ],
     )
+
+
+def _is_showable(items: Sequence[tuple[str, str | UploadFile]]) -> bool:
+    """Whether a page can hold it, which has no room for everything and no halves of characters."""
+    texts = [name for name, _ in items]
+    texts += [one if isinstance(one, str) else one.filename or "" for _, one in items]
+    if sum(map(len, texts)) > MAX_CHARACTERS:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in "".join(texts))

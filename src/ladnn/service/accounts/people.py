@@ -107,10 +107,11 @@ def invite(session: Session, email: str, role: Role, present: datetime) -> tuple
 def cancel_invitation(session: Session, database: Database, account: Account) -> None:
     """Take back an invitation that nobody has used: its link is dead, the address free again.
 
-    Raises BadRequest where its person has come meanwhile.
+    Raises BadRequest where its person has come meanwhile, NotFound where it is gone.
     """
     database.lock(session, "administrators")  # as `accept` does
-    session.refresh(account)
+    if session.get(Account, account.id, populate_existing=True) is None:
+        raise NotFound
     if account.status != "invited":
         raise BadRequest("accounts.error.come")
     remove(session, database, account)

@@ -279,13 +279,17 @@ const retell = (old, fresh) => {
   const words = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
   const [said, meant] = [words(old), words(fresh)];
   if (said.length === meant.length && !old.matches("textarea")) said.forEach((node, place) => { node.data = meant[place].data; });
-  const kind = (element) => (element.matches("form") ? element.getAttribute("action") : [element.tagName, element.className, element.name].join(" "));
+  const kind = (element) => (element.matches("form") ? element.getAttribute("action") : [element.tagName, element.className, element.name, ...ways(element)].join(" "));
   const rest = [...old.children];
   [...fresh.children].forEach((child) => {
     const place = rest.findIndex((one) => kind(one) === kind(child));
     if (place >= 0) retell(rest.splice(0, place + 1).pop(), child);
   });
 };
+
+// Where a row's links and forms lead: one that came or went meanwhile must not lend its words to another.
+const ways = (row) => (row.matches("tr, li") ? all("[href], [action], [formaction]", row) : []).map((one) =>
+  (one.getAttribute("href") ?? one.getAttribute("action") ?? one.getAttribute("formaction") ?? "").split("?")[0]);
 
 const copy = (button) => button.addEventListener("click", async () => {
   const link = document.querySelector("[data-link]");
