@@ -136,7 +136,7 @@ class Asker:
         if label == "POST /api/v1/predictions/{id}/feedback":
             case.body = {"agreement": "agree"}
         if label == "POST /api/v1/reviews/{id}":
-            case.body["reason"] = "as I see it"
+            case.body = {"verdict": "reject", "reason": "as I see it"}
 
 
 def _key(site: Site, role: Role, name: str) -> dict[str, str]:
