@@ -172,10 +172,10 @@ def test_files_a_folder_and_an_archive_that_are_dropped_are_followed_live(
 def test_a_lost_connection_is_told_where_it_is_seen_and_sending_goes_on_by_itself(scripted: Page):
     files = scans(5)
     scripted.goto("/batches")
-    sent = brought(scripted)
+    sent, back = brought(scripted), list[bool]()
 
     def lose(route: Route) -> None:
-        if len(sent) > 2:
+        if len(sent) > 2 and not back:
             scripted.context.set_offline(True)
         route.continue_()
 
@@ -183,7 +183,7 @@ def test_a_lost_connection_is_told_where_it_is_seen_and_sending_goes_on_by_itsel
     choose(scripted, "#files", "Test them", *(payload(*file) for file in files))
     lost = scripted.get_by_text("The connection is lost. What was sent is safe")
     expect(lost).to_be_in_viewport()
-    scripted.unroute("**/items")
+    back.append(True)  # the route stays: one taken away while it is followed is an error
     scripted.context.set_offline(False)
     expect(scripted.get_by_text("All 5 files are with the site")).to_be_in_viewport()
     head(scripted).to_have_text("5 of 5 answered")
