@@ -170,6 +170,8 @@ class Learner:
 
         Args:
             advance: called after each step with the mean loss of the epoch so far.
+
+        Raises ConfigError once the loss is no number any more: no later step would mend it.
         """
         config = self.config
         torch.manual_seed(_mixed_seed(config.seed, self.epoch))
@@ -178,6 +180,11 @@ class Learner:
         total = 0.0
         for count, batch in enumerate(self._batches(rng), start=1):
             total += self._train_step(batch, rng)
+            if not math.isfinite(total):
+                raise ConfigError(
+                    f"the loss is no number any more in epoch {self.epoch + 1}: give a smaller "
+                    "learning_rate, or other weights to start from"
+                )
             advance(total / count)
         result = self._validate(total / self.steps_per_epoch)
         if result.best:

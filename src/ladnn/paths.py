@@ -1,6 +1,5 @@
 """What lies at a path, which may be in a locked folder; and a folder for one process at a time."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,9 +54,11 @@ def alone(folder: Path) -> Iterator[None]:
 def _lock(file: IO[str]) -> bool:
     """Lock `file` for as long as it is open; False where another process has locked it."""
     try:
+        import fcntl  # which not every system has, and predicting does without
+
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
+    except (ImportError, OSError):  # a system or a file system without locks
         return True
     return True

@@ -211,15 +211,10 @@ def _tell(events: "SummaryWriter", result: EpochResult) -> None:
 
 
 def _report(progress: Progress, task: TaskID, learner: Learner) -> Callable[[float], None]:
-    """What shows the mean loss after each step, and ends a run whose loss is no number."""
+    """What shows the mean loss after each step."""
     best = f"{learner.best.val_auc:.3f}" if learner.best else "-"
 
     def advance(loss: float) -> None:
-        if not math.isfinite(loss):
-            raise ConfigError(
-                f"the loss is no number any more in epoch {learner.epoch + 1}: give a smaller "
-                "learning_rate, or other weights to start from"
-            )
         note = f"epoch {learner.epoch + 1}, loss {loss:.3f}, best validation AUC {best}"
         progress.update(task, advance=1, note=note)
 

@@ -261,7 +261,7 @@ def _second_factor(request: Request, principal: Principal, error: str = "") -> R
             session,
             account,
             site.secret,
-            holder=f"session {principal.session_id}",
+            holder=request.cookies[session_cookie(site.settings)],
             present=site.clock(),
             mistyped=bool(error),
         )
