@@ -145,11 +145,9 @@ class Learner:
         self.optimiser = _optimiser(config, self.net)
         self.sources = [item.source for item in validation]
         self.validation = as_seen(validation, self.size) if validation else None
-        self.epoch = 0
-        self.step = 0
+        self.epoch = self.step = 0
         self.last: EpochResult | None = None
         self.best: EpochResult | None = None
-        self.best_state: dict[str, Tensor] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -173,9 +171,8 @@ class Learner:
 
         Raises ConfigError once the loss is no number any more: no later step would mend it.
         """
-        config = self.config
-        torch.manual_seed(_mixed_seed(config.seed, self.epoch))
-        rng = np.random.default_rng((config.seed, self.epoch))
+        torch.manual_seed(_mixed_seed(self.config.seed, self.epoch))
+        rng = np.random.default_rng((self.config.seed, self.epoch))
         self._train_mode()
         total = 0.0
         for count, batch in enumerate(self._batches(rng), start=1):
@@ -189,7 +186,6 @@ class Learner:
         result = self._validate(total / self.steps_per_epoch)
         if result.best:
             self.best = result
-            self.best_state = {k: v.clone() for k, v in self.average.state_dict().items()}
         self.epoch += 1
         self.last = result
         return result
@@ -204,7 +200,6 @@ class Learner:
             "step": self.step,
             "last": None if self.last is None else vars(self.last),
             "best": None if self.best is None else vars(self.best),
-            "best_state": self.best_state,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -216,7 +211,6 @@ class Learner:
         last = state.get("last")  # which runs of older versions did not keep
         self.last = None if last is None else EpochResult(**last)
         self.best = None if state["best"] is None else EpochResult(**state["best"])
-        self.best_state = state["best_state"]
 
     def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         return batches(
