@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from personas import browser_of, make_account, post
 from sites import MakeSite, Site, sqlite_url
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
@@ -27,7 +28,7 @@ from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, models
 from ladnn.service.champion import Champion
-from ladnn.service.tables import Case, CaseImage, Feedback, new_id
+from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
 from ladnn.service.watching import Watcher, Week, agreement
 
 WHO = {"by": "ada", "why": "a test"}
@@ -76,6 +77,14 @@ def fill(site: Site, folder: Path) -> Registry:
         registry.add(bundle, {"evaluation.json": evidence(0.1 * int(version))}, **WHO)
     registry.promote("tiny-1", **WHO)
     return registry
+
+
+def noted(site: Site) -> list[tuple[str, str, str]]:
+    """Action, object and actor of the audit log's lines about versions."""
+    about_models = select(AuditEvent).where(AuditEvent.action.startswith("model."))
+    return site.services.database.read(
+        lambda s: [(one.action, one.object, one.actor) for one in s.scalars(about_models)]
+    )
 
 
 # ------------------------------------------------------------------ store
@@ -588,11 +597,9 @@ def test_about_tells_the_days_of_the_settings_and_at_which_operating_point_its_f
 
 
 def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: Path):
-    from sqlalchemy import select
 
     from ladnn.service.accounts.permissions import Role
     from ladnn.service.accounts.principals import owner_of
-    from ladnn.service.tables import AuditEvent
 
     registry = fill(page, tmp_path)
     registry.promote("tiny-2", **WHO)
@@ -601,10 +608,7 @@ def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: 
     assert post(browser, "/models/rollback", "/models", why="worse").status_code == 303
     assert registry.champion() == "tiny-1"
     assert registry.ledger.events()[-1].by == owner_of(chief)
-    noted = page.services.database.read(
-        lambda s: [row.action for row in s.scalars(select(AuditEvent))]
-    )
-    assert "model.rollback" in noted
+    assert ("model.rollback", "tiny-1", owner_of(chief)) in noted(page)
     refused = post(browser, "/models/tiny-1/promote", "/models", why="again")
     assert refused.status_code == 422
 
@@ -623,11 +627,30 @@ def test_the_citation_is_that_of_the_repository():
     )
 
 
+def settings_file(site: Site, folder: Path) -> Path:
+    settings = site.services.settings
+    config = folder / "site.toml"
+    config.write_text(f'database_url = "{settings.database_url}"\nstorage = "{settings.storage}"\n')
+    return config
+
+
+def test_what_the_command_line_changes_is_in_the_audit_log_too(page: Site, tmp_path: Path):
+    fill(page, tmp_path)
+    where = ["--config", str(settings_file(page, tmp_path)), "--why", "a trial"]
+    done = CliRunner().invoke(cli, ["model", "promote", "tiny-2", *where])
+    assert done.exit_code == 0, done.exception
+    assert CliRunner().invoke(cli, ["model", "promote", "tiny-2", *where]).exit_code != 0
+    assert noted(page) == [
+        ("model.add", "tiny-1", "system"),
+        ("model.add", "tiny-2", "system"),
+        ("model.promote", "tiny-1", "system"),
+        ("model.promote", "tiny-2", "system"),
+    ]
+
+
 def test_the_command_finds_the_site_of_the_settings_that_it_is_given(page: Site, tmp_path: Path):
     fill(page, tmp_path)
-    settings = page.services.settings
-    config = tmp_path / "site.toml"
-    config.write_text(f'database_url = "{settings.database_url}"\nstorage = "{settings.storage}"\n')
+    config = settings_file(page, tmp_path)
     done = CliRunner().invoke(cli, ["model", "list", "--json", "--config", str(config)])
     assert done.exit_code == 0, done.exception
     assert "tiny-2" in {one["version"] for one in json.loads(done.stdout)}

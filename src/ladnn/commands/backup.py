@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from ladnn.commands.extras import site_side
+from ladnn.commands.inputs import SiteConfig, given
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the backup.")]
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
+Folder = Annotated[
+    Path, typer.Argument(parser=given, metavar="DIR", help="The folder of the backup.")
+]
 
 
-def backup(folder: Folder, config: Config = None) -> None:
+def backup(folder: Folder, config: SiteConfig = None) -> None:
     """Copy the site that the settings name into a new folder, while it runs.
 
     Rows are of one moment; with them come every stored image and every version of the model, each
@@ -27,7 +29,7 @@ def backup(folder: Folder, config: Config = None) -> None:
     typer.echo(f"{folder} holds the site with {cases} cases")
 
 
-def restore(folder: Folder, config: Config = None) -> None:
+def restore(folder: Folder, config: SiteConfig = None) -> None:
     """Put a backup into the empty database and the storage that the settings name.
 
     Every hash is checked before anything is written. The database and the storage may be of another

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ladnn.commands.extras import site_side
+from ladnn.commands.inputs import SiteConfig, given
 
 app = typer.Typer(help="Export what the site collected.", no_args_is_help=True)
 
@@ -17,9 +18,9 @@ def _group() -> None:
 
 @app.command("export")
 def export_(
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder to make.")],
+    output: Annotated[Path, typer.Option("--output", "-o", parser=given, help="A folder to make.")],
     version: Annotated[int | None, typer.Option(min=1, help="The newest without it.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of the site's settings.")] = None,
+    config: SiteConfig = None,
 ) -> None:
     """Write a version of the collected dataset as a folder that `ladnn data import` reads.
 

@@ -17,3 +17,7 @@ def given(text: str) -> Path:
 
 
 Images = Annotated[list[Path], typer.Argument(parser=given, help="Images, or folders of images.")]
+SiteConfig = Annotated[
+    Path | None,
+    typer.Option(parser=given, help="A TOML file of the site's settings."),
+]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ladnn.commands.extras import site_side, training_side
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import SiteConfig, given
 from ladnn.commands.progress import stages
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ app = typer.Typer(help="Versions of the model: which answers, and which may.", n
 Place = Annotated[
     str | None,
     typer.Option("--registry", help="A folder or s3://bucket/prefix; the site's own without it."),
-]
-Config = Annotated[
-    Path | None, typer.Option(parser=given, help="A TOML file of the site's settings.")
 ]
 Label = Annotated[str, typer.Argument(metavar="VERSION", help="As `ladnn model list` names it.")]
 Why = Annotated[str, typer.Option(help="The reason, for the record.")]
@@ -72,7 +69,7 @@ def card(
 
 
 @app.command("list")
-def list_(registry: Place = None, config: Config = None, as_json: AsJson = False) -> None:
+def list_(registry: Place = None, config: SiteConfig = None, as_json: AsJson = False) -> None:
     """List every version with its state, what it reached on the locked test, and why.
 
     Example: ladnn model list --registry models
@@ -95,7 +92,7 @@ def add(
         typer.Option(parser=given, help="Judge it on this manifest's test split, which is locked."),
     ] = None,
     registry: Place = None,
-    config: Config = None,
+    config: SiteConfig = None,
     by: By = None,
 ) -> None:
     """Take a bundle in as a candidate.
@@ -122,7 +119,7 @@ def add(
 
 @app.command()
 def promote(
-    label: Label, why: Why, registry: Place = None, config: Config = None, by: By = None
+    label: Label, why: Why, registry: Place = None, config: SiteConfig = None, by: By = None
 ) -> None:
     """Make a version the champion; running sites answer with it within ten seconds.
 
@@ -133,7 +130,7 @@ def promote(
 
 
 @app.command()
-def rollback(why: Why, registry: Place = None, config: Config = None, by: By = None) -> None:
+def rollback(why: Why, registry: Place = None, config: SiteConfig = None, by: By = None) -> None:
     """Bring back the champion before this one.
 
     Example: ladnn model rollback --why "misses basal opacities"
@@ -147,7 +144,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="The version to compare with.")],
     second: Annotated[str, typer.Argument(help="The version to judge.")],
     registry: Place = None,
-    config: Config = None,
+    config: SiteConfig = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions on the locked test that both were judged on, image by image.
@@ -183,7 +180,7 @@ def update(
         list[str] | None, typer.Option("--set", help="Override a setting: training.epochs=12.")
     ] = None,
     registry: Place = None,
-    site_config: Config = None,
+    site_config: SiteConfig = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:

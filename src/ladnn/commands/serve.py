@@ -1,18 +1,18 @@
 """`ladnn serve`: the site."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ladnn.commands.extras import site_side
+from ladnn.commands.inputs import SiteConfig
 
 app = typer.Typer()
 
 
 @app.command()
 def serve(
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    config: SiteConfig = None,
     database_url: Annotated[
         str | None, typer.Option(help="Of SQLite or PostgreSQL, as SQLAlchemy writes it.")
     ] = None,

@@ -8,13 +8,13 @@ import typer
 
 from ladnn.commands import backup
 from ladnn.commands.extras import site_side
+from ladnn.commands.inputs import SiteConfig
 from ladnn.errors import DataError
 
 if TYPE_CHECKING:
     from ladnn.service.context import Services
 
 app = typer.Typer(no_args_is_help=True, help="Look after a site: its audit log, what it keeps.")
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
 Result = TypeVar("Result")
 app.command()(backup.backup)
 app.command()(backup.restore)
@@ -22,7 +22,7 @@ app.command()(backup.restore)
 
 @app.command("verify-log")
 def verify_log(
-    config: Config = None,
+    config: SiteConfig = None,
     head: Annotated[
         str | None, typer.Option(help="A head that was noted earlier, NUMBER:HASH.")
     ] = None,
@@ -50,7 +50,7 @@ def verify_log(
 
 
 @app.command()
-def purge(config: Config = None) -> None:
+def purge(config: SiteConfig = None) -> None:
     """Delete what the settings say is to be deleted by now; the site does it every hour by itself.
 
     Example: ladnn site purge --config site.toml
@@ -68,7 +68,7 @@ def purge(config: Config = None) -> None:
 @app.command("password-link")
 def password_link(
     email: Annotated[str, typer.Argument(help="The address of the account.")],
-    config: Config = None,
+    config: SiteConfig = None,
     second_factor: Annotated[
         bool, typer.Option("--second-factor", help="Forget the second factor too.")
     ] = False,

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from ladnn.errors import RegistryError
 from ladnn.registry import Event, Kind, Registry
 from ladnn.runtime import Bundle, load_bundle
-from ladnn.service import migrations
+from ladnn.service import audit_log, migrations
+from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings
@@ -23,10 +24,13 @@ FOLDER = "models"
 
 
 class DatabaseLedger:
-    """The events as rows; the primary key lets one of two writers win."""
+    """The events as rows; the primary key lets one of two writers win.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Whoever changes the versions, the audit log has it in the same transaction.
+    """
+
+    def __init__(self, database: Database, principal: Principal = audit_log.SYSTEM) -> None:
+        self._database, self._principal = database, principal
 
     def events(self) -> list[Event]:
         """All events by number."""
@@ -41,6 +45,14 @@ class DatabaseLedger:
             found = session.get(ModelEvent, event.number)
             if found is None:
                 session.add(_row(event, token))
+                session.flush()  # the loser of two writers leaves no line
+                audit_log.record(
+                    session,
+                    self._principal,
+                    f"model.{event.kind}",
+                    event.label,
+                    {"why": event.why},
+                )
             elif found.token != token:  # the same token: an earlier commit arrived after all
                 raise Taken
 
@@ -51,16 +63,19 @@ class DatabaseLedger:
 
 
 def site_registry(
-    settings: Settings, database: Database, clock: Callable[[], datetime] = now
+    settings: Settings,
+    database: Database,
+    clock: Callable[[], datetime] = now,
+    principal: Principal = audit_log.SYSTEM,
 ) -> Registry:
-    """The registry of a site."""
+    """The registry of a site, changed in the name of the principal."""
     store = Store(f"{settings.storage.rstrip('/')}/{FOLDER}", settings.s3_endpoint)
-    return Registry(store, DatabaseLedger(database), clock)
+    return Registry(store, DatabaseLedger(database, principal), clock)
 
 
-def registry_of(site: Services) -> Registry:
-    """The registry of the site that answers."""
-    return site_registry(site.settings, site.database, site.clock)
+def registry_of(site: Services, principal: Principal = audit_log.SYSTEM) -> Registry:
+    """The registry of the site that answers, changed in the name of the principal."""
+    return site_registry(site.settings, site.database, site.clock, principal)
 
 
 def running_registry(settings: Settings) -> Registry:

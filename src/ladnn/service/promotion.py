@@ -1,10 +1,10 @@
-"""The champion of a site changed by hand: promoted or rolled back, and noted in the audit log."""
+"""The champion of a site changed by hand: promoted or rolled back."""
 
 from collections.abc import Callable
 
 from ladnn.errors import BundleError, RegistryError
 from ladnn.registry import Registry
-from ladnn.service import audit_log, models
+from ladnn.service import models
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.errors import BadRequest, NotFound
@@ -25,7 +25,7 @@ def promote(site: Services, principal: Principal, label: str, why: str) -> str:
         registry.promote(label, by=principal.owner, why=why)
         return label
 
-    return _change(site, principal, "model.promote", why, step)
+    return _change(site, principal, why, step)
 
 
 def rollback(site: Services, principal: Principal, why: str) -> str:
@@ -37,22 +37,15 @@ def rollback(site: Services, principal: Principal, why: str) -> str:
     return _change(
         site,
         principal,
-        "model.rollback",
         why,
         lambda registry: registry.rollback(by=principal.owner, why=why),
     )
 
 
-def _change(
-    site: Services, principal: Principal, action: str, why: str, step: Callable[[Registry], str]
-) -> str:
+def _change(site: Services, principal: Principal, why: str, step: Callable[[Registry], str]) -> str:
     if "\0" in why:  # which PostgreSQL cannot keep
         raise BadRequest("error.fields")
     try:
-        label = step(models.registry_of(site))
+        return step(models.registry_of(site, principal))
     except (RegistryError, BundleError) as error:
         raise BadRequest("models.refused_change") from error
-    site.database.write(
-        lambda session: audit_log.record(session, principal, action, label, {"why": why})
-    )
-    return label
