@@ -51,7 +51,8 @@ def test_a_promotion_reaches_both_replicas_in_time_and_no_request_is_lost(
     registry = models.site_registry(settings, database)
     label = registry.add(tiny_bundle(tmp_path / "2", bias=1.0, version="2"), {}, by="a", why="b")
     with ExitStack() as stack:
-        addresses = [stack.enter_context(served(create_app(settings))) for _ in range(2)]
+        replicas = [served(create_app(settings), lifespan="on") for _ in range(2)]
+        addresses = [stack.enter_context(replica) for replica in replicas]
         ports = tuple(int(address.rsplit(":", 1)[1]) for address in addresses)
         proxy = stack.enter_context(nginx(tmp_path, ports))  # type: ignore[arg-type]
         answers: list[tuple[float, int, str]] = []
