@@ -321,6 +321,7 @@ def test_the_files_are_written_and_agree(collected, tmp_path):
         page.count("\n## ") == tex.count(r"\begin{table}") == 7
     )  # three cells by variant, the variants, three of lesions
     assert "_" not in tex.replace(r"\_", "")
+    assert tex.count("{") == tex.count("}")  # each table is whole, in its box
 
 
 def test_the_note_of_a_grid_stands_over_its_tables(collected):

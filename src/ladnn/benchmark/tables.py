@@ -159,7 +159,10 @@ def markdown(results: Results) -> str:
 
 
 def latex(results: Results) -> str:
-    """All tables as LaTeX, to be read by `input`; the preamble has the package booktabs."""
+    """All tables as LaTeX, to be read by `input`; the preamble has booktabs and graphicx.
+
+    A table that is wider than the text is set smaller, as Table 2 is on a portrait page.
+    """
     notes = (results.grid.note, _NOTE, RESEARCH_NOTICE)
     lines = [f"% {text}" for note in notes for text in note.splitlines()]
     for block in _blocks(results):
@@ -167,9 +170,10 @@ def latex(results: Results) -> str:
         lines += [
             r"\begin{table}",
             rf"\caption{{{_tex(block.title)}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{'l' * len(block.heads)}}}",
             *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
         ]
     return "\n".join(lines) + "\n"
