@@ -14,9 +14,9 @@ from ladnn.benchmark.lesions import LesionReport, report
 from ladnn.benchmark.paper import LABELS, table2
 from ladnn.benchmark.results import Cell, gather
 from ladnn.csvs import write_rows
-from ladnn.evaluation import write_whole
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.intervals import Difference, Estimate
+from ladnn.paths import write_whole
 
 CELLS, DIFFERENCES, LESIONS = "table2.csv", "differences.csv", "lesions.csv"
 MARKDOWN, LATEX = "table2.md", "table2.tex"

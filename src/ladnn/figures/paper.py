@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ladnn.errors import ConfigError, DataError
-from ladnn.evaluation import write_whole
 from ladnn.findings import RESEARCH_NOTICE
+from ladnn.paths import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
