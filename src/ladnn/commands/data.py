@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ladnn.commands.inputs import given
-from ladnn.commands.outputs import AsJson, Overwrite, bar, refuse_existing
-from ladnn.errors import DataError, LadnnError
+from ladnn.commands.outputs import AsJson, Overwrite, refuse_existing
+from ladnn.commands.progress import bar
+from ladnn.errors import DataError
+from ladnn.paths import write_whole
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -219,10 +221,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def _write_names(path: Path, intake: "Intake") -> None:
     names = (name for names in intake.missing.values() for name in names)
-    try:
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    except OSError as error:
-        raise LadnnError(f"{path} cannot be written ({error.strerror})") from error
+    write_whole(path, "".join(f"{name}\n" for name in names))
 
 
 def _intake_json(intake: "Intake", output: Path) -> dict[str, Any]:
