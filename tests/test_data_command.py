@@ -53,6 +53,10 @@ def test_archives_are_unpacked_beside_the_manifest(tmp_path):
 def test_missing_images_are_counted_and_named(tmp_path):
     folder = albums.covid_ct_new(tmp_path / "b")
     names = tmp_path / "missing.txt"
+    names.write_text("mine")
+    with pytest.raises(DataError, match=r"missing\.txt is already there: give --overwrite"):
+        run("import", folder, "-o", tmp_path / "m.csv", "--missing", names)
+    names.unlink()
     result = run("import", folder, "-o", tmp_path / "m.csv", "--missing", names)
     assert "lists 1 images that are not there: 10.1148ryct.1-p23-2.png" in result.stderr
     assert names.read_text() == "10.1148ryct.1-p23-2.png\n"

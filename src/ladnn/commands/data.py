@@ -74,6 +74,8 @@ def import_(
     if labels not in LABEL_SETS:
         raise typer.BadParameter(f"{labels!r} is none of {', '.join(LABEL_SETS)}: give --labels")
     refuse_existing(output, overwrite)
+    if missing is not None:
+        refuse_existing(missing, overwrite)
     intake = take_in(
         folders,
         labels=labels,
