@@ -172,6 +172,21 @@ def test_missing_and_undecodable_and_changed_images_are_errors(tmp_path):
     assert {("missing", True), ("undecodable", True), ("changed", True)} <= found
 
 
+def test_a_changed_file_is_said_to_show_the_same_picture_only_where_that_is_known(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    manifest = imported(tmp_path, folder)
+    image = folder / "COVID" / "scan (1).png"
+    image.write_bytes(image.read_bytes() + b"\n")  # another file, the same picture
+    said = "scan (1).png is another file than was imported"
+    assert f"{said}, with the same picture: import again" in run("check", manifest).stdout
+    lines = manifest.read_text().splitlines()
+    place = lines[0].split(",").index("pixel_hash")
+    cells = [line.split(",") for line in lines]
+    bare = [",".join([*row[:place], "", *row[place + 1 :]]) for row in cells[1:]]
+    manifest.write_text("\n".join([lines[0], *bare]) + "\n")
+    assert f"{said}: import again" in run("check", manifest, code=1).stdout
+
+
 def test_an_image_that_may_not_be_read_is_undecodable_and_not_missing(tmp_path, monkeypatch):
     folder = albums.plain(tmp_path / "h")
     manifest = imported(tmp_path, folder)

@@ -147,15 +147,16 @@ def _unreadable(viewed: Viewed) -> Iterator[Problem]:
 
 def _changed(viewed: Viewed) -> Iterator[Problem]:
     for record, pixels, sha256 in zip(viewed.records, viewed.hashes, viewed.sha256, strict=True):
-        if record.pixel_hash and record.pixel_hash != pixels:
+        same = record.pixel_hash == pixels
+        if record.pixel_hash and not same:
             what = "shows another picture than when it was imported"
         elif record.sha256 and record.sha256 != sha256:
-            what = "is another file than was imported, with the same picture"
+            what = f"is another file than was imported{', with the same picture' if same else ''}"
         else:
             continue
         yield Problem(
             kind="changed",
-            error=record.pixel_hash != pixels,
+            error=not same,
             paths=(record.path,),
             sentence=f"{record.path.name} {what}: import again",
         )
