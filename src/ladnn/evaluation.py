@@ -150,7 +150,6 @@ def evaluate(
     operating_point: str = DEFAULT_POINT,
     settings: Settings | None = None,
     maps: bool = False,
-    read: Callable[[Path], CtImage] = read_image,
     on_image: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Judge one part of a manifest and measure how well.
@@ -165,7 +164,6 @@ def evaluate(
         operating_point: of the decisions that are listed; metrics cover all points of the card.
         settings: of the intervals.
         maps: keep the maps of every image, a few kilobytes each.
-        read: makes an image of a path.
         on_image: called after each image.
 
     Raises:
@@ -178,7 +176,7 @@ def evaluate(
     cases: list[Case] = []
     failures: list[Failure] = []
     kept: list[Assessment] = []
-    for record, result in _judged(predictor, records, operating_point, read):
+    for record, result in _judged(predictor, records, operating_point):
         if isinstance(result, LadnnError):
             path = record.path.as_posix()
             failures.append(Failure(path=path, source=record.source, error=str(result)))
@@ -209,18 +207,10 @@ def evaluate(
 
 
 def _judged(
-    predictor: Judge,
-    records: Sequence[Record],
-    operating_point: str,
-    read: Callable[[Path], CtImage],
+    predictor: Judge, records: Sequence[Record], operating_point: str
 ) -> Iterator[tuple[Record, Assessment | LadnnError]]:
     """What the predictor says of each image, in their order, or why it could not be read."""
-    return predictor.each(
-        records,
-        lambda record: read_listed(record, read),
-        lambda _record, _image, said: said,
-        operating_point,
-    )
+    return predictor.each(records, read_listed, lambda _record, _image, said: said, operating_point)
 
 
 def part_size(manifest: Manifest, split: str) -> int:
@@ -243,9 +233,9 @@ def part_of(manifest: Manifest, split: str) -> tuple[Record, ...]:
     return chosen.records
 
 
-def read_listed(record: Record, read: Callable[[Path], CtImage] = read_image) -> CtImage:
+def read_listed(record: Record) -> CtImage:
     """The image of a record; raises DataError where its file is not the one that was imported."""
-    image = read(record.path)
+    image = read_image(record.path)
     if record.sha256 and image.sha256 != record.sha256:
         raise DataError(
             f"{record.path} is not the file that the manifest was made from (the sha256 differs): "

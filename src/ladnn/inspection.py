@@ -11,7 +11,7 @@ import numpy as np
 
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
-from ladnn.imaging import CtImage, read_image
+from ladnn.imaging import read_image
 from ladnn.paths import is_missing
 from ladnn.similarity import NEAR, Floats, fingerprint, near_pairs, pixel_hash
 from ladnn.sources.tables import clean, read_table
@@ -73,17 +73,12 @@ class Viewed:
 Progress = Callable[[Sequence[Record]], Iterable[Record]]
 
 
-def view(
-    manifest: Manifest,
-    *,
-    progress: Progress = iter,
-    read: Callable[[Path], CtImage] = read_image,
-) -> Viewed:
+def view(manifest: Manifest, *, progress: Progress = iter) -> Viewed:
     """Decode every image of `manifest` once and keep what comparing them takes."""
     records, prints, hashes, sha256, failures = [], [], [], [], []
     for record in progress(manifest.records):
         try:
-            image = read(record.path)
+            image = read_image(record.path)
         except ImageError as error:
             failures.append((record, str(error)))
             continue

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ladnn.audit.answers import Answer, Progress, Table, auc, count, words
-from ladnn.audit.subjects import Read, Subject
+from ladnn.audit.subjects import Subject
 from ladnn.dataset import Manifest
 from ladnn.inspection import Problem, acknowledged_leaks, inspect, view
 from ladnn.scoring import Settings
@@ -32,10 +32,9 @@ def answer(
     progress: Progress,
     *,
     acknowledged: Sequence[Path],
-    read: Read,
 ) -> Answer:
     """Every image of the manifest compared with every other."""
-    viewed = view(manifest, progress=lambda items: progress("Comparing", items), read=read)
+    viewed = view(manifest, progress=lambda items: progress("Comparing", items))
     problems = inspect(viewed, acknowledged_leaks(*acknowledged))
     crossing = [problem for problem in problems if problem.kind in _CROSSING]
     leaked = {path for problem in crossing for path in problem.paths}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ladnn import overlay
 from ladnn.audit.answers import Answer, Table, count, number
-from ladnn.audit.subjects import Read, Subject
+from ladnn.audit.subjects import Subject
 from ladnn.bundle import Card
+from ladnn.imaging import read_image
 
 WORST = 20
 FOLDER = "mistakes"
@@ -77,14 +78,14 @@ def sheet_name(place: int, subject: Subject) -> str:
     return f"{FOLDER}/{place:02d}-{overlay.file_name(subject.view.record.path)}"
 
 
-def draw_sheets(card: Card, shown: Sequence[Subject], folder: Path, *, read: Read) -> None:
+def draw_sheets(card: Card, shown: Sequence[Subject], folder: Path) -> None:
     """Write the overlay of each, below `folder`; raises ImageError where one cannot be."""
     (folder / FOLDER).mkdir(exist_ok=True)
     for place, subject in enumerate(shown, start=1):
         path = subject.view.record.path
         point = card.operating_point(subject.assessment.prediction.operating_point)
         sheet = overlay.draw(
-            read(path).pixels,
+            read_image(path).pixels,
             subject.assessment.maps,
             subject.assessment.prediction,
             box=subject.assessment.field.box,

@@ -45,7 +45,6 @@ class Member:
 def members(
     archive: BinaryIO,
     *,
-    most: int = MAX_MEMBERS,
     each: int = MAX_MEMBER_BYTES,
     total: int = MAX_TOTAL_BYTES,
 ) -> Iterator[Member]:
@@ -55,15 +54,18 @@ def members(
     bytes, an archive in the archive) comes with its problem, and the others go on. Nothing is
     written and no name is used as a path.
 
-    Raises DataError, with a sentence for whoever sent it: no zip archive, more than `most` members,
-    more than `total` bytes so far, or more than any archive of images would, whatever it declares.
+    Raises DataError, with a sentence for whoever sent it: no zip archive, more than `MAX_MEMBERS`
+    files, more than `total` bytes so far, or more than any archive of images would, whatever it
+    declares.
     """
     try:
         size = archive.seek(0, os.SEEK_END)
         with zipfile.ZipFile(_Careful(archive)) as pack:
             wanted = [member for member in pack.infolist() if not _passed_over(member)]
-            if len(wanted) > most:
-                raise DataError(f"the archive holds {len(wanted)} files: give at most {most}")
+            if len(wanted) > MAX_MEMBERS:
+                raise DataError(
+                    f"the archive holds {len(wanted)} files: give at most {MAX_MEMBERS}"
+                )
             unpacked_bytes = 0
             for info in wanted:
                 member, read = _member(pack, info, each)
