@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ladnn.bundle import Card, StudyRule
-from ladnn.dataset import SPLITS, Manifest, Record
+from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.heatmaps import MAPS, Heatmaps
@@ -19,6 +19,7 @@ from ladnn.imaging import CtImage, read_image
 from ladnn.paths import write_whole
 from ladnn.runtime import DEFAULT_POINT, Assessment
 from ladnn.scoring import Case, Group, Settings, score
+from ladnn.splitting import PARTS
 from ladnn.study import patients, rule_in_words
 
 SCHEMA_VERSION = 2
@@ -75,7 +76,7 @@ class Evaluation:
 
     Attributes:
         model: name, version, mode and sha256 of the bundle.
-        split: one of `SPLITS`, or `EVERYTHING`.
+        split: one of `PARTS`, or `EVERYTHING`.
         labels: the manifest's label set.
         operating_point: of the decisions in predictions.csv.
         settings: of the intervals.
@@ -220,12 +221,12 @@ def part_size(manifest: Manifest, split: str) -> int:
 
 def part_of(manifest: Manifest, split: str) -> tuple[Record, ...]:
     """The records of a split, or of `EVERYTHING`; raises DataError where there are none."""
-    if split not in (*SPLITS, EVERYTHING):
-        raise DataError(f"split {split!r} is unknown: give {', '.join(SPLITS)} or {EVERYTHING}")
+    if split not in (*PARTS, EVERYTHING):
+        raise DataError(f"split {split!r} is unknown: give {', '.join(PARTS)} or {EVERYTHING}")
     chosen = manifest if split == EVERYTHING else manifest.part(split)
     if not chosen.records:
         held = {record.split for record in manifest}
-        others = ", ".join(name for name in SPLITS if name in held) or "no split"
+        others = ", ".join(name for name in PARTS if name in held) or "no split"
         raise DataError(
             f"the manifest holds no image in {split!r} but {others}: give another --split, or "
             f"{EVERYTHING} for every image"

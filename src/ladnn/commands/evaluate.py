@@ -40,7 +40,7 @@ _RATES = {**_LESION_RATES, "precision": "precision", "accuracy": "accuracy"}
 
 
 class Part(StrEnum):
-    """What `--split` takes: `dataset.SPLITS` and `evaluation.EVERYTHING`."""
+    """What `--split` takes: `splitting.PARTS` and `evaluation.EVERYTHING`."""
 
     TRAIN = "train"
     VAL = "val"
