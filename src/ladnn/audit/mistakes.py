@@ -15,8 +15,7 @@ FOLDER = "mistakes"
 
 def answer(card: Card, subjects: Sequence[Subject], *, point: str) -> Answer:
     """The images on the wrong side of the threshold, the most certain first."""
-    cut = card.operating_point(point).threshold
-    wrong = [s for s in subjects if (s.case.probability >= cut) != s.case.label]
+    wrong = _wrong(subjects, card, point=point)
     shown = worst(subjects, card, point=point)
     missed = sum(subject.case.label for subject in wrong)
     refused = sum(not subject.assessment.prediction.assessable for subject in shown)
@@ -48,9 +47,13 @@ def answer(card: Card, subjects: Sequence[Subject], *, point: str) -> Answer:
 
 def worst(subjects: Sequence[Subject], card: Card, *, point: str) -> tuple[Subject, ...]:
     """At most `WORST` subjects on the wrong side of the threshold, the worst first."""
-    cut = card.operating_point(point).threshold
-    wrong = [s for s in subjects if (s.case.probability >= cut) != s.case.label]
+    wrong = _wrong(subjects, card, point=point)
     return tuple(sorted(wrong, key=_distance, reverse=True)[:WORST])
+
+
+def _wrong(subjects: Sequence[Subject], card: Card, *, point: str) -> list[Subject]:
+    cut = card.operating_point(point).threshold
+    return [s for s in subjects if (s.case.probability >= cut) != s.case.label]
 
 
 def _distance(subject: Subject) -> float:
