@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -307,7 +308,7 @@ def _print_summary(one: "Summary") -> None:
 
 def _print_fetched(done: "Fetched", folder: Path, as_json: bool) -> None:
     if as_json:
-        _print_json({"folder": str(folder), **done.__dict__})
+        _print_json({"folder": str(folder), **asdict(done)})
         return
     typer.echo(
         f"COVID-CT is whole in {folder}: {done.present} images were there, {done.added} came, "
