@@ -1,7 +1,7 @@
 """Bundles to measure: the shipped one, and backbones with random weights, which run as fast."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,11 +74,6 @@ class Studio:
 def views(card: Card) -> int:
     """Forward passes of a backbone that one answer takes: members, times two if mirrored."""
     return len(card.members) * (2 if card.training.get("flip_averaging") else 1)
-
-
-def in_precision(bundle: Bundle, precision: str) -> Bundle:
-    """The same bundle in another arithmetic."""
-    return replace(bundle, card=replace(bundle.card, precision=precision))
 
 
 def _card(name: str, size: int, model: bytes) -> Card:

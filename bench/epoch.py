@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import perf_counter
 
 from bench.bundles import Studio
 from bench.images import manifest
@@ -74,7 +75,7 @@ def _figures(loading: dict[str, float], epochs: dict[str, float], scale: Scale) 
                 value=epochs[AUTHORS] / epochs[kind],
                 unit="x",
                 at_least=FASTER if kind == OURS else None,
-                note=f"{once}, paid once in a run of 24 epochs",
+                note=f"{once}, paid once in a run",
             )
         )
     return figures
@@ -160,8 +161,6 @@ def _authors(task: Task) -> Built:
 
 
 def _ours(task: Task) -> Built:
-    from time import perf_counter
-
     from ladnn.batches import Sampler, load
     from ladnn.config import read_config
     from ladnn.imaging import read_image

@@ -11,7 +11,7 @@ from ladnn.engines import processor_threads
 from ladnn.runtime import Predictor, load_bundle
 
 
-class Api(litserve.LitAPI):  # type: ignore[misc]  # as above
+class Api(litserve.LitAPI):  # type: ignore[misc]  # there or not
     """One worker process: a file in, the answer out."""
 
     def setup(self, device: str) -> None:

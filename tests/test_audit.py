@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bundles import TOO_FEW, tiny_bundle
+from ladnn.audit import mistakes
 from ladnn.audit.examination import Plan, examine
 from ladnn.audit.report import markdown, published, read_report
 from ladnn.audit.writing import write
@@ -235,14 +236,17 @@ class TestWriting:
         assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
         assert not (tmp_path / "mistakes" / "old.jpg").exists()
 
-    def test_leaves_nothing_behind_when_an_overlay_cannot_be_drawn(self, audit, tmp_path):
+    def test_leaves_nothing_behind_when_an_overlay_cannot_be_drawn(
+        self, audit, tmp_path, monkeypatch
+    ):
         def broken(path):
             raise DataError(f"{path} is gone")
 
+        monkeypatch.setattr(mistakes, "read_image", broken)
         target = tmp_path / "out"
         target.mkdir()
         with pytest.raises(DataError, match="is gone"):
-            write(audit, target, read=broken)
+            write(audit, target)
         assert list(target.iterdir()) == []
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

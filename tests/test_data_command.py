@@ -53,6 +53,10 @@ def test_archives_are_unpacked_beside_the_manifest(tmp_path):
 def test_missing_images_are_counted_and_named(tmp_path):
     folder = albums.covid_ct_new(tmp_path / "b")
     names = tmp_path / "missing.txt"
+    names.write_text("mine")
+    with pytest.raises(DataError, match=r"missing\.txt is already there: give --overwrite"):
+        run("import", folder, "-o", tmp_path / "m.csv", "--missing", names)
+    names.unlink()
     result = run("import", folder, "-o", tmp_path / "m.csv", "--missing", names)
     assert "lists 1 images that are not there: 10.1148ryct.1-p23-2.png" in result.stderr
     assert names.read_text() == "10.1148ryct.1-p23-2.png\n"
@@ -166,6 +170,21 @@ def test_missing_and_undecodable_and_changed_images_are_errors(tmp_path):
     albums.save(folder / "COVID" / "scan (5).png", 999)
     found = problems(manifest, 1)
     assert {("missing", True), ("undecodable", True), ("changed", True)} <= found
+
+
+def test_a_changed_file_is_said_to_show_the_same_picture_only_where_that_is_known(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    manifest = imported(tmp_path, folder)
+    image = folder / "COVID" / "scan (1).png"
+    image.write_bytes(image.read_bytes() + b"\n")  # another file, the same picture
+    said = "scan (1).png is another file than was imported"
+    assert f"{said}, with the same picture: import again" in run("check", manifest).stdout
+    lines = manifest.read_text().splitlines()
+    place = lines[0].split(",").index("pixel_hash")
+    cells = [line.split(",") for line in lines]
+    bare = [",".join([*row[:place], "", *row[place + 1 :]]) for row in cells[1:]]
+    manifest.write_text("\n".join([lines[0], *bare]) + "\n")
+    assert f"{said}: import again" in run("check", manifest, code=1).stdout
 
 
 def test_an_image_that_may_not_be_read_is_undecodable_and_not_missing(tmp_path, monkeypatch):

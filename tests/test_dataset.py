@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ladnn.dataset import COLUMNS, SPLITS, Manifest, Record, read_manifest, write_manifest
+from ladnn.dataset import COLUMNS, Manifest, Record, read_manifest, write_manifest
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
+from ladnn.splitting import PARTS
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=12)
 NAME = st.text(
@@ -37,7 +38,7 @@ def manifests(draw):
             patient=draw(NAME),
             covid=draw(st.booleans()),
             lesions=draw(LABELS),
-            split=draw(st.sampled_from(("", *SPLITS))),
+            split=draw(st.sampled_from(("", *PARTS))),
             caption=draw(TEXT),
             diagnosis=draw(TEXT),
             correction_reason=draw(TEXT),

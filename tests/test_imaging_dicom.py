@@ -224,6 +224,20 @@ def test_an_enhanced_ct_has_a_rescale_for_each_frame():
     assert shown.pixels[0, 0] in (127, 128)
 
 
+def test_a_frame_s_own_rescale_and_table_go_before_the_shared_and_the_file_s():
+    dataset = dicom_dataset(frames(), intercept=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1")
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, -5000
+    shared, own = Dataset(), Dataset()
+    for group, intercept in ((shared, -7000), (own, -1000)):
+        rescale = Dataset()
+        rescale.RescaleSlope, rescale.RescaleIntercept = 1, intercept
+        group.PixelValueTransformationSequence = [rescale]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [own] * 3
+    shown = decode(written(dataset), frame=1, window=Window(level=-900, width=510))
+    assert shown.pixels[0, 0] in (127, 128)
+
+
 def test_series_study_and_instance_are_told():
     image = decode(dicom_bytes(HU))
     assert (image.series, image.study, image.instance) == (SERIES, STUDY, 7)

@@ -1,4 +1,4 @@
-"""Bootstrap by patient, DeLong, Wilson."""
+"""Bootstrap by patient, DeLong, Student."""
 
 import time
 
@@ -12,7 +12,6 @@ from MLstatkit import Delong_test
 from numpy.testing import assert_allclose
 from scipy.stats import norm, sem
 from scipy.stats import t as student
-from statsmodels.stats.proportion import proportion_confint
 
 from ladnn import intervals
 from ladnn.calibration import brier
@@ -23,7 +22,6 @@ from ladnn.intervals import (
     delong_test,
     paired_bootstrap,
     student_interval,
-    wilson,
 )
 from ladnn.statistics import at_threshold, roc_auc
 
@@ -40,6 +38,11 @@ def sample(seed=0, size=200, patients=60):
 
 def auc_of(labels, scores, clusters, **options):
     return bootstrap({"auc": roc_auc}, labels, scores, clusters, **options)["auc"]
+
+
+def over_chance(labels, scores):
+    """DeLong's test against scores that rank nothing: the AUC less one half, and its interval."""
+    return delong_test(labels, scores, np.zeros(len(scores)))
 
 
 class TestBootstrap:
@@ -66,9 +69,9 @@ class TestBootstrap:
     def test_agrees_with_delong_on_independent_rows(self):
         labels, scores, _, _ = sample(size=600, patients=600)
         drawn = auc_of(labels, scores, range(600))
-        exact = intervals.delong_interval(labels, scores)
-        assert drawn.low == pytest.approx(exact.low, abs=0.005)
-        assert drawn.high == pytest.approx(exact.high, abs=0.005)
+        exact = over_chance(labels, scores)
+        assert drawn.low == pytest.approx(exact.low + 0.5, abs=0.005)
+        assert drawn.high == pytest.approx(exact.high + 0.5, abs=0.005)
 
     def test_agrees_with_the_other_package_on_independent_rows(self):
         labels, scores, _, _ = sample()
@@ -115,19 +118,6 @@ class TestBootstrap:
         weights = next(intervals._blocks(np.array([0, 1, 0, 2, 1]), 20, 0))
         assert (weights[:, 0] == weights[:, 2]).all()
         assert (weights[:, 1] == weights[:, 4]).all()
-
-    def test_takes_any_function_by_rows(self):
-        labels, scores, _, patients = sample()
-        metric = intervals.by_rows(lambda truth, values: float(values[truth].mean()))
-        found = bootstrap({"m": metric}, labels, scores, patients, replicates=50)["m"]
-        assert found.value == pytest.approx(scores[labels].mean())
-        assert found.low < found.value < found.high
-
-    def test_by_rows_equals_the_weighted_metric(self):
-        labels, scores, _, patients = sample()
-        slow = intervals.by_rows(lambda truth, values: float(roc_auc(truth, values)))
-        both = bootstrap({"slow": slow, "fast": roc_auc}, labels, scores, patients, replicates=40)
-        assert both["slow"].low == pytest.approx(both["fast"].low, abs=1e-9)
 
     def test_two_thousand_resamples_of_a_thousand_rows_take_under_two_seconds(self):
         labels, scores, _, patients = sample(size=1000, patients=600)
@@ -269,13 +259,16 @@ class TestDeLong:
         labels, first, _, _ = sample(seed)
         scores = np.round(first, digits)
         expected = delong_roc_variance(labels.astype(bool), scores)
-        assert_allclose(intervals.delong_variance(labels, scores), expected, atol=1e-6)
+        found = over_chance(labels, scores)
+        deviation = (found.high - found.low) / 2 / norm.ppf(0.975)
+        assert_allclose((found.value + 0.5, deviation**2), expected, atol=1e-6)
 
     def test_interval_agrees_with_the_other_package(self):
         labels, scores, _, _ = sample()
         auc, (low, high) = other.roc_auc_score(labels, scores)
-        found = intervals.delong_interval(labels, scores)
-        assert (found.value, found.low, found.high) == pytest.approx((auc, low, high), abs=1e-6)
+        found = over_chance(labels, scores)
+        ours = np.array((found.value, found.low, found.high)) + 0.5
+        assert_allclose(ours, (auc, low, high), atol=1e-6)
 
     @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize("digits", [1, 12])
@@ -296,70 +289,36 @@ class TestDeLong:
 
     @pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
     def test_one_class_has_a_reason(self, labels):
-        assert intervals.delong_interval(labels, [0.1, 0.2]).reason == "both classes are needed"
-        assert delong_test(labels, [0.1, 0.2], [0.2, 0.1]).value is None
+        found = delong_test(labels, [0.1, 0.2], [0.2, 0.1])
+        assert (found.value, found.reason) == (None, "both classes are needed")
 
-    def test_one_case_has_an_auc_and_no_interval(self):
-        found = intervals.delong_interval([0, 0, 1], [0.1, 0.2, 0.3])
-        assert (found.value, found.low) == (1.0, None)
+    def test_one_case_has_a_difference_and_no_interval(self):
+        found = over_chance([0, 0, 1], [0.1, 0.2, 0.3])
+        assert (found.value, found.low) == (0.5, None)
 
     def test_refuses_scores_that_are_not_numbers(self):
         with pytest.raises(DataError):
-            intervals.delong_variance([0, 1], [0.1, np.nan])
+            delong_test([0, 1], [0.1, np.nan], [0.1, 0.2])
 
     def test_refuses_a_label_of_two(self):
         with pytest.raises(DataError):
-            intervals.delong_variance([0, 2], [0.1, 0.2])
+            delong_test([0, 2], [0.1, 0.2], [0.2, 0.1])
 
 
-class TestWilson:
-    @given(st.integers(0, 200), st.integers(1, 200), st.sampled_from([0.8, 0.95, 0.99]))
-    @settings(deadline=None)
-    def test_agrees_with_statsmodels(self, successes, trials, level):
-        successes = min(successes, trials)
-        expected = proportion_confint(successes, trials, alpha=1 - level, method="wilson")
-        found = wilson(successes, trials, level=level)
-        assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
-
-    @given(st.integers(0, 50), st.integers(1, 50))
-    @settings(deadline=None)
-    def test_contains_the_rate_within_zero_and_one(self, successes, trials):
-        found = wilson(min(successes, trials), trials)
-        assert 0 <= found.low <= found.value <= found.high <= 1
-
-    def test_agrees_with_the_other_package(self):
-        labels, scores, _, _ = sample()
-        called = (scores >= 0.5).astype(int)
-        _, expected = other.accuracy_score(list(labels.astype(int)), list(called))
-        found = wilson(int((called == labels).sum()), labels.size)
-        assert (found.low, found.high) == pytest.approx(expected, abs=1e-6)
-
-    @pytest.mark.parametrize(
-        ("theirs", "ours", "of"),
-        [
-            (other.tpr_score, "sensitivity", lambda labels, called: called[labels]),
-            (other.tnr_score, "specificity", lambda labels, called: ~called[~labels]),
-            (other.ppv_score, "precision", lambda labels, called: labels[called]),
-        ],
-        ids=lambda one: one if isinstance(one, str) else "",
-    )
-    def test_of_rates_agrees_with_the_other_package(self, theirs, ours, of):
-        labels, scores, _, _ = sample()
-        called = scores >= 0.5
-        value, bounds = theirs(list(labels.astype(int)), list(called.astype(int)))
-        trials = of(labels.astype(bool), called)
-        found = wilson(int(trials.sum()), trials.size)
-        assert (found.low, found.high) == pytest.approx(bounds, abs=1e-6)
-        metric = at_threshold(ours, 0.5)(labels, scores, None)
-        assert (float(metric), found.value) == pytest.approx((value, value), abs=1e-6)
-
-    def test_no_trials_have_a_reason(self):
-        assert wilson(0, 0).reason == "no cases"
-
-    @pytest.mark.parametrize(("successes", "trials"), [(3, 2), (-1, 2)])
-    def test_refuses_impossible_counts(self, successes, trials):
-        with pytest.raises(DataError):
-            wilson(successes, trials)
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (other.tpr_score, "sensitivity"),
+        (other.tnr_score, "specificity"),
+        (other.ppv_score, "precision"),
+        (other.accuracy_score, "accuracy"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_rates_agree_with_the_other_package(theirs, ours):
+    labels, scores, _, _ = sample()
+    value, _ = theirs(list(labels.astype(int)), list((scores >= 0.5).astype(int)))
+    assert float(at_threshold(ours, 0.5)(labels, scores, None)) == pytest.approx(value, abs=1e-6)
 
 
 class TestStudent:

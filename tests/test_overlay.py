@@ -1,5 +1,6 @@
 """An overlay shows the image unchanged where nothing was seen, and its name stays in the folder."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -177,6 +178,19 @@ def test_saving_replaces_a_link_and_not_what_it_points_to(tmp_path):
     (tmp_path / "a.jpg").symlink_to(tmp_path / "precious")
     overlay.save(Image.new("RGB", (8, 8)), tmp_path / "a.jpg")
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "keep"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"old")
+
+    def refuse(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(ImageError, match="No space left"):
+        overlay.save(Image.new("RGB", (8, 8)), tmp_path / "a.jpg")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.jpg", b"old")]
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):

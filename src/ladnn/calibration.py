@@ -141,13 +141,10 @@ class Temperature:
 
     Attributes:
         value: what logits are divided by, in [COLDEST, HOTTEST]; None where none can be fitted.
-        loss_before, loss_after: mean negative log-likelihood in nats at 1 and at `value`.
         reason: why there is none, or why it stands at the end of its range; else None.
     """
 
     value: float | None
-    loss_before: float | None
-    loss_after: float | None
     reason: str | None = None
 
 
@@ -160,13 +157,6 @@ def probability(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
     if not temperature > 0:
         raise DataError(f"a temperature of {temperature} cannot be: give a number above 0")
     return np.asarray(0.5 * (1 + np.tanh(np.asarray(logits, dtype=np.float64) / temperature / 2)))
-
-
-def log_loss(labels: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood in nats, from logits, so that no probability rounds to 0."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    signs = 1 - 2 * np.asarray(labels, dtype=np.float64)
-    return float(np.logaddexp(0, signs * scaled).mean())
 
 
 def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> Temperature:
@@ -188,13 +178,11 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> Temperature:
         raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
     if not truth.size or truth.min() == truth.max():
         reason = "both classes are needed to fit a temperature"
-        return Temperature(value=None, loss_before=None, loss_after=None, reason=reason)
+        return Temperature(value=None, reason=reason)
     value = _best_temperature(truth, scores)
     at_end = value in (COLDEST, HOTTEST)
     return Temperature(
         value=value,
-        loss_before=log_loss(truth, scores),
-        loss_after=log_loss(truth, scores, value),
         reason="the best temperature lies outside the range allowed" if at_end else None,
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 from ladnn.errors import DataError, WeightsError
 from ladnn.lungfield import FRAMES
 from ladnn.model import LesionNet, load_weights
+from ladnn.paths import put
 from ladnn.weights import CHECKPOINT_FILE
 
 DESCRIPTION_FILE = "checkpoint.json"
@@ -54,19 +55,13 @@ def write_checkpoint(folder: Path, net: LesionNet, description: Checkpoint) -> N
     text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / CHECKPOINT_FILE, save(tensors))
-        _replace(folder / DESCRIPTION_FILE, text.encode())
+        put(folder / CHECKPOINT_FILE, save(tensors))
+        put(folder / DESCRIPTION_FILE, text.encode())
     except OSError as error:
         raise DataError(
             f"the checkpoint cannot be written to {folder} ({error.strerror}): "
             f"give a folder that you may write to"
         ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def read_description(folder: Path) -> Checkpoint:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ladnn import engines
+from ladnn.calibration import probability
 from ladnn.engines import OUTPUT_NAMES, Engine, Outputs
 from ladnn.errors import BundleError
 from ladnn.explain import scaled
@@ -155,13 +156,9 @@ def run_torch(graph: BundleGraph, frames: Frames) -> Outputs:
 
 def differences(one: Outputs, other: Outputs) -> dict[str, float]:
     """The largest absolute differences in probability and in maps scaled to [0, 1]."""
-    chances = [_probability(outputs.logits) for outputs in (one, other)]
+    chances = [probability(outputs.logits) for outputs in (one, other)]
     maps = [scaled(outputs.heatmaps.astype(np.float64)) for outputs in (one, other)]
     return {
         "probability": float(np.abs(chances[0] - chances[1]).max()),
         "heatmaps": float(np.abs(maps[0] - maps[1]).max()),
     }
-
-
-def _probability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1 + np.tanh(logits.astype(np.float64) / 2)))

@@ -1,13 +1,13 @@
 """Writes a CSV file whole or not at all; tells what a spreadsheet put between the cells of one."""
 
 import csv
-import os
+import io
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ladnn.errors import DataError
+from ladnn.paths import write_whole
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """What may stand between cells, and what to call it; the first is what is written here."""
@@ -29,21 +29,12 @@ def write_rows(
 
     `what` names the file in the DataError that is raised where it cannot be written.
     """
-    folder = path.resolve().parent
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".part-", suffix=".csv")
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{what} {path} cannot be written ({error.strerror})") from error
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(head)
-            writer.writerows(rows)
-        part.chmod(0o644)
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{what} {path} cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, text.getvalue(), what=what)

@@ -10,9 +10,7 @@ from pathlib import Path
 from ladnn.csvs import SEPARATORS, separator, write_rows
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
-
-SPLITS = ("train", "val", "test")
-"""The parts of a split, in the order of every table; a record of none has an empty split."""
+from ladnn.splitting import PARTS
 
 COLUMNS = (
     "path",
@@ -32,6 +30,18 @@ COLUMNS = (
 REQUIRED = ("path", "source", "patient", "covid")
 """Without these a manifest is useless; the other columns may be left out by hand-made ones."""
 
+_FLAGS = {"1": True, "0": False}
+_TEXTS = (
+    "sha256",
+    "pixel_hash",
+    "split",
+    "diagnosis",
+    "caption",
+    "correction",
+    "correction_reason",
+)
+_NAMED = 5  # rows in an error, beyond which only their number is told
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -45,7 +55,7 @@ class Record:
         patient: or the cluster of near-duplicates that stands for one; unique over all sources.
         covid: positive is True.
         lesions: unknown (None) is not absent.
-        split: one of `SPLITS`, or empty.
+        split: one of `PARTS`, or empty.
         diagnosis, caption: empty where unknown.
         correction, correction_reason: what a label set moved, and why; empty where it did not.
     """
@@ -64,7 +74,7 @@ class Record:
     correction_reason: str = ""
 
     def __post_init__(self) -> None:
-        if self.split not in ("", *SPLITS):
+        if self.split not in ("", *PARTS):
             raise DataError(f"split {self.split!r} is unknown: give train, val, test or nothing")
         if not self.source or not self.patient:
             raise DataError(f"{self.path} has no source or no patient: give both")
@@ -90,7 +100,7 @@ class Manifest:
 
     def part(self, split: str, *, source: str | None = None) -> "Manifest":
         """The records of one part of the split, of one source or of all."""
-        if split not in SPLITS:
+        if split not in PARTS:
             raise DataError(f"split {split!r} is unknown: give train, val or test")
         kept = (
             record
@@ -223,20 +233,17 @@ def _records(
     return tuple(records)
 
 
-_NAMED = 5  # rows in an error, beyond which only their number is told
-
-
 def _record(row: dict[str, str], base: Path) -> Record:
     if not row["path"]:
         raise DataError("it has no path: name the image")
-    if row["covid"] not in _flags:
+    if row["covid"] not in _FLAGS:
         raise DataError(f"covid is {row['covid']!r}: write 1 or 0")
     try:
         return Record(
             path=base / row["path"],
             source=row["source"],
             patient=row["patient"],
-            covid=_flags[row["covid"]],
+            covid=_FLAGS[row["covid"]],
             lesions=LesionLabels(values=tuple(_lesion(row.get(str(x), "")) for x in LESIONS)),
             **{name: row[name] for name in _TEXTS if name in row},
         )
@@ -244,20 +251,8 @@ def _record(row: dict[str, str], base: Path) -> Record:
         raise DataError(f"{error.args[0]!r} is no label: write 1, 0 or nothing") from None
 
 
-_flags = {"1": True, "0": False}
-_TEXTS = (
-    "sha256",
-    "pixel_hash",
-    "split",
-    "diagnosis",
-    "caption",
-    "correction",
-    "correction_reason",
-)
-
-
 def _lesion(cell: str) -> bool | None:
-    return None if cell == "" else _flags[cell]
+    return None if cell == "" else _FLAGS[cell]
 
 
 def _refuse_repeats(records: Iterable[Record], path: Path) -> None:

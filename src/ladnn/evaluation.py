@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +11,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ladnn.bundle import Card, StudyRule
-from ladnn.dataset import SPLITS, Manifest, Record
+from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.heatmaps import MAPS, Heatmaps
 from ladnn.imaging import CtImage, read_image
+from ladnn.paths import write_whole
 from ladnn.runtime import DEFAULT_POINT, Assessment
 from ladnn.scoring import Case, Group, Settings, score
+from ladnn.splitting import PARTS
 from ladnn.study import patients, rule_in_words
 
 SCHEMA_VERSION = 2
@@ -76,7 +76,7 @@ class Evaluation:
 
     Attributes:
         model: name, version, mode and sha256 of the bundle.
-        split: one of `SPLITS`, or `EVERYTHING`.
+        split: one of `PARTS`, or `EVERYTHING`.
         labels: the manifest's label set.
         operating_point: of the decisions in predictions.csv.
         settings: of the intervals.
@@ -151,7 +151,6 @@ def evaluate(
     operating_point: str = DEFAULT_POINT,
     settings: Settings | None = None,
     maps: bool = False,
-    read: Callable[[Path], CtImage] = read_image,
     on_image: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Judge one part of a manifest and measure how well.
@@ -166,7 +165,6 @@ def evaluate(
         operating_point: of the decisions that are listed; metrics cover all points of the card.
         settings: of the intervals.
         maps: keep the maps of every image, a few kilobytes each.
-        read: makes an image of a path.
         on_image: called after each image.
 
     Raises:
@@ -179,7 +177,7 @@ def evaluate(
     cases: list[Case] = []
     failures: list[Failure] = []
     kept: list[Assessment] = []
-    for record, result in _judged(predictor, records, operating_point, read):
+    for record, result in _judged(predictor, records, operating_point):
         if isinstance(result, LadnnError):
             path = record.path.as_posix()
             failures.append(Failure(path=path, source=record.source, error=str(result)))
@@ -210,18 +208,10 @@ def evaluate(
 
 
 def _judged(
-    predictor: Judge,
-    records: Sequence[Record],
-    operating_point: str,
-    read: Callable[[Path], CtImage],
+    predictor: Judge, records: Sequence[Record], operating_point: str
 ) -> Iterator[tuple[Record, Assessment | LadnnError]]:
     """What the predictor says of each image, in their order, or why it could not be read."""
-    return predictor.each(
-        records,
-        lambda record: read_listed(record, read),
-        lambda _record, _image, said: said,
-        operating_point,
-    )
+    return predictor.each(records, read_listed, lambda _record, _image, said: said, operating_point)
 
 
 def part_size(manifest: Manifest, split: str) -> int:
@@ -231,12 +221,12 @@ def part_size(manifest: Manifest, split: str) -> int:
 
 def part_of(manifest: Manifest, split: str) -> tuple[Record, ...]:
     """The records of a split, or of `EVERYTHING`; raises DataError where there are none."""
-    if split not in (*SPLITS, EVERYTHING):
-        raise DataError(f"split {split!r} is unknown: give {', '.join(SPLITS)} or {EVERYTHING}")
+    if split not in (*PARTS, EVERYTHING):
+        raise DataError(f"split {split!r} is unknown: give {', '.join(PARTS)} or {EVERYTHING}")
     chosen = manifest if split == EVERYTHING else manifest.part(split)
     if not chosen.records:
         held = {record.split for record in manifest}
-        others = ", ".join(name for name in SPLITS if name in held) or "no split"
+        others = ", ".join(name for name in PARTS if name in held) or "no split"
         raise DataError(
             f"the manifest holds no image in {split!r} but {others}: give another --split, or "
             f"{EVERYTHING} for every image"
@@ -244,9 +234,9 @@ def part_of(manifest: Manifest, split: str) -> tuple[Record, ...]:
     return chosen.records
 
 
-def read_listed(record: Record, read: Callable[[Path], CtImage] = read_image) -> CtImage:
+def read_listed(record: Record) -> CtImage:
     """The image of a record; raises DataError where its file is not the one that was imported."""
-    image = read(record.path)
+    image = read_image(record.path)
     if record.sha256 and image.sha256 != record.sha256:
         raise DataError(
             f"{record.path} is not the file that the manifest was made from (the sha256 differs): "
@@ -362,24 +352,3 @@ def _csv(evaluation: Evaluation) -> str:
         head = (case.path, case.source, case.patient, int(case.label), case.probability, decision)
         writer.writerow((*head, *lesions, case.in_distribution))  # None is an empty cell
     return text.getvalue()
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside `path` and move into place, so that a reader never finds a half.
-
-    Raises:
-        DataError: when the file cannot be written.
-    """
-    part: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        part = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        part.chmod(0o644)
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror})") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

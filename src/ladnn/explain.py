@@ -6,7 +6,8 @@ the gradient g of S (its equations 10 to 19). Per channel k and position ij of t
     alpha = g^2 / (2 g^2 + g^3 sum(A))      weight_k = sum_ij alpha relu(g)
     map = relu(sum_k weight_k A)
 
-No epsilon: where g is not positive the weight is 0, whatever alpha is.
+No epsilon: where g is not positive the weight is 0, whatever alpha is. The bundle's graph has the
+closed form in torch; the two functions here are what tests hold it to.
 """
 
 import numpy as np

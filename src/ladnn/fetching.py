@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ladnn.errors import DataError, ImageError
-from ladnn.imaging import CtImage, read_image
+from ladnn.imaging import read_image
 from ladnn.similarity import pixel_hash
 from ladnn.sources.archives import unpacked, write_atomically
 from ladnn.sources.tables import read_table
@@ -61,7 +61,6 @@ def fetch_covid_ct(
     images_url: str = IMAGES_URL,
     labels_url: str = LABELS_URL,
     notify: Notify = lambda name, done, total: None,
-    read: Callable[[Path], CtImage] = read_image,
 ) -> Fetched:
     """Bring COVID-CT into `folder`, in the layout that `data import` reads.
 
@@ -75,11 +74,11 @@ def fetch_covid_ct(
     wanted = published_hashes()
     present = added = 0
     for name, remote in ARCHIVES.items():
-        absent = _absent(folder / name, wanted[name], read)
+        absent = _absent(folder / name, wanted[name])
         present += len(wanted[name]) - len(absent)
         if absent:
             archive = download(_url(images_url, remote), staging, notify=notify)
-            added += _install(archive, staging / name, folder / name, absent, read)
+            added += _install(archive, staging / name, folder / name, absent)
     tables = 0
     for base, places in ((images_url, IMAGE_TABLES), (labels_url, LABEL_TABLES)):
         for place, remote in places.items():
@@ -152,7 +151,6 @@ class _Resuming:
         headers = {"Range": f"bytes={have}-"} if have else {}
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if have and answer.status_code == requests.codes.requested_range_not_satisfiable:
-                have = 0
                 self.part.unlink()
                 raise requests.ConnectionError("the file on the server has changed")
             answer.raise_for_status()
@@ -194,36 +192,26 @@ def _url(base: str, remote: str) -> str:
     return f"{base.rstrip('/')}/{quote(remote)}"
 
 
-def _absent(
-    folder: Path, wanted: dict[str, str], read: Callable[[Path], CtImage]
-) -> dict[str, str]:
+def _absent(folder: Path, wanted: dict[str, str]) -> dict[str, str]:
     """The images that are not in `folder` or do not show what they should."""
-    return {
-        name: digest for name, digest in wanted.items() if not _proved(folder / name, digest, read)
-    }
+    return {name: digest for name, digest in wanted.items() if not _proved(folder / name, digest)}
 
 
-def _proved(path: Path, digest: str, read: Callable[[Path], CtImage]) -> bool:
+def _proved(path: Path, digest: str) -> bool:
     try:
-        return path.is_file() and pixel_hash(read(path).pixels) == digest
+        return path.is_file() and pixel_hash(read_image(path).pixels) == digest
     except ImageError:
         return False
 
 
-def _install(
-    archive: Path,
-    staging: Path,
-    folder: Path,
-    wanted: dict[str, str],
-    read: Callable[[Path], CtImage],
-) -> int:
+def _install(archive: Path, staging: Path, folder: Path, wanted: dict[str, str]) -> int:
     """Move the wanted images of `archive` to `folder`, each once it is proved; how many."""
     with _forgotten(archive):
         inside = {path.name: path for path in unpacked(archive, staging)}
         refused = [
             name
             for name, digest in wanted.items()
-            if name in inside and not _proved(inside[name], digest, read)
+            if name in inside and not _proved(inside[name], digest)
         ]
         absent = [name for name in wanted if name not in inside]
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,9 @@ Decoys come from `decoys/` alone, so no sample picture of any package takes part
 can serve as tests. Learning side; the embedding is a callable, so nothing here knows torch.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +64,6 @@ class Samples:
     chest: Bools
     validation: Bools
     foreign: Bools
-
-    def where(self, rows: Bools) -> Self:
-        """The samples of these rows."""
-        parts = {name: getattr(self, name)[rows] for name in self.__dataclass_fields__}
-        return type(self)(**parts)
 
 
 @dataclass(frozen=True)
@@ -203,17 +197,6 @@ def fit(samples: Samples) -> Guard:
     cut, sources = _cut(samples, guard.margins(samples.evidence, samples.embedding))
     about = {"validation_given_up": REFUSED, "sources": sources, "kinds": _kinds(samples)}
     return replace(guard, cut=cut, about=about)
-
-
-def refused(guard: Guard, samples: Samples) -> Bools:
-    """Which rows the guard does not let through, bool [N]."""
-    return np.asarray(guard.margins(samples.evidence, samples.embedding) < guard.cut, dtype=bool)
-
-
-def leave_kinds_out(samples: Samples, kinds: Collection[str]) -> float:
-    """The share of decoys of `kinds` that a guard refuses which never saw these kinds."""
-    left = np.isin(samples.group, list(kinds)) & ~samples.chest
-    return float(refused(fit(samples.where(~left)), samples.where(left)).mean())
 
 
 def _kinds(samples: Samples) -> list[str]:

@@ -132,7 +132,7 @@ def display(
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if photometric == "PALETTE COLOR":
         return Display(hounsfield=False, palette=_palette(dataset, signed))
-    groups = [dataset, *_functional_groups(dataset, frame)]
+    groups = [*_functional_groups(dataset, frame), dataset]
     settings: dict[str, Any] = {
         "shift": max(0, values.dtype.itemsize * 8 - stored),
         "inverted": photometric == "MONOCHROME1",
@@ -267,7 +267,7 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
 
 
 def _functional_groups(dataset: Dataset, frame: int) -> Iterator[Dataset]:
-    """Yield the items of an enhanced CT that describe this frame's values and window."""
+    """Yield the items of an enhanced CT for this frame's values and window, its own first."""
     shared = _sequence(dataset, "SharedFunctionalGroupsSequence")[:1]
     own = _sequence(dataset, "PerFrameFunctionalGroupsSequence")[frame : frame + 1]
     for group in (*own, *shared):
@@ -290,8 +290,8 @@ def _sequence(dataset: Dataset, name: str) -> list[Dataset]:
 
 
 def _find(groups: list[Dataset], name: str) -> Any:  # noqa: ANN401 - whatever type the element has
-    """Return the first value of an element over the groups; the frame's own come last."""
-    for group in reversed(groups):
+    """Return the first value of an element over the groups."""
+    for group in groups:
         value = group.get(name)
         if value is not None and value != "":
             return value

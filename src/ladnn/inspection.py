@@ -11,7 +11,7 @@ import numpy as np
 
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
-from ladnn.imaging import CtImage, read_image
+from ladnn.imaging import read_image
 from ladnn.paths import is_missing
 from ladnn.similarity import NEAR, Floats, fingerprint, near_pairs, pixel_hash
 from ladnn.sources.tables import clean, read_table
@@ -73,17 +73,12 @@ class Viewed:
 Progress = Callable[[Sequence[Record]], Iterable[Record]]
 
 
-def view(
-    manifest: Manifest,
-    *,
-    progress: Progress = iter,
-    read: Callable[[Path], CtImage] = read_image,
-) -> Viewed:
+def view(manifest: Manifest, *, progress: Progress = iter) -> Viewed:
     """Decode every image of `manifest` once and keep what comparing them takes."""
     records, prints, hashes, sha256, failures = [], [], [], [], []
     for record in progress(manifest.records):
         try:
-            image = read(record.path)
+            image = read_image(record.path)
         except ImageError as error:
             failures.append((record, str(error)))
             continue
@@ -147,15 +142,16 @@ def _unreadable(viewed: Viewed) -> Iterator[Problem]:
 
 def _changed(viewed: Viewed) -> Iterator[Problem]:
     for record, pixels, sha256 in zip(viewed.records, viewed.hashes, viewed.sha256, strict=True):
-        if record.pixel_hash and record.pixel_hash != pixels:
+        same = record.pixel_hash == pixels
+        if record.pixel_hash and not same:
             what = "shows another picture than when it was imported"
         elif record.sha256 and record.sha256 != sha256:
-            what = "is another file than was imported, with the same picture"
+            what = f"is another file than was imported{', with the same picture' if same else ''}"
         else:
             continue
         yield Problem(
             kind="changed",
-            error=record.pixel_hash != pixels,
+            error=not same,
             paths=(record.path,),
             sentence=f"{record.path.name} {what}: import again",
         )

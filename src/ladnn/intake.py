@@ -9,7 +9,7 @@ import numpy as np
 
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
-from ladnn.imaging import CtImage, read_image
+from ladnn.imaging import read_image
 from ladnn.similarity import Floats, clusters, fingerprint, near_pairs, pixel_hash, place_of
 from ladnn.sources import Entry, read_collection
 from ladnn.sources.reviewed import Decisions, apply_decisions
@@ -45,7 +45,6 @@ def take_in(
     decisions: Decisions = MappingProxyType({}),
     split: bool = True,
     progress: Progress = iter,
-    read: Callable[[Path], CtImage] = read_image,
 ) -> Intake:
     """Import the collections in `folders`, several sources into one manifest.
 
@@ -60,7 +59,7 @@ def take_in(
     entries = [entry for collection in collections for entry in collection.entries]
     entries = apply_decisions(entries, decisions)
     _refuse_repeats(entries)
-    decoded, failures = _decode(progress(entries), read)
+    decoded, failures = _decode(progress(entries))
     if not decoded:
         raise DataError(f"none of the {len(entries)} images could be read: {failures[0][1]}")
     decoded = _grouped(decoded)
@@ -90,12 +89,12 @@ def _refuse_repeats(entries: Sequence[Entry]) -> None:
 
 
 def _decode(
-    entries: Iterable[Entry], read: Callable[[Path], CtImage]
+    entries: Iterable[Entry],
 ) -> tuple[list[_Decoded], list[tuple[Path, str]]]:
     decoded, failures = [], []
     for entry in entries:
         try:
-            image = read(entry.path)
+            image = read_image(entry.path)
         except ImageError as error:
             failures.append((entry.path, str(error)))
             continue

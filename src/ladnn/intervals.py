@@ -1,4 +1,4 @@
-"""How sure a metric is: patient-clustered bootstrap, DeLong, Wilson, Student.
+"""How sure a metric is: patient-clustered bootstrap, DeLong, Student.
 
 Images of one patient resemble each other, so patients are drawn, not images: an interval that
 drew images would be too narrow.
@@ -99,7 +99,7 @@ def bootstrap(
     defined in nine of ten resamples; `value` is the metric of the rows as they are.
 
     Args:
-        metrics: by name; each takes weights float[R, N] (see `Metric`, and `by_rows`).
+        metrics: by name; each takes weights float[R, N] (see `Metric`).
         labels: bool[N].
         scores: float[N].
         clusters: the patient of each row; any hashable, equal for rows of one patient.
@@ -185,23 +185,6 @@ def bands(
     return low, high
 
 
-def by_rows(function: Callable[[NDArray[np.bool_], FloatArray], float]) -> Metric:
-    """A `Metric` from any function of labels and scores, by repeating rows: slow, but general."""
-
-    def metric(
-        labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
-    ) -> FloatArray:
-        truth, values = np.asarray(labels, dtype=np.bool_), np.asarray(scores, dtype=np.float64)
-        if weights is None:
-            return np.asarray(function(truth, values), dtype=np.float64)
-        counts = np.asarray(weights).astype(np.intp)
-        rows = [np.repeat(np.arange(truth.size), count) for count in np.atleast_2d(counts)]
-        found = np.array([function(truth[row], values[row]) for row in rows], dtype=np.float64)
-        return found.reshape(counts.shape[:-1])
-
-    return metric
-
-
 def paired_bootstrap(
     metric: Metric,
     labels: ArrayLike,
@@ -278,36 +261,17 @@ def _delong(labels: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArra
     return of_cases.mean(axis=1), np.reshape(spread, (models, models))
 
 
-def delong_variance(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
-    """AUC and its variance (DeLong et al. 1988, by the ranks of Sun and Xu 2014).
-
-    Takes images as independent: for several images per patient prefer `bootstrap`. NaN where a
-    class is absent; the variance is NaN where a class has one case. Raises DataError for shapes
-    that differ, labels other than 0 and 1 and scores that are not numbers.
-    """
-    auc, covariance = _delong(labels, scores)
-    return float(auc[0]), float(covariance[0, 0])
-
-
-def delong_interval(labels: ArrayLike, scores: ArrayLike, *, level: float = LEVEL) -> Estimate:
-    """AUC with DeLong's normal interval, cut to [0, 1]; errors as `delong_variance`."""
-    _check_settings(1, level)
-    auc, variance = delong_variance(labels, scores)
-    if not np.isfinite(auc):
-        return Estimate(value=None, reason="both classes are needed")
-    if not np.isfinite(variance):
-        return Estimate(value=auc, reason="no interval: two cases of each class are needed")
-    half = NormalDist().inv_cdf((1 + level) / 2) * sqrt(max(variance, 0.0))
-    return Estimate(value=auc, low=max(0.0, auc - half), high=min(1.0, auc + half))
-
-
 def delong_test(
     labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = LEVEL
 ) -> Difference:
-    """Paired DeLong test of two models' AUC on the same rows; errors as `delong_variance`.
+    """Paired test of two models' AUC on the same rows (DeLong 1988, by the ranks of Sun 2014).
 
-    `value` is the first AUC minus the second. Without any variance there is no test: `reason`
-    says so.
+    `value` is the first AUC minus the second. It takes images as independent: for several images
+    per patient prefer `paired_bootstrap`. Where a class is absent or has one case, and where the
+    difference has no variance, there is no test and `reason` says so.
+
+    Raises:
+        DataError: shapes that differ, labels other than 0 and 1, scores that are not numbers.
     """
     _check_settings(1, level)
     auc, covariance = _delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
@@ -341,23 +305,3 @@ def student_interval(values: Sequence[float], *, level: float = LEVEL) -> Estima
     half = float(stdtrit(numbers.size - 1, (1 + level) / 2) * numbers.std(ddof=1))
     half /= sqrt(numbers.size)
     return Estimate(value=mean, low=mean - half, high=mean + half)
-
-
-def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Estimate:
-    """A proportion of independent trials with the score interval of Wilson 1927, in [0, 1].
-
-    Raises:
-        DataError: for more successes than trials or a negative count.
-    """
-    _check_settings(1, level)
-    if not 0 <= successes <= trials:
-        raise DataError(f"{successes} successes of {trials} trials cannot be")
-    if trials == 0:
-        return Estimate(value=None, reason="no cases")
-    rate, z = successes / trials, NormalDist().inv_cdf((1 + level) / 2)
-    centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
-    # Rounding may leave the end of 0 or of all successes a hair off its exact value.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return Estimate(value=rate, low=low, high=high)

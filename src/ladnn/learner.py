@@ -158,10 +158,9 @@ class Learner:
     @property
     def finished(self) -> bool:
         """Whether all epochs ran or patience ran out."""
-        stale = self.best is not None and self.epoch - 1 - self.best.epoch
-        return self.epoch >= self.config.epochs or bool(
-            self.config.patience and stale >= self.config.patience
-        )
+        since_best = 0 if self.best is None else self.epoch - 1 - self.best.epoch
+        patience = self.config.patience or math.inf
+        return self.epoch >= self.config.epochs or since_best >= patience
 
     def run_epoch(self, advance: Callable[[float], None] = lambda loss: None) -> EpochResult:
         """Train one epoch, validate, keep the weights if they are the best so far.

@@ -146,9 +146,7 @@ def read_trial(registry: Registry, label: str) -> Trial | None:
     )
 
 
-def compare_versions(
-    registry: Registry, first: str, second: str, gate: Gate | None = None
-) -> Verdict:
+def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     """The second version against the first, from what the registry has kept of both.
 
     Raises RegistryError where one was never judged, or the two on different tests.
@@ -165,7 +163,7 @@ def compare_versions(
     rows: dict[str, list[int]] = {}
     for row, case in enumerate(old.answers.cases):
         rows.setdefault(case.source, []).append(row)
-    return compare(old.answers, new.answers, rows if len(rows) > 1 else {}, gate or Gate())
+    return compare(old.answers, new.answers, rows if len(rows) > 1 else {}, Gate())
 
 
 def refuse_other_test(registry: Registry, champion: str, base: Manifest) -> None:

@@ -1,9 +1,9 @@
-"""The canonical frame: the lungs of one chest CT image alone, with fixed grey levels.
+"""The canonical frames: the box around the lungs of one chest CT image, squashed to a square.
 
 Hospitals export the same anatomy in other windows, fields of view and aspect ratios. A network that
-sees those learns the hospital. So training and serving both look through this frame: the box around
-the lungs squashed to a square, with everything but the lungs hidden and air-filled lung and soft
-tissue at fixed grey values, or as it is, or both.
+sees those learns the hospital. So training and serving both look through one frame: the box as it
+is; or with everything but the lungs hidden and air-filled lung and soft tissue at fixed grey
+values; or both.
 """
 
 from collections.abc import Sequence

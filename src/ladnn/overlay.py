@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ladnn.errors import ImageError
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE, Decision, Lesion, Prediction
+from ladnn.paths import put
 
 Box = tuple[float, float, float, float]
 Area = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the sheet
@@ -338,9 +338,7 @@ def save(sheet: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     sheet.save(buffer, format="JPEG", quality=92, subsampling=0)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as part:
-            part.write(buffer.getbuffer())
-        os.replace(part.name, path)  # noqa: PTH105  # replaces a link, never what it points to
+        put(path, buffer.getvalue())
     except OSError as error:
         raise ImageError(
             f"the overlay {path} cannot be written ({error.strerror}): "

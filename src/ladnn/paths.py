@@ -1,6 +1,7 @@
-"""What lies at a path, which may be in a locked folder; and a folder for one process at a time."""
+"""What lies at a path, files that are written whole, and a folder for one process at a time."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,33 @@ def is_missing(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write beside `path` and move into place, so that a reader never finds a half.
+
+    An older file is replaced, a link too, never what it points to. Raises OSError when that fails;
+    nothing is left over then.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, *, what: str = "") -> None:
+    """Write a file as `put` does, text as UTF-8; raise DataError when it cannot be written.
+
+    `what` names the file in that sentence.
+    """
+    try:
+        put(path, content.encode("utf-8") if isinstance(content, str) else content)
+    except OSError as error:
+        named = f"{what} {path}".strip()
+        raise DataError(f"{named} cannot be written ({error.strerror})") from error
 
 
 @contextmanager

@@ -35,13 +35,12 @@ def hounsfield(
     *,
     size: tuple[int, int] = (256, 320),
     lesions: Collection[Lesion] = (),
-    table: bool = True,
     round_field: bool = False,
 ) -> NDArray[np.int16]:
     """Draw one axial slice, int16[H, W] in HU; the same arguments always give the same slice.
 
-    `table` adds the scanner's table below the body, `round_field` puts `OUTSIDE_FIELD` outside the
-    inscribed circle. Raises ConfigError for a side under 32 pixels.
+    `round_field` puts `OUTSIDE_FIELD` outside the inscribed circle. Raises ConfigError for a side
+    under 32 pixels.
     """
     if min(size) < _SMALLEST:
         raise ConfigError(
@@ -58,8 +57,7 @@ def hounsfield(
             inside = _LESIONS[lesion](inside, body, rng)
     plane = np.where(lung, inside, plane)
     plane = _mediastinum(plane, body)
-    if table:
-        plane = _table(plane, body)
+    plane = _table(plane, body)
     plane = _blur(plane, 0.9) + _noise(rng, size)
     if round_field:
         plane[~body.field_of_view()] = OUTSIDE_FIELD
@@ -72,11 +70,10 @@ def thorax(
     size: tuple[int, int] = (256, 320),
     lesions: Collection[Lesion] = (),
     window: tuple[float, float] = (-600.0, 1500.0),
-    table: bool = True,
     round_field: bool = False,
 ) -> NDArray[np.uint8]:
     """Draw `hounsfield` through a window (level, width) in HU: uint8[H, W], black to white."""
-    values = hounsfield(seed, size=size, lesions=lesions, table=table, round_field=round_field)
+    values = hounsfield(seed, size=size, lesions=lesions, round_field=round_field)
     level, width = window
     grey = (values.astype(np.float32) - (level - width / 2)) * (255.0 / width)
     return np.asarray(np.clip(grey, 0, 255).round(), np.uint8)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ladnn import engines, guard
 from ladnn.bundle import Bundle, Card, load_bundle
+from ladnn.calibration import probability
 from ladnn.engines import Outputs, Settings
 from ladnn.errors import BundleError, LadnnError
 from ladnn.findings import Decision, Prediction
@@ -168,9 +169,7 @@ def _check_shape(bundle: Bundle, taken: tuple[int, int]) -> None:
 
 def calibrate(logits: NDArray[np.float32], card: Card) -> tuple[float, ...]:
     """Probabilities in [0, 1] of one row of logits, each divided by its temperature."""
-    # tanh is the logistic function that no logit overflows.
-    scaled = logits.astype(np.float64) / np.array(card.temperatures)
-    return tuple((0.5 * (1 + np.tanh(scaled / 2))).tolist())
+    return tuple(probability(logits.astype(np.float64) / np.array(card.temperatures)).tolist())
 
 
 def scale_maps(

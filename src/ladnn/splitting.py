@@ -13,6 +13,8 @@ import numpy as np
 from ladnn.errors import DataError
 
 PARTS = ("train", "val", "test")
+"""The parts of a split, in the order of every table."""
+
 RATIOS = (0.60, 0.15, 0.25)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ladnn.dataset import SPLITS, Manifest, Record
+from ladnn.dataset import Manifest, Record
 from ladnn.findings import LESIONS
+from ladnn.splitting import PARTS
 
 UNKNOWN = "unknown"
 
@@ -89,7 +90,7 @@ def _row(records: Sequence[Record]) -> dict[str, Count]:
 
 def _parts(records: Sequence[Record]) -> tuple[str, ...]:
     unsplit = any(not record.split for record in records)
-    return ("all", *SPLITS, "none") if unsplit else ("all", *SPLITS)
+    return ("all", *PARTS, "none") if unsplit else ("all", *PARTS)
 
 
 def _of(records: Sequence[Record], part: str) -> Sequence[Record]:

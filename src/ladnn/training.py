@@ -27,7 +27,7 @@ from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
 from ladnn.imaging import read_image
 from ladnn.learner import EpochResult, Learner, TrainConfig
-from ladnn.paths import alone
+from ladnn.paths import alone, put
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -98,11 +98,9 @@ def claim(folder: Path, config: TrainConfig, data_hash: str) -> None:
         ConfigError: when the folder holds a run of other settings or data.
     """
     _refuse_other(folder, config, data_hash)
-    path = folder / CONFIG_FILE
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")  # a half would pass for another run
-    partial.write_text(_resolved(config, data_hash), encoding="utf-8")
-    partial.replace(path)
+    # whole, because a half would pass for another run
+    put(folder / CONFIG_FILE, _resolved(config, data_hash).encode())
 
 
 def _resolved(config: TrainConfig, data_hash: str) -> str:

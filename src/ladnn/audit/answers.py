@@ -121,6 +121,6 @@ def _interval(found: Estimate | Difference) -> str:
     return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"
 
 
-def count(items: int, noun: str, plural: str = "") -> str:
+def count(items: int, noun: str) -> str:
     """A count with its noun, as 1 image or 20 images."""
-    return f"{items:,} {noun if items == 1 else plural or noun + 's'}"
+    return f"{items:,} {noun if items == 1 else noun + 's'}"

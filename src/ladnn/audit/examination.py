@@ -19,12 +19,11 @@ from ladnn.audit import (
 )
 from ladnn.audit.answers import Answer, Progress, count, silently
 from ladnn.audit.people import Person, read_people
-from ladnn.audit.subjects import Read, Subject, capped, look, views
+from ladnn.audit.subjects import Subject, capped, look, views
 from ladnn.bundle import Card
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.evaluation import part_of
 from ladnn.findings import RESEARCH_NOTICE
-from ladnn.imaging import read_image
 from ladnn.runtime import DEFAULT_POINT, Predictor
 from ladnn.scoring import Settings
 
@@ -114,12 +113,7 @@ class Audit:
 
 
 def examine(
-    predictor: Predictor,
-    manifest: Manifest,
-    plan: Plan,
-    progress: Progress = silently,
-    *,
-    read: Read = read_image,
+    predictor: Predictor, manifest: Manifest, plan: Plan, progress: Progress = silently
 ) -> Audit:
     """Ask every question.
 
@@ -135,7 +129,7 @@ def examine(
     for folder in plan.results:
         outside.read_results(folder, manifest)
     chosen = capped(listed, plan.cap, plan.seed)
-    subjects, failures = look(predictor, chosen, progress, read=read)
+    subjects, failures = look(predictor, chosen, progress)
     return Audit(
         card=card,
         labels=manifest.labels,
@@ -144,9 +138,7 @@ def examine(
         subjects=subjects,
         failures=failures,
         remarks=_remarks(card, manifest, subjects, len(listed)),
-        answers=_answers(
-            predictor, manifest, subjects, plan, people=people, progress=progress, read=read
-        ),
+        answers=_answers(predictor, manifest, subjects, plan, people=people, progress=progress),
         worst=mistakes.worst(subjects, card, point=plan.point),
     )
 
@@ -159,17 +151,14 @@ def _answers(
     *,
     people: dict[Path, Person] | None,
     progress: Progress,
-    read: Read,
 ) -> tuple[Answer, ...]:
     card, settings, point = predictor.card, plan.settings, plan.point
     held_out = not _learned(card, manifest, subjects)
     return (
         performance.answer(card, subjects, settings, point=point),
-        leaks.answer(
-            manifest, subjects, settings, progress, acknowledged=plan.acknowledged, read=read
-        ),
+        leaks.answer(manifest, subjects, settings, progress, acknowledged=plan.acknowledged),
         shortcuts.source_answer(subjects, settings),
-        _without_lungs(predictor, manifest, subjects, plan, progress=progress, read=read),
+        _without_lungs(predictor, manifest, subjects, plan, progress),
         outside.answer(card, manifest, subjects, settings, results=plan.results),
         sensitivity.answer(
             predictor,
@@ -177,7 +166,6 @@ def _answers(
             settings,
             progress,
             point=point,
-            read=read,
             seed=plan.seed,
         ),
         attention.answer(card, subjects, settings, point=point),
@@ -194,13 +182,11 @@ def _without_lungs(
     manifest: Manifest,
     subjects: Sequence[Subject],
     plan: Plan,
-    *,
     progress: Progress,
-    read: Read,
 ) -> Answer:
     sources = {subject.case.source for subject in subjects}
     training = [r for r in manifest if r.split == "train" and r.source in sources]
-    seen = views(predictor, capped(training, plan.cap, plan.seed), progress, read=read)
+    seen = views(predictor, capped(training, plan.cap, plan.seed), progress)
     return shortcuts.lungs_answer(predictor, subjects, seen, plan.settings, progress)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ladnn.audit.answers import Answer, Table, count, number
 from ladnn.audit.subjects import Subject
@@ -52,8 +53,8 @@ def _what_they_are(split: str, *, held_out: bool) -> str:
 
 
 def suspected(
-    labels: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    chances: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    labels: NDArray[np.int64],
+    chances: NDArray[np.float64],
 ) -> list[int]:
     """Positions of suspected labels, the least believed first.
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ladnn.audit.answers import Answer, Progress, Table, auc, count, words
-from ladnn.audit.subjects import Read, Subject
+from ladnn.audit.subjects import Subject
 from ladnn.dataset import Manifest
 from ladnn.inspection import Problem, acknowledged_leaks, inspect, view
-from ladnn.scoring import Settings
+from ladnn.scoring import Case, Settings
 from ladnn.similarity import NEAR
 
 _MEANING = {
@@ -32,10 +32,9 @@ def answer(
     progress: Progress,
     *,
     acknowledged: Sequence[Path],
-    read: Read,
 ) -> Answer:
     """Every image of the manifest compared with every other."""
-    viewed = view(manifest, progress=lambda items: progress("Comparing", items), read=read)
+    viewed = view(manifest, progress=lambda items: progress("Comparing", items))
     problems = inspect(viewed, acknowledged_leaks(*acknowledged))
     crossing = [problem for problem in problems if problem.kind in _CROSSING]
     leaked = {path for problem in crossing for path in problem.paths}
@@ -69,13 +68,13 @@ def _sentences(crossing: Sequence[Problem]) -> tuple[str, ...]:
     )
 
 
-def _without(subjects: Sequence[Subject], apart: Sequence[object], settings: Settings) -> str:
+def _without(subjects: Sequence[Subject], apart: Sequence[Case], settings: Settings) -> str:
     cases = [subject.case for subject in subjects]
     touched = len(cases) - len(apart)
     whole = f"AUC of the {count(len(cases), 'image')} examined is {words(auc(cases, settings))}"
     if not touched:
         return f"None of the images examined is part of a leak; the {whole}."
-    kept = words(auc(apart, settings))  # type: ignore[arg-type]  # cases
+    kept = words(auc(apart, settings))
     return f"The {whole}, and {kept} without the {touched} that are part of a leak."
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ladnn import overlay
 from ladnn.audit.answers import Answer, Table, count, number
-from ladnn.audit.subjects import Read, Subject
+from ladnn.audit.subjects import Subject
 from ladnn.bundle import Card
+from ladnn.imaging import read_image
 
 WORST = 20
 FOLDER = "mistakes"
@@ -14,8 +15,7 @@ FOLDER = "mistakes"
 
 def answer(card: Card, subjects: Sequence[Subject], *, point: str) -> Answer:
     """The images on the wrong side of the threshold, the most certain first."""
-    cut = card.operating_point(point).threshold
-    wrong = [s for s in subjects if (s.case.probability >= cut) != s.case.label]
+    wrong = _wrong(subjects, card, point=point)
     shown = worst(subjects, card, point=point)
     missed = sum(subject.case.label for subject in wrong)
     refused = sum(not subject.assessment.prediction.assessable for subject in shown)
@@ -47,9 +47,13 @@ def answer(card: Card, subjects: Sequence[Subject], *, point: str) -> Answer:
 
 def worst(subjects: Sequence[Subject], card: Card, *, point: str) -> tuple[Subject, ...]:
     """At most `WORST` subjects on the wrong side of the threshold, the worst first."""
-    cut = card.operating_point(point).threshold
-    wrong = [s for s in subjects if (s.case.probability >= cut) != s.case.label]
+    wrong = _wrong(subjects, card, point=point)
     return tuple(sorted(wrong, key=_distance, reverse=True)[:WORST])
+
+
+def _wrong(subjects: Sequence[Subject], card: Card, *, point: str) -> list[Subject]:
+    cut = card.operating_point(point).threshold
+    return [s for s in subjects if (s.case.probability >= cut) != s.case.label]
 
 
 def _distance(subject: Subject) -> float:
@@ -77,14 +81,14 @@ def sheet_name(place: int, subject: Subject) -> str:
     return f"{FOLDER}/{place:02d}-{overlay.file_name(subject.view.record.path)}"
 
 
-def draw_sheets(card: Card, shown: Sequence[Subject], folder: Path, *, read: Read) -> None:
+def draw_sheets(card: Card, shown: Sequence[Subject], folder: Path) -> None:
     """Write the overlay of each, below `folder`; raises ImageError where one cannot be."""
     (folder / FOLDER).mkdir(exist_ok=True)
     for place, subject in enumerate(shown, start=1):
         path = subject.view.record.path
         point = card.operating_point(subject.assessment.prediction.operating_point)
         sheet = overlay.draw(
-            read(path).pixels,
+            read_image(path).pixels,
             subject.assessment.maps,
             subject.assessment.prediction,
             box=subject.assessment.field.box,

@@ -7,9 +7,9 @@ from typing import Any
 
 from ladnn.audit.answers import Answer, Cell, Table, auc, few, words
 from ladnn.audit.subjects import Subject
-from ladnn.bundle import Card
+from ladnn.bundle import Card, read_card
 from ladnn.dataset import Manifest
-from ladnn.errors import DataError
+from ladnn.errors import BundleError, DataError
 from ladnn.evaluation import CONFIG, METRICS
 from ladnn.intervals import Estimate
 from ladnn.scoring import Settings
@@ -122,9 +122,6 @@ def read_results(folder: Path, manifest: Manifest) -> list[tuple[Cell, ...]]:
 
 
 def _learned(bundle: Path, manifest: Manifest) -> str:
-    from ladnn.bundle import read_card
-    from ladnn.errors import BundleError
-
     try:
         return ", ".join(learned_from(read_card(bundle), manifest))
     except BundleError:

@@ -18,11 +18,11 @@ from ladnn.audit.answers import (
     few,
     words,
 )
-from ladnn.audit.subjects import Read, Subject
+from ladnn.audit.subjects import Subject
 from ladnn.bundle import OperatingPoint
 from ladnn.errors import LadnnError
 from ladnn.findings import Prediction
-from ladnn.imaging import CtImage
+from ladnn.imaging import CtImage, read_image
 from ladnn.intervals import Difference, Estimate, paired_bootstrap
 from ladnn.runtime import Predictor
 from ladnn.scoring import CAUTION_BELOW, Settings
@@ -47,7 +47,6 @@ def answer(
     progress: Progress,
     *,
     point: str,
-    read: Read,
     seed: int,
 ) -> Answer:
     """Each image of a sample altered in each way and judged again."""
@@ -55,7 +54,7 @@ def answer(
     rows = []
     for name, alteration in ALTERATIONS.items():
         waiting = progress(f"Altering: {name}", subjects)
-        altered = _judge(predictor, waiting, alteration, seed=seed, read=read)
+        altered = _judge(predictor, waiting, alteration, seed=seed)
         rows.append((name, *_row(subjects, altered, cut, settings)))
     return Answer(
         key="sensitivity",
@@ -76,11 +75,10 @@ def _judge(
     alteration: Alteration,
     *,
     seed: int,
-    read: Read,
 ) -> list[tuple[Subject, Prediction]]:
     def altered(subject: Subject) -> CtImage:
         path = subject.view.record.path
-        image = read(path)
+        image = read_image(path)
         rng = np.random.default_rng([seed, zlib.crc32(path.name.encode())])
         return replace(image, pixels=alteration.change(image.pixels, rng))
 

@@ -1,10 +1,9 @@
 """The images that are examined: a capped, seeded sample of each source, seen by the model once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,12 @@ from ladnn.audit.lungs import Mask, Pixels, lung_mask
 from ladnn.dataset import Record
 from ladnn.errors import DataError, LadnnError
 from ladnn.evaluation import case_of, read_listed
-from ladnn.imaging import CtImage, read_image
+from ladnn.imaging import CtImage
 from ladnn.lungfield import model_input
 from ladnn.runtime import Assessment, Predictor
 from ladnn.scoring import Case
 
 Floats = NDArray[np.float32]
-Read = Callable[[Path], CtImage]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,7 @@ def capped(records: Sequence[Record], cap: int, seed: int) -> tuple[Record, ...]
 
 
 def look(
-    predictor: Predictor, records: Sequence[Record], progress: Progress, *, read: Read = read_image
+    predictor: Predictor, records: Sequence[Record], progress: Progress
 ) -> tuple[tuple[Subject, ...], tuple[tuple[Record, str], ...]]:
     """The subjects, and record and sentence of each image that could not be read.
 
@@ -88,8 +86,7 @@ def look(
 
     subjects, failures = [], []
     waiting = iter(progress("Judging", records))
-    found = predictor.each(waiting, lambda record: read_listed(record, read), finish)
-    for record, result in found:
+    for record, result in predictor.each(waiting, read_listed, finish):
         if isinstance(result, LadnnError):
             failures.append((record, str(result)))
         else:
@@ -99,14 +96,12 @@ def look(
     return tuple(subjects), tuple(failures)
 
 
-def views(
-    predictor: Predictor, records: Sequence[Record], progress: Progress, *, read: Read = read_image
-) -> tuple[View, ...]:
+def views(predictor: Predictor, records: Sequence[Record], progress: Progress) -> tuple[View, ...]:
     """What the network sees of images to learn from, without those that cannot be read."""
     found = []
     for record in progress("Reading training images", records):
         try:
-            found.append(_view(predictor, record, read_listed(record, read)))
+            found.append(_view(predictor, record, read_listed(record)))
         except LadnnError:
             continue
     return tuple(found)

@@ -9,15 +9,13 @@ from pathlib import Path
 from ladnn.audit.examination import Audit
 from ladnn.audit.mistakes import FOLDER, draw_sheets
 from ladnn.audit.report import markdown, page
-from ladnn.audit.subjects import Read
 from ladnn.errors import DataError
-from ladnn.imaging import read_image
 
 JSON_FILE, MARKDOWN_FILE, HTML_FILE = "audit.json", "audit.md", "audit.html"
 _FILES = (FOLDER, MARKDOWN_FILE, HTML_FILE, JSON_FILE)
 
 
-def write(audit: Audit, folder: Path, *, read: Read = read_image) -> None:
+def write(audit: Audit, folder: Path) -> None:
     """Write audit.md, audit.html, the overlays and, last, audit.json into an existing folder.
 
     All is made beside the folder first and moved in when it is complete; an audit that stood there
@@ -29,7 +27,7 @@ def write(audit: Audit, folder: Path, *, read: Read = read_image) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
             staging = Path(name)
-            _make(audit, staging, read)
+            _make(audit, staging)
             # Gone first and back last: whoever finds it finds the files that belong to it.
             (folder / JSON_FILE).unlink(missing_ok=True)
             for part in _FILES:
@@ -38,8 +36,8 @@ def write(audit: Audit, folder: Path, *, read: Read = read_image) -> None:
         raise DataError(f"the audit cannot be written to {folder} ({error.strerror})") from error
 
 
-def _make(audit: Audit, staging: Path, read: Read) -> None:
-    draw_sheets(audit.card, audit.worst, staging, read=read)
+def _make(audit: Audit, staging: Path) -> None:
+    draw_sheets(audit.card, audit.worst, staging)
     # What is rendered is what a program will read: the JSON's own content.
     text = json.dumps(audit.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     report = json.loads(text)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ladnn.config import build, merge, read_config, read_toml
-from ladnn.dataset import SPLITS
 from ladnn.errors import ConfigError
 from ladnn.learner import TrainConfig
+from ladnn.splitting import PARTS
 
 PLAIN = "plain"
 """The variant of a grid that names none: the recipe as it is."""
@@ -72,7 +72,7 @@ class Grid:
             if not getattr(self, axis):
                 raise ConfigError(f"the grid's {axis} are empty: give at least one")
         for split in (*self.evaluate, *(s for v in self.variants.values() for s in v.evaluate)):
-            if split not in SPLITS[1:]:
+            if split not in PARTS[1:]:
                 raise ConfigError(f"{split!r} cannot be evaluated: choose of val, test")
 
 

@@ -14,9 +14,9 @@ from ladnn.benchmark.lesions import LesionReport, report
 from ladnn.benchmark.paper import LABELS, table2
 from ladnn.benchmark.results import Cell, gather
 from ladnn.csvs import write_rows
-from ladnn.evaluation import write_whole
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.intervals import Difference, Estimate
+from ladnn.paths import write_whole
 
 CELLS, DIFFERENCES, LESIONS = "table2.csv", "differences.csv", "lesions.csv"
 MARKDOWN, LATEX = "table2.md", "table2.tex"
@@ -199,15 +199,23 @@ def _blocks(results: Results) -> Iterable[Block]:
     for cell, summaries in results.cells:
         place = cell.split, cell.dataset, cell.variant
         groups.setdefault(place, {})[cell.backbone, cell.mode] = cell, summaries
-    paired = {(t.first.split, t.first.dataset, t.first.variant, t.first.backbone): t
-              for t in results.tests if t.first.variant == t.second.variant}  # fmt: skip
+    paired = {
+        (t.first.split, t.first.dataset, t.first.variant, t.first.backbone): t
+        for t in results.tests
+        if t.first.variant == t.second.variant
+    }
     for (split, dataset, variant), found in groups.items():
         backbones = list(dict.fromkeys(backbone for backbone, _ in found))
         rows = [
-            _row(results.grid, metric, [found.get((backbone, mode)) for mode in MODES],
-                 paired.get((split, dataset, variant, backbone)))
-            for metric in METRICS for backbone in backbones
-        ]  # fmt: skip
+            _row(
+                results.grid,
+                metric,
+                [found.get((backbone, mode)) for mode in MODES],
+                paired.get((split, dataset, variant, backbone)),
+            )
+            for metric in METRICS
+            for backbone in backbones
+        ]
         yield Block(title=f"{dataset}, {variant}, {split}", heads=_HEADS, rows=tuple(rows))
     yield from _variant_blocks(results.tests)
     yield from _lesion_blocks(results.lesions)
@@ -225,9 +233,11 @@ def _row(
 ) -> tuple[str, ...]:
     cells = []
     for item in pair:
-        cells += [DASH, DASH] if item is None else [
-            _percent(item[1][metric].over_seeds), _one(_paper(grid, item[0], metric))
-        ]  # fmt: skip
+        if item is None:
+            cells += [DASH, DASH]
+            continue
+        cell, summaries = item
+        cells += [_percent(summaries[metric].over_seeds), _one(_paper(grid, cell, metric))]
     some = next(item[0] for item in pair if item is not None)
     seeds = "/".join(f"{len(item[0].seeds)}" for item in pair if item is not None)
     difference = test.differences[metric] if test else None

@@ -1,10 +1,8 @@
 """`ladnn audit`: the questions that reviewers of such a model ask, answered in one report."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +10,11 @@ from ladnn.commands.evaluate import Part
 from ladnn.commands.extras import auditing_side
 from ladnn.commands.inputs import given
 from ladnn.commands.opening import open_predictor
+from ladnn.commands.progress import bars
 from ladnn.findings import RESEARCH_NOTICE
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
-    from ladnn.audit.answers import Progress
     from ladnn.audit.examination import Audit
 
 app = typer.Typer()
@@ -87,29 +85,12 @@ def audit(
         acknowledged=tuple(acknowledged or ()),
     )
     evaluation.prepare_folder(output, force=force)
-    with _bars() as progress:
+    with bars() as progress:
         found = examine(predictor, listed, plan, progress)
     write(found, output)
     _report(found, output)
     if found.failures:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _bars() -> "Iterator[Progress]":
-    """Show a bar for each stage on stderr where a person looks at it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def each(doing: str, items: Sequence[Any]) -> Iterable[Any]:
-            task = bar.add_task(doing, total=len(items))
-            yield from bar.track(items, task_id=task)
-            bar.remove_task(task)
-
-        yield each
 
 
 def _report(found: "Audit", folder: Path) -> None:

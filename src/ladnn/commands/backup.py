@@ -7,6 +7,7 @@ import typer
 
 from ladnn.commands.extras import site_side
 from ladnn.commands.inputs import SiteConfig, given
+from ladnn.commands.progress import counting
 
 Folder = Annotated[
     Path, typer.Argument(parser=given, metavar="DIR", help="The folder of the backup.")
@@ -25,7 +26,9 @@ def backup(folder: Folder, config: SiteConfig = None) -> None:
         from ladnn.service.backup import backup as run
         from ladnn.service.settings import read_settings
 
-    cases = run(read_settings(config), folder)
+    settings = read_settings(config)
+    with counting("tables and files copied:") as advance:
+        cases = run(settings, folder, advance)
     typer.echo(f"{folder} holds the site with {cases} cases")
 
 
@@ -41,5 +44,7 @@ def restore(folder: Folder, config: SiteConfig = None) -> None:
         from ladnn.service.backup import restore as run
         from ladnn.service.settings import read_settings
 
-    cases = run(read_settings(config), folder)
+    settings = read_settings(config)
+    with counting("tables and files put back:") as advance:
+        cases = run(settings, folder, advance)
     typer.echo(f"{cases} cases are back; start the site")

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ladnn.commands.inputs import given
-from ladnn.commands.outputs import AsJson, Overwrite, bar, refuse_existing
-from ladnn.errors import DataError, LadnnError
+from ladnn.commands.outputs import AsJson, Overwrite, refuse_existing
+from ladnn.commands.progress import bar
+from ladnn.errors import DataError
+from ladnn.paths import write_whole
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ def import_(
     if labels not in LABEL_SETS:
         raise typer.BadParameter(f"{labels!r} is none of {', '.join(LABEL_SETS)}: give --labels")
     refuse_existing(output, overwrite)
+    if missing is not None:
+        refuse_existing(missing, overwrite)
     intake = take_in(
         folders,
         labels=labels,
@@ -219,10 +224,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def _write_names(path: Path, intake: "Intake") -> None:
     names = (name for names in intake.missing.values() for name in names)
-    try:
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    except OSError as error:
-        raise LadnnError(f"{path} cannot be written ({error.strerror})") from error
+    write_whole(path, "".join(f"{name}\n" for name in names))
 
 
 def _intake_json(intake: "Intake", output: Path) -> dict[str, Any]:
@@ -306,7 +308,7 @@ def _print_summary(one: "Summary") -> None:
 
 def _print_fetched(done: "Fetched", folder: Path, as_json: bool) -> None:
     if as_json:
-        _print_json({"folder": str(folder), **done.__dict__})
+        _print_json({"folder": str(folder), **asdict(done)})
         return
     typer.echo(
         f"COVID-CT is whole in {folder}: {done.present} images were there, {done.added} came, "

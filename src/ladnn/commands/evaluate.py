@@ -3,8 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 
 from ladnn.commands.inputs import given
 from ladnn.commands.opening import open_predictor
+from ladnn.commands.progress import stages
 from ladnn.findings import RESEARCH_NOTICE
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
@@ -40,7 +40,7 @@ _RATES = {**_LESION_RATES, "precision": "precision", "accuracy": "accuracy"}
 
 
 class Part(StrEnum):
-    """What `--split` takes: `dataset.SPLITS` and `evaluation.EVERYTHING`."""
+    """What `--split` takes: `splitting.PARTS` and `evaluation.EVERYTHING`."""
 
     TRAIN = "train"
     VAL = "val"
@@ -88,7 +88,7 @@ def evaluate(
     images = evaluation.part_size(listed, split.value)
     loaded, predictor = open_predictor(bundle, operating_point, engine, threads, images)
     evaluation.prepare_folder(output, force=force)
-    with _progress(images) as advance:
+    with stages() as stage:
         found = evaluation.evaluate(
             predictor,
             listed,
@@ -96,7 +96,7 @@ def evaluate(
             operating_point=operating_point,
             settings=settings,
             maps=maps,
-            on_image=advance,
+            on_image=stage("evaluate", images),
         )
     evaluation.write_results(
         found, output, _config(loaded, manifest, found, engine=engine, threads=threads)
@@ -142,18 +142,6 @@ def _trained_on(training: Mapping[str, Any]) -> list[str]:
         return []
     limits = [member.get("config", {}).get("sources") or [] for member in members]
     return sorted({name for limit in limits for name in limit}) if all(limits) else []
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on stderr where a person looks at it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("evaluate", total=total)
-        yield lambda: bar.advance(task)
 
 
 # ------------------------------------------------------------------ what is printed

@@ -10,6 +10,7 @@ import typer
 
 from ladnn.commands.extras import site_side, training_side
 from ladnn.commands.inputs import SiteConfig, given
+from ladnn.commands.outputs import AsJson
 from ladnn.commands.progress import stages
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ Place = Annotated[
 Label = Annotated[str, typer.Argument(metavar="VERSION", help="As `ladnn model list` names it.")]
 Why = Annotated[str, typer.Option(help="The reason, for the record.")]
 By = Annotated[str | None, typer.Option(help="Who does it; the user of this machine without it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
 @app.command()

@@ -1,24 +1,71 @@
-"""Progress bars of the commands: one for each stage of a long piece of work."""
+"""Progress bars of the commands, on stderr and only where a person looks at it."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+# rich is imported where it is used: `ladnn --help` and a wrong call need none of it.
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+Thing = TypeVar("Thing")
 
 Stage = Callable[[str, int], Callable[[], None]]
 """Told the name of a stage and its number of images; returns what is called after each image."""
 
 
+def bar(what: str) -> Callable[[Sequence[Thing]], Iterable[Thing]]:
+    """Pass things on and draw how many are done."""
+
+    def follow(things: Sequence[Thing]) -> Iterable[Thing]:
+        with _shown() as shown:
+            yield from shown.track(things, description=what)
+
+    return follow
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, Sequence[Any]], Iterable[Any]]]:
+    """Pass things on under the name of what is done with them; one bar at a time."""
+    with _shown() as shown:
+
+        def follow(doing: str, things: Sequence[Any]) -> Iterable[Any]:
+            task = shown.add_task(doing, total=len(things))
+            yield from shown.track(things, task_id=task)
+            shown.remove_task(task)
+
+        yield follow
+
+
 @contextmanager
 def stages() -> Iterator[Stage]:
-    """Show one bar for each stage on stderr where a person looks at it."""
+    """One bar for each stage of a long piece of work."""
+    with _shown() as shown:
+
+        def stage(name: str, total: int) -> Callable[[], None]:
+            task = shown.add_task(name, total=total)
+            return lambda: shown.advance(task)
+
+        yield stage
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[str], None]]:
+    """How many parts are done where nobody knows how many there are; told the name of each."""
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    count = TextColumn("{task.description} {task.completed:.0f}")
+    with _shown(SpinnerColumn(), count, TimeElapsedColumn()) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda name: shown.advance(task)
+
+
+@contextmanager
+def _shown(*columns: "ProgressColumn") -> "Iterator[Progress]":
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-
-        def stage(name: str, total: int) -> Callable[[], None]:
-            task = bar.add_task(name, total=total)
-            return lambda: bar.advance(task)
-
-        yield stage
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as shown:
+        yield shown

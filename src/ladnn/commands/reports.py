@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.inputs import given
-from ladnn.commands.outputs import AsJson, Overwrite, bar, refuse_existing
+from ladnn.commands.outputs import AsJson, Overwrite, refuse_existing
+from ladnn.commands.progress import bar
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
 

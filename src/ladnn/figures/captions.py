@@ -252,6 +252,11 @@ def _key(figure: "Figure") -> None:
     names = {COVID: COVID} | {str(one): f"{one}: {LESION_NAMES[one].lower()}" for one in LESIONS}
     handles = [Patch(facecolor=COLOURS[kind], label=name) for kind, name in names.items()]
     figure.legend(
-        handles=handles, loc="upper left", ncols=6, fontsize=5.5, handlelength=1.2,
-        columnspacing=1.0, bbox_to_anchor=(0.0, 1.0),
-    )  # fmt: skip
+        handles=handles,
+        loc="upper left",
+        ncols=6,
+        fontsize=5.5,
+        handlelength=1.2,
+        columnspacing=1.0,
+        bbox_to_anchor=(0.0, 1.0),
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ladnn.errors import ConfigError, DataError
-from ladnn.evaluation import write_whole
 from ladnn.findings import RESEARCH_NOTICE
+from ladnn.paths import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,6 @@ _SETTINGS: Any = {
     "text.hinting": "none",  # letters keep the breadth that they are measured at
     "text.parse_math": False,  # a name may hold dollars
     "pdf.fonttype": 42,  # TrueType, embedded; journals refuse type 3
-    "svg.fonttype": "none",
 }
 
 
@@ -161,11 +160,11 @@ def pens(count: int) -> tuple[Pen, ...]:
     return PENS[:count]
 
 
-def key(axes: "Axes", of: "Axes", **options: Any) -> None:  # noqa: ANN401  (matplotlib's own)
+def key(axes: "Axes", of: "Axes") -> None:
     """The legend of one part in a part of its own, where it covers nothing."""
     axes.set_axis_off()
     handles, labels = of.get_legend_handles_labels()
-    axes.legend(handles, labels, loc="upper left", handlelength=3.2, borderaxespad=0, **options)
+    axes.legend(handles, labels, loc="upper left", handlelength=3.2, borderaxespad=0)
 
 
 def hollow(pen: Pen) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ def read_logs(folders: Sequence[Path]) -> list[Log]:
     logs = [_read(folder) for folder in folders]
     if len({log.label for log in logs}) < len(logs):
         return [
-            Log(**{**log.__dict__, "label": f"{log.label}, {folder.name}"})
+            replace(log, label=f"{log.label}, {folder.name}")
             for log, folder in zip(logs, folders, strict=True)
         ]
     return logs

@@ -16,7 +16,7 @@ from ladnn.csvs import separator
 from ladnn.errors import DataError
 from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
 from ladnn.findings import LESIONS
-from ladnn.intervals import Estimate
+from ladnn.intervals import Estimate, bands
 from ladnn.scoring import RANKING, AtThreshold, Scores, Settings
 from ladnn.statistics import THRESHOLD_METRICS, BoolArray, FloatArray
 
@@ -121,14 +121,12 @@ class Run:
         only = {source: self.sources[source]}
         return replace(self, cases=self.cases.of(rows), scores=only[source], sources=only)
 
-    def bands(self, curve: Curves, *, over: FloatArray | None = None) -> tuple[FloatArray, ...]:
-        """The band of a curve of labels and probabilities (or of `over`), as `intervals.bands`."""
-        from ladnn.intervals import bands
-
+    def bands(self, curve: Curves) -> tuple[FloatArray, ...]:
+        """The band of a curve of labels and probabilities, as `intervals.bands`."""
         return bands(
             curve,
             self.cases.labels,
-            self.cases.probabilities if over is None else over,
+            self.cases.probabilities,
             self.cases.patients,
             replicates=self.settings.replicates,
             level=self.settings.level,

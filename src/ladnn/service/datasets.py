@@ -39,9 +39,8 @@ def freeze(site: Services, principal: Principal) -> DatasetVersion:
     def write(session: Session) -> DatasetVersion:
         site.database.lock(session, "datasets")
         query = select(Contribution).where(Contribution.state == ACCEPTED)
-        query = (
-            query.with_for_update()
-        )  # or an image taken back meanwhile leaves a name without bytes
+        # locked, or an image taken back meanwhile leaves a name without bytes
+        query = query.with_for_update()
         rows = sorted((_item(one) for one in session.scalars(query)), key=lambda one: one.file)
         if not rows:
             raise BadRequest("datasets.error_empty")

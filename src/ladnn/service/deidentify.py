@@ -26,7 +26,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSdecimal, format_number_as_ds
 
 from ladnn.dicom_pixels import RawFrame, read_frame
-from ladnn.greyscale import LIMITS, LUNG_WINDOW, Grey, Limits
+from ladnn.greyscale import LIMITS, LUNG_WINDOW, Grey
 from ladnn.hounsfield import Display, display, to_grey
 
 TABLES = "dicomfields_2026c"
@@ -91,9 +91,7 @@ class _Patient:
     key: Key
 
 
-def deidentify(
-    data: bytes, key: Key, *, frame: int | None = None, limits: Limits = LIMITS
-) -> Deidentified:
+def deidentify(data: bytes, key: Key, *, frame: int | None = None) -> Deidentified:
     """Write one frame of a CT anew, without identity.
 
     HU stay 16-bit values with their rescale. What is no HU (secondary captures, palettes, colour)
@@ -101,7 +99,7 @@ def deidentify(
 
     Raises ImageError as `ladnn.dicom_pixels.read_frame` does.
     """
-    raw = read_frame(data, frame=frame, limits=limits, more=(*KEPT, "PatientID", _BURNED))
+    raw = read_frame(data, frame=frame, limits=LIMITS, more=(*KEPT, "PatientID", _BURNED))
     shown = display(raw.dataset, raw.frame, raw.values, stored=raw.stored, window=LUNG_WINDOW)
     grey = to_grey(raw.values, shown)
     kept = _attributes(raw, key)

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 
 from ladnn.bundle import Card
 from ladnn.errors import LadnnError
-from ladnn.imaging import LIMITS
+from ladnn.imaging import LIMITS, CtImage
 from ladnn.runtime import Assessment, Predictor
 from ladnn.service import audit_log, blobs
 from ladnn.service.accounts.principals import Principal
@@ -137,7 +137,7 @@ def _read_all(
     """Decode and assess, a few files at the same time; slices come back in their series' order."""
     decoded: dict[int, Decoded] = {}
 
-    def read(index: int):  # type: ignore[no-untyped-def]  # noqa: ANN202  # CtImage
+    def read(index: int) -> CtImage:
         upload = uploads[index]
         decoded[index] = site.decoder.decode(upload.data, name=upload.name, frame=frame)
         return decoded[index].image
@@ -235,19 +235,21 @@ def _show(
     def write(session: Session) -> bool:
         if session.get(Case, known.id) is None:
             return False
-        if also is None:
-            _stand_alone(session, known.id)
-        else:
-            also(session, known.id)
-        audit_log.record(session, principal, "prediction.view", known.public_id, {})
+        _looked_at(session, principal, known, also)
         return True
 
     return site.database.write(write)
 
 
-def _stand_alone(session: Session, case_id: int) -> None:
-    """Note that a case which was there is tested by itself."""
-    session.execute(update(Case).where(Case.id == case_id).values(alone=True))
+def _looked_at(
+    session: Session, principal: Principal, known: Case, also: Callable[[Session, int], None] | None
+) -> None:
+    """Note that a case which was there is tested once more, with others or by itself."""
+    if also is None:
+        session.execute(update(Case).where(Case.id == known.id).values(alone=True))
+    else:
+        also(session, known.id)
+    audit_log.record(session, principal, "prediction.view", known.public_id, {})
 
 
 def _store(
@@ -269,11 +271,7 @@ def _store(
                 return Tested(case, new=True)
             known = _same(session, case.owner, case.fingerprint)
             if known is not None:  # asked twice at the same moment
-                if also is None:
-                    _stand_alone(session, known.id)
-                else:
-                    also(session, known.id)
-                audit_log.record(session, principal, "prediction.view", known.public_id, {})
+                _looked_at(session, principal, known, also)
                 return Tested(known, new=False)
             for _, data in sorted(zip(kept, files, strict=True)):  # one order of locks for all
                 blobs.keep(session, site.database, site.blobs, data)

@@ -122,21 +122,13 @@ def _tidy(session: Session, site: Services, present: datetime) -> None:
 
 
 def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
-    total = 0
-    while True:
+    def write(session: Session) -> tuple[int, list[str]]:
+        ids = list(session.scalars(select(Case.id).where(which).limit(_AT_ONCE)))
+        digests = list(session.scalars(select(CaseImage.blob).where(CaseImage.case_id.in_(ids))))
+        session.execute(delete(Case).where(Case.id.in_(ids)))  # its images go with it
+        return len(ids), digests
 
-        def write(session: Session) -> tuple[int, list[str]]:
-            ids = list(session.scalars(select(Case.id).where(which).limit(_AT_ONCE)))
-            named = select(CaseImage.blob).where(CaseImage.case_id.in_(ids))
-            digests = list(session.scalars(named))
-            session.execute(delete(Case).where(Case.id.in_(ids)))  # its images go with it
-            return len(ids), digests
-
-        count, digests = site.database.write(write, deletes=True)
-        blobs.release(site.database, site.blobs, digests)
-        total += count
-        if count < _AT_ONCE:
-            return total
+    return _by_portions(site, write)
 
 
 def _delete_contributions(site: Services, before: datetime) -> int:
@@ -145,17 +137,22 @@ def _delete_contributions(site: Services, before: datetime) -> int:
         Review.contribution_id == Contribution.id, Review.created_at >= before
     )
     which = _NOT_ACCEPTED & (Contribution.created_at < before) & ~judged.exists()
+
+    def write(session: Session) -> tuple[int, list[str]]:
+        query = select(Contribution.id, Contribution.blob).where(which).limit(_AT_ONCE)
+        found = session.execute(query).all()
+        ids = [row.id for row in found]
+        # asked again, for somebody may have accepted one since; reviews and prints go with it
+        session.execute(delete(Contribution).where(Contribution.id.in_(ids), which))
+        return len(ids), [row.blob for row in found]
+
+    return _by_portions(site, write)
+
+
+def _by_portions(site: Services, write: Callable[[Session], tuple[int, list[str]]]) -> int:
+    """Delete as often as `write` finds a full portion, and release the bytes that it names."""
     total = 0
     while True:
-
-        def write(session: Session) -> tuple[int, list[str]]:
-            query = select(Contribution.id, Contribution.blob).where(which).limit(_AT_ONCE)
-            found = session.execute(query).all()
-            ids = [row.id for row in found]
-            # asked again, for somebody may have accepted one since; reviews and prints go with it
-            session.execute(delete(Contribution).where(Contribution.id.in_(ids), which))
-            return len(ids), [row.blob for row in found]
-
         count, digests = site.database.write(write, deletes=True)
         blobs.release(site.database, site.blobs, digests)
         total += count

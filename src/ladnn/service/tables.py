@@ -152,7 +152,8 @@ class Case(Base):
         fingerprint: of the files, the model and how it was asked; None once retracted, so that
             the same files may be tested anew, and of a `bearer`, who has each case alone.
         state: active or retracted.
-        card: what the model's card said of these numbers, `cards.Terms`; the model may be gone.
+        card: what the model's card said of these numbers (`predictions.terms`), for the model may
+            be gone.
         study: one result for several slices, `StudyPrediction.to_json`; None for one image.
         probability, decision: of the whole case, in columns for lists.
         alone: whether it was tested by itself, perhaps in a batch as well: then it outlives that.

@@ -2,7 +2,6 @@
 
 import io
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ladnn.errors import DataError
+from ladnn.paths import put
 from ladnn.sources.entry import IMAGE_SUFFIXES
 
 MAX_MEMBERS = 10_000
@@ -45,7 +45,6 @@ class Member:
 def members(
     archive: BinaryIO,
     *,
-    most: int = MAX_MEMBERS,
     each: int = MAX_MEMBER_BYTES,
     total: int = MAX_TOTAL_BYTES,
 ) -> Iterator[Member]:
@@ -55,15 +54,18 @@ def members(
     bytes, an archive in the archive) comes with its problem, and the others go on. Nothing is
     written and no name is used as a path.
 
-    Raises DataError, with a sentence for whoever sent it: no zip archive, more than `most` members,
-    more than `total` bytes so far, or more than any archive of images would, whatever it declares.
+    Raises DataError, with a sentence for whoever sent it: no zip archive, more than `MAX_MEMBERS`
+    files, more than `total` bytes so far, or more than any archive of images would, whatever it
+    declares.
     """
     try:
         size = archive.seek(0, os.SEEK_END)
         with zipfile.ZipFile(_Careful(archive)) as pack:
             wanted = [member for member in pack.infolist() if not _passed_over(member)]
-            if len(wanted) > most:
-                raise DataError(f"the archive holds {len(wanted)} files: give at most {most}")
+            if len(wanted) > MAX_MEMBERS:
+                raise DataError(
+                    f"the archive holds {len(wanted)} files: give at most {MAX_MEMBERS}"
+                )
             unpacked_bytes = 0
             for info in wanted:
                 member, read = _member(pack, info, each)
@@ -164,15 +166,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    put(path, content)
 
 
 def _images(archive: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:

@@ -8,17 +8,17 @@ from ladnn.findings import LesionLabels
 from ladnn.sources.corrections import corrected, corrections_for
 from ladnn.sources.entry import Collection, Entry, images_in
 from ladnn.sources.tables import LabelColumns, Row, read_table, stem_lookup, unique
+from ladnn.splitting import PARTS
 
 SOURCE = "covid-ct"
 FOLDERS = {True: "CT_COVID", False: "CT_NonCOVID"}
-SPLITS = ("train", "val", "test")
 POSITIVES = Path("meta", "COVID-CT-MetaInfo_new.csv")
 NEGATIVES = Path("meta", "NonCOVID-CT-MetaInfo.csv")
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` has this layout: a table of the split tells it from plain folders."""
-    return all((folder / "split" / f"{split}_meta.csv").is_file() for split in SPLITS)
+    return all((folder / "split" / f"{split}_meta.csv").is_file() for split in PARTS)
 
 
 def read(folder: Path, *, labels: str, extract_to: Path) -> Collection:
@@ -32,7 +32,7 @@ def read(folder: Path, *, labels: str, extract_to: Path) -> Collection:
     patients = _patients(folder, lookup)
     corrections = corrections_for(labels)
     entries, missing = [], []
-    for split in SPLITS:
+    for split in PARTS:
         for name, row, columns in _split_rows(folder, split):
             path = files.get(lookup.get(name, ""))
             if path is None:

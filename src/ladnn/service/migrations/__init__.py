@@ -1,5 +1,6 @@
 """Versions of the tables, and how to go from one to another."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -53,7 +54,7 @@ def _config() -> Config:
     return config
 
 
-def _run(database: Database, step) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _run(database: Database, step: Callable[[Config], None]) -> None:
     config = _config()
     writing = database.engine.execution_options(ladnn_writes=True)
     with opening(database), writing.begin() as connection:

@@ -1,8 +1,9 @@
 """The pages of batches: where files are dropped, how far they are, the worklist, what to take."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Request, UploadFile
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from ladnn.service import batch_intake, batches, downloads
@@ -152,7 +153,7 @@ def _page(
 ) -> Response:
     batch = batches.look(services(request), principal, public_id)
 
-    def look(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def look(session: Session) -> dict[str, Any]:
         return {
             "batch": batch,
             "progress": batches.progress(session, batch),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import IO, Annotated
 
 from fastapi import APIRouter, Depends, Form, Path, Request
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from ladnn.findings import LESIONS
@@ -83,12 +84,12 @@ def archive(request: Request, principal: Principal, number: int) -> Response:
     """A version as a zip archive, written to a file on the way so that memory stays flat."""
     site = services(request)
 
-    def read(session):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def read(session: Session) -> DatasetVersion:
         found = datasets.read_version(session, number)
         audit_log.record(session, principal, "dataset.download", str(number), {})
         return found
 
-    found: DatasetVersion = site.database.write(read)
+    found = site.database.write(read)
     target = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the last piece is sent
     datasets.write_zip(site.blobs, found, target)
     size = target.tell()
