@@ -5,8 +5,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ladnn.errors import ConfigError, DamagedError, RegistryError
+from ladnn.certificates import fault
+from ladnn.errors import ConfigError, DamagedError, UnreachableError
+
+AUTHORITIES = "AWS_CA_BUNDLE"
+"""The variable that names the file of further authorities to S3's library."""
 
 
 class Taken(Exception):  # noqa: N818  # no failure: somebody else was faster
@@ -25,7 +30,7 @@ class Store:
         self._local = "://" not in url
         if not self._local and not url.startswith("s3://"):
             raise ConfigError(f"{url} is no store of versions: give a folder or s3://bucket/prefix")
-        options = {} if self._local else {"client_kwargs": {"endpoint_url": endpoint or None}}
+        options = {} if self._local else s3_options(endpoint)
         try:
             import fsspec
 
@@ -74,6 +79,29 @@ class Store:
                 raise Taken from None
 
 
+def s3_options(endpoint: str) -> dict[str, Any]:
+    """What `fsspec.filesystem("s3", ...)` is to be told: whoever waits for S3 waits for seconds.
+
+    Args:
+        endpoint: the address of a server other than Amazon's; empty for Amazon's.
+    """
+    return {
+        "client_kwargs": {"endpoint_url": endpoint} if endpoint else {},
+        "config_kwargs": {
+            "connect_timeout": 3,
+            "read_timeout": 30,
+            "retries": {"max_attempts": 1},
+        },
+        "use_listings_cache": False,
+        "skip_instance_cache": True,
+    }
+
+
+def is_of_s3(error: Exception) -> bool:
+    """Whether an error is one that s3fs does not translate: no connection, no credentials."""
+    return type(error).__module__.startswith(("botocore", "aiobotocore"))
+
+
 @contextmanager
 def _staged(path: Path, data: bytes) -> Iterator[Path]:
     """A file with the bytes, on disk, beside the place that it is for; gone afterwards."""
@@ -99,7 +127,8 @@ def _told(url: str) -> Iterator[None]:
         raise DamagedError(f"a file of the registry {url} is missing: restore it") from error
     except FileExistsError:
         raise
-    except OSError as error:
-        raise RegistryError(
-            f"the registry {url} cannot be reached ({error.strerror or error})"
-        ) from error
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_of_s3(error):
+            raise
+        reason = fault(error, AUTHORITIES) or getattr(error, "strerror", None) or error
+        raise UnreachableError(f"the registry {url} cannot be reached ({reason})") from error

@@ -7,6 +7,7 @@ every image. Reports are not in it: they may say more than a pseudonym should.
 import hashlib
 import io
 import json
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,12 +134,20 @@ def describe(version: DatasetVersion) -> dict[str, Any]:
 
 
 def write_folder(kept: Blobs, version: DatasetVersion, folder: Path) -> None:
-    """Write a version as a folder; raises DataError where the folder is there already."""
+    """Write a version as a folder, whole or not at all; DataError where it is there already."""
     if folder.exists():
         raise DataError(f"{folder} is there already: give a folder that is not")
     try:
-        for name, data in files(kept, version):
-            write_atomically(folder / name, data)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".contributed-") as scratch:
+            staged = Path(scratch) / folder.name
+            for name, data in files(kept, version):
+                write_atomically(staged / name, data)
+            staged.replace(folder)
+    except NotFound:
+        raise DataError(
+            f"an image of version {version.number} is not in the storage: restore it from a backup"
+        ) from None
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): give another") from error
 
