@@ -13,6 +13,8 @@ from ladnn.errors import ConfigError, DamagedError, UnreachableError
 AUTHORITIES = "AWS_CA_BUNDLE"
 """The variable that names the file of further authorities to S3's library."""
 
+_SILENCE = 15  # seconds that S3 may say nothing
+
 
 class Taken(Exception):  # noqa: N818  # no failure: somebody else was faster
     """A file of that name is there already."""
@@ -30,11 +32,10 @@ class Store:
         self._local = "://" not in url
         if not self._local and not url.startswith("s3://"):
             raise ConfigError(f"{url} is no store of versions: give a folder or s3://bucket/prefix")
-        options = {} if self._local else s3_options(endpoint)
         try:
             import fsspec
 
-            self._files = fsspec.filesystem("file" if self._local else "s3", **options)
+            self._files = fsspec.filesystem("file") if self._local else open_s3(endpoint)
         except ImportError as error:
             raise ConfigError(
                 f"a store of versions needs {error.name}: pip install 'ladnn[serve]'"
@@ -79,22 +80,27 @@ class Store:
                 raise Taken from None
 
 
-def s3_options(endpoint: str) -> dict[str, Any]:
-    """What `fsspec.filesystem("s3", ...)` is to be told: whoever waits for S3 waits for seconds.
+def open_s3(endpoint: str) -> Any:  # noqa: ANN401  # fsspec has no types
+    """The files of S3, whose calls come to an end within half a minute when it does not answer.
 
     Args:
         endpoint: the address of a server other than Amazon's; empty for Amazon's.
     """
-    return {
-        "client_kwargs": {"endpoint_url": endpoint} if endpoint else {},
-        "config_kwargs": {
+    import fsspec
+
+    files = fsspec.filesystem(
+        "s3",
+        client_kwargs={"endpoint_url": endpoint} if endpoint else {},
+        config_kwargs={
             "connect_timeout": 3,
-            "read_timeout": 30,
-            "retries": {"max_attempts": 1},
+            "read_timeout": _SILENCE,
+            "retries": {"max_attempts": 1},  # so that each call is made twice at most
         },
-        "use_listings_cache": False,
-        "skip_instance_cache": True,
-    }
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    files.retries = 1  # of its own, five times what botocore does
+    return files
 
 
 def is_of_s3(error: Exception) -> bool:

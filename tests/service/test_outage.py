@@ -1,5 +1,7 @@
 """S3 goes away under a running site and comes back: what is answered meanwhile, and afterwards."""
 
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from test_site_batches import add, begin, drain, packed, scans, states
 
 from ladnn.errors import DataError, UnreachableError
 from ladnn.service import datasets
+from ladnn.service.blobs import Blobs
 from ladnn.service.errors import StorageAway
 
 ADMINISTRATOR = "administrator"
@@ -91,6 +94,20 @@ def test_what_waits_in_a_batch_is_answered_when_the_storage_is_back(stored: Site
     with served_s3(port):
         drain(stored)
     assert states(stored, batch) | {"total": 2, "done": 2} == states(stored, batch)
+
+
+def test_a_storage_that_says_nothing_holds_no_request_for_minutes(
+    stored: Site, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "ladnn.storage._SILENCE", 1
+    )  # of 15 seconds, which holds for the same calls
+    silent = Blobs(stored.services.settings.storage, f"http://127.0.0.1:{port}")
+    with socket.create_server(("127.0.0.1", port)):
+        start = time.monotonic()
+        with pytest.raises(StorageAway):
+            silent.put(b"pixels")
+        assert time.monotonic() - start < 8  # two attempts, and what is around them
 
 
 def test_an_export_of_the_collection_is_a_whole_folder_or_none(

@@ -22,7 +22,7 @@ from ladnn.service.database import Database
 from ladnn.service.errors import NotFound, StorageAway, StorageFull
 from ladnn.service.schema import METADATA
 from ladnn.service.tables import DIGEST
-from ladnn.storage import AUTHORITIES, is_of_s3, s3_options
+from ladnn.storage import AUTHORITIES, is_of_s3, open_s3
 
 _AT_ONCE = 8  # files that are written at the same time
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,7 +49,7 @@ class Blobs:
             self._file_system = fsspec.filesystem("file")
             _make_folder(Path(storage))
         elif storage.startswith("s3://") and self._bucket:
-            self._file_system = fsspec.filesystem("s3", **s3_options(endpoint))
+            self._file_system = open_s3(endpoint)
         else:
             raise ConfigError(f"storage is {storage!r}: give a folder or s3://bucket/prefix")
 
