@@ -114,7 +114,7 @@ def _patients(session: Session, numbers: list[int]) -> dict[int, int]:
     columns = [DatasetItem.row[name].as_string().label(name) for name in ("source", "patient")]
     each = select(version, *columns).where(version.in_(numbers)).distinct().subquery()
     counted = select(each.c.version, func.count()).group_by(each.c.version)
-    return dict(session.execute(counted).tuples().all())
+    return dict(session.execute(counted).all())
 
 
 def count_versions(session: Session) -> int:
