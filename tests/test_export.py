@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -407,6 +408,15 @@ def test_a_failure_on_the_way_leaves_no_bundle(proven, bundle, tmp_path):
     with pytest.raises(DataError):
         exporting.write_bundle(tmp_path / "made", proven, bundle.card, measure=fail)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_export_left_that_was_killed_long_ago_is_deleted(proven, bundle, tmp_path):
+    old, young = tmp_path / ".export-old", tmp_path / ".export-young"
+    for folder in (old, young):
+        (folder / "bundle").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    exporting.write_bundle(tmp_path / "made", proven, bundle.card)
+    assert (old.exists(), young.exists()) == (False, True)  # the young one may be at work
 
 
 def test_force_replaces_an_older_bundle_whole(proven, bundle, tmp_path):

@@ -1,6 +1,8 @@
 """Talks to a site from a program: images in, Predictions out, tried again where that may help."""
 
+import os
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
+from ladnn.certificates import fault
 from ladnn.errors import ImageError, RemoteError
 
 RETRIES = 4
@@ -46,7 +49,11 @@ class Client:
                 for patience (429, 502, 503, 504).
             sleep: waits so many seconds.
 
-        Raises RemoteError for an address that is none, or a key that cannot be one.
+        The certificate of an https site is checked by the authorities of this machine, or by those
+        in the file that the variable SSL_CERT_FILE names.
+
+        Raises RemoteError for an address that is none, a key that cannot be one, or a SSL_CERT_FILE
+        that cannot be read.
         """
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
@@ -56,7 +63,11 @@ class Client:
         self._retries, self._sleep = retries, sleep
         try:
             self._http = httpx.Client(
-                base_url=url.rstrip("/"), headers=headers, timeout=timeout, trust_env=False
+                base_url=url.rstrip("/"),
+                headers=headers,
+                timeout=timeout,
+                trust_env=False,
+                verify=_authorities() if url.startswith("https://") else True,
             )
         except (httpx.InvalidURL, UnicodeError) as error:
             raise RemoteError(f"{url!r} is no address of a site: check it") from error
@@ -249,7 +260,7 @@ class Client:
             try:
                 answer = self._http.request(method, path, **what)
             except httpx.TransportError as error:
-                if last:
+                if last or fault(error):
                     raise RemoteError(f"{self.url} cannot be reached ({_why(error)})") from error
                 unsure = True
             except httpx.DecodingError as error:
@@ -276,6 +287,20 @@ class Client:
         if with_files and answer.status_code in _ABOUT_THE_FILE:
             raise ImageError(detail)
         raise RemoteError(f"{self.url} answers: {detail}")
+
+
+def _authorities() -> ssl.SSLContext:
+    """Whose certificates are believed: SSL_CERT_FILE's; without it certifi's and this machine's."""
+    named = os.environ.get("SSL_CERT_FILE")
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as error:  # of OpenSSL too
+        raise RemoteError(
+            f"SSL_CERT_FILE names {named}, which cannot be read as certificates: give a PEM file"
+        ) from error
+    if not named:
+        context.load_default_certs()
+    return context
 
 
 def _read(path: Path) -> bytes:
@@ -313,7 +338,7 @@ def _wished(headers: Mapping[str, str], otherwise: float) -> float:
 def _why(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    return fault(error) or str(error) or type(error).__name__
 
 
 def _detail(answer: httpx.Response) -> str:

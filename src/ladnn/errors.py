@@ -33,5 +33,9 @@ class DamagedError(RegistryError):
     """A file of a version that is missing or was altered; other versions may be sound."""
 
 
+class UnreachableError(RegistryError):
+    """A registry whose files cannot be reached just now; the same may well succeed later."""
+
+
 class RemoteError(LadnnError):
     """A site that cannot be reached, or that refuses what it was asked."""

@@ -1,8 +1,10 @@
 """checkpoint -> bundle: one graph of all members, proven, fitted on validation, written whole."""
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +41,8 @@ INTENDED_USE = (
 GUARD_IMAGES = 1500
 """Training images that the guard is fitted on at most."""
 PHANTOMS = 3
+_UNFINISHED = ".export-"
+_AT_WORK = 86_400  # seconds that an export may take, with room to spare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +350,8 @@ def write_bundle(
     check_target(folder, force=force)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+        _clear_killed(folder.parent)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNFINISHED) as scratch:
             staged = Path(scratch) / "bundle"
             staged.mkdir()
             (staged / MODEL_FILE).write_bytes(model.content)
@@ -361,6 +366,14 @@ def write_bundle(
             f"give a folder that you may write to"
         ) from error
     return card
+
+
+def _clear_killed(place: Path) -> None:
+    """Delete what exports that were killed left there; a younger one may be at work."""
+    for path in place.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _AT_WORK:
+                shutil.rmtree(path)
 
 
 def check_target(folder: Path, *, force: bool) -> None:

@@ -5,8 +5,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ladnn.errors import ConfigError, DamagedError, RegistryError
+from ladnn.certificates import fault
+from ladnn.errors import ConfigError, DamagedError, UnreachableError
+
+AUTHORITIES = "AWS_CA_BUNDLE"
+"""The variable that names the file of further authorities to S3's library."""
+
+_SILENCE = 15  # seconds that S3 may say nothing
 
 
 class Taken(Exception):  # noqa: N818  # no failure: somebody else was faster
@@ -25,11 +32,10 @@ class Store:
         self._local = "://" not in url
         if not self._local and not url.startswith("s3://"):
             raise ConfigError(f"{url} is no store of versions: give a folder or s3://bucket/prefix")
-        options = {} if self._local else {"client_kwargs": {"endpoint_url": endpoint or None}}
         try:
             import fsspec
 
-            self._files = fsspec.filesystem("file" if self._local else "s3", **options)
+            self._files = fsspec.filesystem("file") if self._local else open_s3(endpoint)
         except ImportError as error:
             raise ConfigError(
                 f"a store of versions needs {error.name}: pip install 'ladnn[serve]'"
@@ -74,6 +80,34 @@ class Store:
                 raise Taken from None
 
 
+def open_s3(endpoint: str) -> Any:  # noqa: ANN401  # fsspec has no types
+    """The files of S3, whose calls come to an end within half a minute when it does not answer.
+
+    Args:
+        endpoint: the address of a server other than Amazon's; empty for Amazon's.
+    """
+    import fsspec
+
+    files = fsspec.filesystem(
+        "s3",
+        client_kwargs={"endpoint_url": endpoint} if endpoint else {},
+        config_kwargs={
+            "connect_timeout": 3,
+            "read_timeout": _SILENCE,
+            "retries": {"max_attempts": 1},  # so that each call is made twice at most
+        },
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    files.retries = 1  # of its own, five times what botocore does
+    return files
+
+
+def is_of_s3(error: Exception) -> bool:
+    """Whether an error is one that s3fs does not translate: no connection, no credentials."""
+    return type(error).__module__.startswith(("botocore", "aiobotocore"))
+
+
 @contextmanager
 def _staged(path: Path, data: bytes) -> Iterator[Path]:
     """A file with the bytes, on disk, beside the place that it is for; gone afterwards."""
@@ -99,7 +133,8 @@ def _told(url: str) -> Iterator[None]:
         raise DamagedError(f"a file of the registry {url} is missing: restore it") from error
     except FileExistsError:
         raise
-    except OSError as error:
-        raise RegistryError(
-            f"the registry {url} cannot be reached ({error.strerror or error})"
-        ) from error
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_of_s3(error):
+            raise
+        reason = fault(error, AUTHORITIES) or getattr(error, "strerror", None) or error
+        raise UnreachableError(f"the registry {url} cannot be reached ({reason})") from error

@@ -176,6 +176,33 @@ def test_names_hold_nothing_that_cannot_be_seen(page: Site, odd: str):
     assert [answer.status_code for answer in (email, name, key)] == [422, 422, 422]
 
 
+def test_a_refused_form_for_a_key_or_an_invitation_keeps_what_was_typed(page: Site):
+    admin = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    odd = "Ward 3\u200b"
+    shown = post(admin, "/account/keys", "/account", name=odd, scope=["test"], days=7)
+    assert shown.status_code == 422
+    assert 'value="Ward 3' in shown.text
+    assert '<option value="7" selected>' in shown.text
+    assert 'value="test" checked' in shown.text
+    there = "/admin/accounts"
+    shown = post(admin, there, there, email="nobody", role="curator")
+    assert shown.status_code == 422
+    assert 'value="nobody"' in shown.text
+    assert '<option value="curator" selected>' in shown.text
+
+
+def test_two_attempts_to_sign_in_within_a_second_have_cookies_of_their_own(page: Site):
+    account = make_account(page, Role.CURATOR, password=PASSWORD)
+    give_factor(page, account)
+    moment = now()
+    object.__setattr__(page.services, "clock", lambda: moment)
+    cookies = set()
+    for browser in (page.browser(), page.browser()):
+        sign_in(browser, account.email)
+        cookies.add(browser.cookies["ladnn_pending"])
+    assert len(cookies) == 2
+
+
 def test_signing_in_with_a_second_factor_needs_a_code_that_is_not_used_again(site: Site):
     account = make_account(site, Role.CURATOR, password=PASSWORD)
     shared = give_factor(site, account)

@@ -13,6 +13,7 @@ from ladnn.service import audit_log
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.database import Database
+from ladnn.service.routes import oversight
 from ladnn.service.tables import AuditEvent
 
 ANNA = Principal(role=Role.CURATOR, owner="account:anna", account_id=1)
@@ -191,6 +192,12 @@ def test_the_log_is_browsed_by_who_what_when_and_page(filled: Database):
     newest = filled.read(lambda s: audit_log.browse(s, audit_log.Filter(), limit=3))
     rest = filled.read(lambda s: audit_log.browse(s, audit_log.Filter(), before=newest[-1].id))
     assert len(rest) == 4
+
+
+def test_the_table_goes_out_in_pieces_of_many_lines(page: Site):
+    record(page.services.database, *["prediction.view"] * 2500)
+    pieces = list(oversight._rows(page.services, audit_log.Filter()))
+    assert [piece.count("\r\n") for piece in pieces] == [1, 1000, 1000, 500]
 
 
 @pytest.mark.parametrize("path", ["/admin/audit", "/admin/audit.csv"])

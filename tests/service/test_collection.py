@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from personas import person, token_on
 from sites import Site
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Lesion
@@ -22,7 +22,7 @@ from ladnn.phantom import thorax
 from ladnn.service import audit_log, contributions, datasets, retention, tables
 from ladnn.service.routes import contribute, review
 from ladnn.service.tables import AuditEvent
-from ladnn.service.tables_contributions import Contribution, Print, Review
+from ladnn.service.tables_contributions import Contribution, DatasetItem, Print, Review
 from ladnn.similarity import pixel_hash
 from synthetic import dicom_bytes, encode, hounsfield
 
@@ -400,6 +400,31 @@ def test_the_versions_are_listed_in_pages_the_newest_first(site: Site):
     assert listed == [[2], [1], []]
     assert [page["total"] for page in pages] == [2, 2, 2]
     assert [page["next"] for page in pages] == ["/api/v1/datasets?limit=1&offset=1", None, None]
+
+
+def test_a_list_of_versions_tells_of_each_what_it_tells_of_itself_and_reads_none_of_its_images(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    publish(site)
+    judge(site, give(site, image(6), patient="P-01").json()["id"])
+    curator = person(site, CURATOR)
+    curator.post("/api/v1/datasets")
+    whole = [
+        datasets.describe(site.services.database.read(lambda s, n=n: datasets.read_version(s, n)))
+        for n in (2, 1)
+    ]
+    assert (whole[0]["images"], whole[0]["patients"]) == (4, 3)
+    read: list[object] = []
+    event.listen(DatasetItem, "load", note := lambda item, _: read.append(item))
+    monkeypatch.setattr(review, "VERSIONS", 1)
+    try:
+        listed = curator.get("/api/v1/datasets").json()["datasets"]
+        pages = [curator.get(f"/review/datasets?offset={n}").text for n in (0, 1)]
+    finally:
+        event.remove(DatasetItem, "load", note)
+    assert (listed, read) == (whole, [])
+    assert ["/review/datasets/1.zip" in page for page in pages] == [False, True]
+    assert "offset=1" in pages[0]
 
 
 def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site):

@@ -133,6 +133,26 @@ def test_versions_are_shown_beside_one_whose_files_are_gone(page: Site, tmp_path
     ]
 
 
+@pytest.mark.parametrize("gone", ["all", "model.onnx"])
+def test_a_version_whose_files_are_gone_shows_what_is_known_of_it(
+    page: Site, tmp_path: Path, gone: str
+):
+    added = fill(page, tmp_path).versions()["tiny-2"].added
+    folder = Path(page.services.settings.storage) / models.FOLDER / added.folder
+    if gone == "all":
+        shutil.rmtree(folder)
+    else:
+        (folder / gone).unlink()
+    shown = page.client.get("/models/tiny-2")
+    assert shown.status_code == 200
+    assert "This version cannot be opened" in shown.text
+    assert "a test" in shown.text  # its history
+    said = page.client.get("/api/v1/models/tiny-2")
+    assert said.status_code == 200
+    assert (said.json()["backbone"], said.json()["weeks"]) == (None, [])
+    assert said.json()["sha256"] == added.files["model.onnx"]
+
+
 def test_a_number_that_is_taken_is_refused_and_an_own_one_is_not(site: Site, tmp_path: Path):
     from ladnn.storage import Taken
 

@@ -41,10 +41,10 @@ def export_(
     database = Database(settings.database_url)
     try:
         found = database.read(lambda session: datasets.read_version(session, version))
-        datasets.write_folder(Blobs(settings.storage, settings.s3_endpoint), found, output)
     except NotFound:
         raise DataError("there is no such version: make one on the site under Review") from None
     finally:
         database.dispose()
+    datasets.write_folder(Blobs(settings.storage, settings.s3_endpoint), found, output)
     said = datasets.describe(found)
     typer.echo(f"version {said['version']}: {said['images']} images in {output}, {said['hash']}")

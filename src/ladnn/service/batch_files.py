@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from ladnn.errors import LadnnError
+from ladnn.errors import ImageError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
 from ladnn.service import maps
 from ladnn.service.context import Services
+from ladnn.service.errors import NotFound
 from ladnn.service.schemas import case_json
 from ladnn.service.tables import Case
 from ladnn.service.tables_batches import Batch, BatchItem
@@ -49,7 +50,10 @@ def table(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
 
 
 def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
-    """A zip archive, made while it is sent: the table, and each result as JSON with its overlay."""
+    """A zip archive, made while it is sent: the table, and each result as JSON with its overlay.
+
+    Where the storage goes away meanwhile it raises StorageAway: what was sent is no archive then.
+    """
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as pack:
         with pack.open("results.csv", "w", force_zip64=True) as file:
@@ -71,7 +75,7 @@ def _add(site: Services, pack: zipfile.ZipFile, case: Case, name: str) -> None:
     shown = max(case.images, key=lambda image: image.probability)
     try:
         sheet = maps.overlay_sheet(site, case, shown)
-    except LadnnError:  # the image was deleted a moment ago
+    except (NotFound, ImageError):  # its bytes were deleted a moment ago, or are none of an image
         return
     target = io.BytesIO()
     sheet.convert("RGB").save(target, "JPEG", quality=90)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import ssl
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,13 @@ import fsspec
 from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
+from ladnn.certificates import fault
 from ladnn.errors import ConfigError
 from ladnn.service.database import Database
 from ladnn.service.errors import NotFound, StorageAway, StorageFull
 from ladnn.service.schema import METADATA
 from ladnn.service.tables import DIGEST
+from ladnn.storage import AUTHORITIES, is_of_s3, open_s3
 
 _AT_ONCE = 8  # files that are written at the same time
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,6 +33,7 @@ _BOTO = {
     "PartialCredentialsError": "the credentials are incomplete",
     "EndpointConnectionError": "no connection",
     "ConnectTimeoutError": "no connection",
+    "ConnectionClosedError": "it closes the connection",
 }
 
 
@@ -45,7 +49,7 @@ class Blobs:
             self._file_system = fsspec.filesystem("file")
             _make_folder(Path(storage))
         elif storage.startswith("s3://") and self._bucket:
-            self._file_system = _open_s3(endpoint)
+            self._file_system = open_s3(endpoint)
         else:
             raise ConfigError(f"storage is {storage!r}: give a folder or s3://bucket/prefix")
 
@@ -117,6 +121,8 @@ class Blobs:
 
         Of S3 it asks for the bucket alone, for at most `_PATIENCE` seconds.
         """
+        if not self._local:
+            _check_authorities()
         try:
             if self._local:
                 _make_folder(Path(self._root))
@@ -124,6 +130,11 @@ class Blobs:
                     return
             self._file_system.call_s3("head_bucket", Bucket=self._bucket, timeout=_PATIENCE)
         except Exception as error:
+            certificate = fault(error, AUTHORITIES)
+            if certificate:
+                raise ConfigError(
+                    f"the storage {self._root} cannot be used: {certificate}"
+                ) from error
             reason = _reason(error)
             if reason is None:
                 raise
@@ -221,8 +232,7 @@ def _told() -> Iterator[None]:
         full = error.errno in _FULL or any(word.replace(" ", "") in words for word in _FULL_WORDS)
         raise (StorageFull if full else StorageAway) from error
     except Exception as error:
-        # What s3fs does not translate: no connection, no credentials.
-        if type(error).__module__.startswith(("botocore", "aiobotocore")):
+        if is_of_s3(error):
             raise StorageAway from error
         raise
 
@@ -237,9 +247,21 @@ def _reason(error: Exception) -> str | None:
         return "access denied"
     if isinstance(error, OSError):
         return error.strerror or "it does not answer as S3 does"
-    if type(error).__module__.startswith(("botocore", "aiobotocore")):
+    if is_of_s3(error):
         return _BOTO.get(type(error).__name__, "it does not answer as S3 does")
     return None
+
+
+def _check_authorities() -> None:
+    """Raise ConfigError where the file of further authorities cannot be used."""
+    named = os.environ.get(AUTHORITIES)
+    try:
+        if named:
+            ssl.create_default_context(cafile=named)
+    except OSError as error:  # of OpenSSL too
+        raise ConfigError(
+            f"{AUTHORITIES} names {named}, which cannot be read as certificates: give a PEM file"
+        ) from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -249,16 +271,6 @@ def _make_folder(folder: Path) -> None:
         raise ConfigError(
             f"the storage {folder} cannot be made ({error.strerror}): give another folder"
         ) from error
-
-
-def _open_s3(endpoint: str) -> Any:  # noqa: ANN401  # fsspec has no types
-    return fsspec.filesystem(
-        "s3",
-        client_kwargs={"endpoint_url": endpoint} if endpoint else {},
-        config_kwargs={"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 1}},
-        use_listings_cache=False,
-        skip_instance_cache=True,
-    )
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -126,12 +126,12 @@ def opening(database: Database) -> Iterator[None]:
         url = database.engine.url
         where = f" at {url.host}:{url.port or 5432}" if url.host else ""
         raise ConfigError(
-            f"the database {url.database}{where} cannot be used ({_reason(error)}): "
+            f"the database {url.database}{where} cannot be used ({reason(error)}): "
             "start it, or correct database_url"
         ) from error
 
 
-def _reason(error: DBAPIError) -> str:
+def reason(error: DBAPIError) -> str:
     """The server's own last word, such as 'role "x" does not exist', on one line."""
     lines = str(error.orig).split("\n") if error.orig else [""]
     return lines[0].rpartition("FATAL:")[2].rpartition(" failed: ")[2].strip()

@@ -7,8 +7,10 @@ every image. Reports are not in it: they may say more than a pseudonym should.
 import hashlib
 import io
 import json
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +84,36 @@ def _whole() -> Select[DatasetVersion]:
     return select(DatasetVersion).options(selectinload(DatasetVersion.items))
 
 
-def versions(session: Session, count: int | None = None, before: int = 0) -> list[DatasetVersion]:
-    """A page of the versions, newest first; all of them when `count` is None."""
-    query = _whole().order_by(DatasetVersion.number.desc())
-    return list(session.scalars(query.limit(count).offset(before)))
+def versions(session: Session, count: int, before: int = 0) -> list[dict[str, Any]]:
+    """A page of what the versions say of themselves, newest first.
+
+    Their images are counted by the database: each version has all that was accepted by then.
+    """
+    query = select(DatasetVersion).order_by(DatasetVersion.number.desc())
+    made = list(session.scalars(query.limit(count).offset(before)))
+    numbers = [version.number for version in made]
+    kinds, patients = _kinds(session, numbers), _patients(session, numbers)
+    return [_said(one, kinds.get(one.number, {}), patients.get(one.number, 0)) for one in made]
+
+
+def _kinds(session: Session, numbers: list[int]) -> dict[int, dict[tuple[str, str], int]]:
+    """How many images of each licence and each label a version has."""
+    version = DatasetItem.version
+    columns = [DatasetItem.row[name].as_string() for name in ("licence", "covid")]
+    query = select(version, *columns, func.count()).where(version.in_(numbers))
+    found: dict[int, dict[tuple[str, str], int]] = {}
+    for number, licence, covid, images in session.execute(query.group_by(version, *columns)):
+        found.setdefault(number, {})[licence, covid] = images
+    return found
+
+
+def _patients(session: Session, numbers: list[int]) -> dict[int, int]:
+    """How many patients a version has: pseudonyms are unique within a source."""
+    version = DatasetItem.version
+    columns = [DatasetItem.row[name].as_string().label(name) for name in ("source", "patient")]
+    each = select(version, *columns).where(version.in_(numbers)).distinct().subquery()
+    counted = select(each.c.version, func.count()).group_by(each.c.version)
+    return dict(session.execute(counted).all())
 
 
 def count_versions(session: Session) -> int:
@@ -115,29 +143,45 @@ def files(kept: Blobs, version: DatasetVersion) -> Iterator[tuple[str, bytes]]:
 
 def describe(version: DatasetVersion) -> dict[str, Any]:
     """What a version says of itself: its number, its hash, its images and their licences."""
-    licences: dict[str, int] = {}
-    for item in version.items:
-        licences[item.row["licence"]] = licences.get(item.row["licence"], 0) + 1
+    rows = [item.row for item in version.items]
+    kinds = Counter((row["licence"], row["covid"]) for row in rows)
+    return _said(version, kinds, len({(row["source"], row["patient"]) for row in rows}))
+
+
+def _said(
+    version: DatasetVersion, kinds: Mapping[tuple[str, str], int], patients: int
+) -> dict[str, Any]:
+    licences = Counter[str]()
+    for (licence, _), images in kinds.items():
+        licences[licence] += images
     return {
         "format": "ladnn-contributed-1",
         "version": version.number,
         "hash": version.hash,
         "created": version.created_at.isoformat(timespec="seconds"),
-        "images": len(version.items),
-        "positive": sum(item.row["covid"] == "1" for item in version.items),
-        "patients": len({(item.row["source"], item.row["patient"]) for item in version.items}),
+        "images": sum(licences.values()),
+        "positive": sum(images for (_, covid), images in kinds.items() if covid == "1"),
+        "patients": patients,
         "licences": dict(sorted(licences.items())),
         "note": "Contributed and reviewed. For research use only. Never part of a locked test.",
     }
 
 
 def write_folder(kept: Blobs, version: DatasetVersion, folder: Path) -> None:
-    """Write a version as a folder; raises DataError where the folder is there already."""
+    """Write a version as a folder, whole or not at all; DataError where it is there already."""
     if folder.exists():
         raise DataError(f"{folder} is there already: give a folder that is not")
     try:
-        for name, data in files(kept, version):
-            write_atomically(folder / name, data)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".contributed-") as scratch:
+            staged = Path(scratch) / folder.name
+            for name, data in files(kept, version):
+                write_atomically(staged / name, data)
+            staged.replace(folder)
+    except NotFound:
+        raise DataError(
+            f"an image of version {version.number} is not in the storage: restore it from a backup"
+        ) from None
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}): give another") from error
 

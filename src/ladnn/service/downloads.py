@@ -39,7 +39,11 @@ def table(request: Request, principal: Principal, public_id: str) -> Response:
 
 
 def archive(request: Request, principal: Principal, public_id: str) -> Response:
-    """Every result of a batch as JSON, with its overlay, as ZIP; noted in the audit log."""
+    """Every result of a batch as JSON, with its overlay, as ZIP; noted in the audit log.
+
+    Raises StorageAway before anything is sent where the images cannot be read.
+    """
+    services(request).blobs.check()
     batch = _taken(request, principal, public_id)
     pieces = batch_files.archive(services(request), batch, views.public_link(request, ""))
     return _of_batch(pieces, "application/zip", batch, "zip")

@@ -19,7 +19,7 @@ from ladnn.service.errors import (
     StorageAway,
     StorageFull,
 )
-from ladnn.service.logs import log
+from ladnn.service.logs import cause, log
 from ladnn.service.tables_batches import BatchItem
 
 PAUSE = 0.5  # seconds between looks while nothing waits
@@ -79,7 +79,7 @@ class Drainer:
                 worked = self.step()
             except Exception as error:  # the database is away, or worse: the next look may do
                 worked = 0
-                log().warning("batch", error=type(error).__name__)
+                log().warning("batch", cause=cause(error))
 
     def _renew(self) -> None:
         while not self._stop.wait(leases.RENEWAL.total_seconds()):
@@ -94,7 +94,7 @@ class Drainer:
                 lambda session: leases.renew(session, self._holder, mine, present)
             )
         except Exception as error:  # the leases run out, and somebody takes the items up again
-            log().warning("lease", error=type(error).__name__)
+            log().warning("lease", cause=cause(error))
 
     def _answer(self, item: BatchItem) -> None:
         """Answer one item, or leave it to its next turn."""
@@ -106,7 +106,7 @@ class Drainer:
         except leases.LeaseLostError:
             return
         except _AWAY as error:
-            log().warning("batch", error=type(error).__name__)
+            log().warning("batch", cause=cause(error))
             self._give_back(item)
             self._stop.wait(PAUSE)
         except Exception as error:  # it is tried again when its lease has run out, a few times

@@ -4,14 +4,19 @@ What a request carries (paths with ids, query strings, file names, bodies) is ne
 """
 
 import logging
+import os
 import sys
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
 from structlog.typing import EventDict
 
+from ladnn.certificates import chain, fault
+from ladnn.service.database import reason
 from ladnn.service.settings import Settings
 
+_UNREACHABLE = (OperationalError, InterfaceError)
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -54,6 +59,21 @@ def configure_logs(settings: Settings) -> None:
 def log() -> Any:  # noqa: ANN401  # structlog's logger
     """The site's logger."""
     return structlog.get_logger("ladnn")
+
+
+def cause(error: BaseException) -> str:
+    """Why a server is away, for the log: the classes of the errors, and what the system calls it.
+
+    Of the text of an error it takes the first line of the database's driver alone, for what made a
+    database seem away names no value there.
+    """
+    errors = list(chain(error))
+    words = [fault(error)]
+    words += [reason(one) for one in errors if isinstance(one, _UNREACHABLE)]
+    words += [os.strerror(one.errno) for one in errors if isinstance(one, OSError) and one.errno]
+    names = " from ".join(type(one).__name__ for one in errors)
+    told = next(filter(None, words), None)
+    return f"{names}: {told}" if told else names
 
 
 def _short_trace(_logger: object, _method: str, entry: EventDict) -> EventDict:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Mount
 
-from ladnn.errors import ImageError, RegistryError
+from ladnn.errors import ImageError, RegistryError, UnreachableError
 from ladnn.service.accounts.principals import lost_session
 from ladnn.service.context import services
 from ladnn.service.edge import HEADERS, METHODS, is_api
@@ -26,7 +26,7 @@ from ladnn.service.errors import (
     StorageFull,
     TooLarge,
 )
-from ladnn.service.logs import log
+from ladnn.service.logs import cause, log
 from ladnn.service.pages import render, say
 from ladnn.service.refusals import retell
 from ladnn.service.resending import kept
@@ -90,10 +90,17 @@ def _service_error(request: Request, error: Exception) -> Response:
         error = SignInNeeded("error.session_over")
     if error.key == "error.csrf" and kept(request):  # the page that tells so is not too old
         error = NotAllowed("again.stale")
+    if error.status >= 500:
+        _note_away(request, error)
     headers = getattr(error, "headers", None)
     looking = isinstance(error, StorageFull) and request.method in ("GET", "HEAD")
     told = say(request, "error.full_look" if looking else error.key, **error.values)
     return answer(request, error.status, told, headers=headers)
+
+
+def _note_away(request: Request, error: Exception) -> None:
+    """Tell whoever runs the site why: the answer says only that something is away."""
+    log().warning("away", request=getattr(request.state, "request_id", ""), cause=cause(error))
 
 
 def _image_error(request: Request, error: Exception) -> Response:
@@ -104,7 +111,10 @@ def _image_error(request: Request, error: Exception) -> Response:
 
 def _registry_error(request: Request, error: Exception) -> Response:
     """The versions of the model cannot be read: the sentence tells where they are, so it stays."""
-    log().error("registry", request=getattr(request.state, "request_id", ""), exc_info=error)
+    if isinstance(error, UnreachableError):
+        _note_away(request, error)
+    else:
+        log().error("registry", request=getattr(request.state, "request_id", ""), exc_info=error)
     return answer(request, 503, say(request, "error.away"))
 
 

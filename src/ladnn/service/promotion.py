@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from ladnn.errors import BundleError, RegistryError
+from ladnn.errors import BundleError, RegistryError, UnreachableError
 from ladnn.registry import Registry
 from ladnn.service import models
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
-from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.errors import BadRequest, NotFound, StorageAway
 
 MAX_REASON = 2000
 
@@ -16,7 +16,7 @@ def promote(site: Services, principal: Principal, label: str, why: str) -> str:
     """Make a version the champion, and give its label.
 
     Raises NotFound for an unknown version, BadRequest for the champion itself, a version that
-    cannot be opened, or without a reason.
+    cannot be opened, or without a reason, StorageAway where its files cannot be reached.
     """
 
     def step(registry: Registry) -> str:
@@ -47,5 +47,7 @@ def _change(site: Services, principal: Principal, why: str, step: Callable[[Regi
         raise BadRequest("error.fields")
     try:
         return step(models.registry_of(site, principal))
+    except UnreachableError as error:
+        raise StorageAway from error
     except (RegistryError, BundleError) as error:
         raise BadRequest("models.refused_change") from error

@@ -70,14 +70,18 @@ class VersionsOut(BaseModel):
 
 
 class UsedVersionOut(VersionOut):
-    """A version with its history and how it does on this site."""
+    """A version with its history and how it does on this site.
+
+    What its card would say is null where the version cannot be opened: files of it are missing,
+    altered or of a newer program.
+    """
 
     history: list[EventOut]
-    backbone: str
-    networks: int
-    licence: str
+    backbone: str | None
+    networks: int | None
+    licence: str | None
     sha256: str = Field(description="Of model.onnx")
-    agreement: Agreement
+    agreement: Agreement | None
     weeks: list[Week]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ladnn.bundle import MODEL_FILE, Card
-from ladnn.errors import DamagedError, RegistryError
+from ladnn.errors import BundleError, DamagedError, RegistryError
 from ladnn.gate import Answers, Verdict
 from ladnn.locked_test import Trial, compare_versions, read_trial
 from ladnn.registry import Event, Registry, Status, Version
@@ -55,11 +55,11 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """All that is known of a version."""
+    """All that is known of a version; without card and use where it cannot be opened."""
 
     row: Row
-    card: Card
-    use: Use
+    card: Card | None
+    use: Use | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +80,11 @@ def whole(site: Services, label: str) -> Whole:
     """A version with its card and its use; NotFound where there is none of that label."""
     registry = registry_of(site)
     version = _known(registry.versions(), label)
-    card = registry.open(label).card
-    return Whole(
-        row=row(registry, version),
-        card=card,
-        use=use(site, card),
-    )
+    try:
+        card = registry.open(label).card
+    except (DamagedError, BundleError):  # gone, altered, or of a newer program
+        return Whole(row=row(registry, version), card=None, use=None)
+    return Whole(row=row(registry, version), card=card, use=use(site, card))
 
 
 def comparison(registry: Registry, first: str, second: str) -> Comparison:

@@ -39,12 +39,14 @@ class Pending:
         since: seconds of the epoch.
         proof: of the password at that time, so that a change of it ends this too.
         back: the page to go to in the end.
+        name: a random one, so that no two attempts have the same cookie.
     """
 
     account: str
     since: int
     proof: str
     back: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ def proceed(request: Request, account: Account, back: str, *, strong: bool = Fal
         since=int(site.clock().timestamp()),
         proof=_proof(account),
         back=landing(back),
+        name=new_id(),
     )
     way = "/sign-in/code" if state.ready else "/sign-in/second-factor"
     answer = RedirectResponse(way, status_code=303)

@@ -1,6 +1,7 @@
 """The page of one's own account: password, second factor, sessions, keys, results, its end."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -31,6 +32,15 @@ router = APIRouter(prefix="/account", include_in_schema=False)
 Self = Annotated[Principal, Depends(requires(Permission.MANAGE_SELF))]
 Text = Annotated[str, Form(max_length=500)]
 CASES = 50  # on one page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The key that somebody asked for in a form that is refused."""
+
+    name: str
+    scopes: tuple[str, ...]
+    days: int
 
 
 @router.get("")
@@ -110,7 +120,9 @@ def make_key(
     try:
         text = site.database.write(write)
     except BadRequest as error:
-        return _page(request, principal, error=error)
+        return _page(
+            request, principal, error=error, asked=Asked(name=name, scopes=tuple(scope), days=days)
+        )
     return render(request, "shown_once.html", kind="key", text=text, back="/account#keys")
 
 
@@ -278,7 +290,12 @@ def _second_factor(request: Request, principal: Principal, error: str = "") -> R
 
 
 def _page(
-    request: Request, principal: Principal, *, error: BadRequest | None = None, offset: int = 0
+    request: Request,
+    principal: Principal,
+    *,
+    error: BadRequest | None = None,
+    asked: Asked | None = None,
+    offset: int = 0,
 ) -> Response:
     site = services(request)
 
@@ -300,6 +317,7 @@ def _page(
         "account.html",
         422 if error else 200,
         error=say(request, error.key, **error.values) if error else "",
+        asked=asked,
         works=lambda key: api_keys.works(key, site.clock()),
         scopes=api_keys.scopes_for(Role(principal.role)),
         days=api_keys.DAYS,

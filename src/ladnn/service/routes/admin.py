@@ -49,7 +49,7 @@ def invite(
         audit_log.record(session, principal, "account.invite", account.public_id, detail)
         return token
 
-    return _show_link(request, "invitation", write)
+    return _show_link(request, "invitation", write, asked=(email, role))
 
 
 @router.post("/accounts/{account_id}/cancel")
@@ -183,12 +183,17 @@ def _change(
     return RedirectResponse("/admin/accounts", status_code=303)
 
 
-def _show_link(request: Request, kind: str, write: Callable[[Session], str]) -> Response:
+def _show_link(
+    request: Request,
+    kind: str,
+    write: Callable[[Session], str],
+    asked: tuple[str, str] = ("", ""),
+) -> Response:
     site = services(request)
     try:
         token = site.database.write(write)
     except BadRequest as error:
-        return _page(request, error)
+        return _page(request, error, asked)
     public = site.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
     return render(
         request,
@@ -199,7 +204,10 @@ def _show_link(request: Request, kind: str, write: Callable[[Session], str]) -> 
     )
 
 
-def _page(request: Request, error: BadRequest | None = None) -> Response:
+def _page(
+    request: Request, error: BadRequest | None = None, asked: tuple[str, str] = ("", "")
+) -> Response:
+    """The list; `asked` is the address and the role of an invitation that is refused."""
     site = services(request)
 
     def read(session: Session) -> dict[str, Any]:
@@ -214,5 +222,6 @@ def _page(request: Request, error: BadRequest | None = None) -> Response:
         422 if error else 200,
         error=say(request, error.key, **error.values) if error else "",
         roles=people.ROLES,
+        asked=asked,
         **site.database.read(read),
     )

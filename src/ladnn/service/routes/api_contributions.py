@@ -292,8 +292,7 @@ def versions(
             datasets.count_versions(session),
         )
     )
-    items, path = map(datasets.describe, made), "/api/v1/datasets"
-    return page("datasets", items, path, limit=limit, offset=offset, total=total)
+    return page("datasets", made, "/api/v1/datasets", limit=limit, offset=offset, total=total)
 
 
 @router.post("/datasets", status_code=201, response_model=DatasetOut, summary="Make a version")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
+from ladnn.bundle import MODEL_FILE
 from ladnn.service import models, promotion, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
@@ -50,15 +51,16 @@ def compare(request: Request, principal: Reader, first: str, second: str) -> dic
 def read(request: Request, principal: Reader, label: str) -> dict[str, Any]:
     """Give a version with its history, what clinicians say of it here, and its weeks of use."""
     found, names = version_views.whole(services(request), label), _sees_names(principal)
+    card, use = found.card, found.use
     return {
         **version_json(found.row, names=names),
         "history": [event_json(event, names=names) for event in found.row.history],
-        "backbone": found.card.backbone,
-        "networks": len(found.card.members),
-        "licence": found.card.licence,
-        "sha256": found.card.sha256,
-        "agreement": found.use.agreement,
-        "weeks": found.use.weeks,
+        "backbone": card.backbone if card else None,
+        "networks": len(card.members) if card else None,
+        "licence": card.licence if card else None,
+        "sha256": found.row.version.added.files[MODEL_FILE],
+        "agreement": use.agreement if use else None,
+        "weeks": use.weeks if use else [],
     }
 
 

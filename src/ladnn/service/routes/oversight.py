@@ -132,6 +132,7 @@ def _query(request: Request) -> str:
 
 
 def _rows(site: Services, chosen: audit_log.Filter) -> Iterator[str]:
+    """The table in pieces of many lines: each piece goes through a thread and out by itself."""
     yield _line(COLUMNS)
     before: int | None = None
     while True:
@@ -142,10 +143,9 @@ def _rows(site: Services, chosen: audit_log.Filter) -> Iterator[str]:
             )
 
         events = read(before)
-        for event in events:
-            yield _line(_cell(getattr(event, name)) for name in COLUMNS)
         if not events:
             return
+        yield "".join(_line(_cell(getattr(event, name)) for name in COLUMNS) for event in events)
         before = events[-1].id
 
 

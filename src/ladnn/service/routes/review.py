@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from typing import IO, Annotated
 
 from fastapi import APIRouter, Depends, Form, Path, Request
@@ -26,6 +27,7 @@ Reviewer = Annotated[Principal, Depends(requires(Permission.REVIEW))]
 Publisher = Annotated[Principal, Depends(requires(Permission.EXPORT_DATASET))]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 SHOWN = 100
+VERSIONS = 20  # on one page; the images of each are counted
 
 
 @router.get("")
@@ -52,9 +54,9 @@ def queue(request: Request, principal: Reviewer, state: str = "", offset: Offset
 
 
 @router.get("/datasets")
-def versions(request: Request, _: Publisher) -> Response:
+def versions(request: Request, _: Publisher, offset: Offset = 0) -> Response:
     """Show the versions of the dataset."""
-    return _versions(request)
+    return _versions(request, offset=offset)
 
 
 @router.post("/datasets")
@@ -67,11 +69,23 @@ def freeze(request: Request, principal: Publisher) -> Response:
     return RedirectResponse("/review/datasets", status_code=303)
 
 
-def _versions(request: Request, error: str = "") -> Response:
-    made = services(request).database.read(datasets.versions)
-    rows = [(version, datasets.describe(version)) for version in made]
-    status = 422 if error else 200
-    return render(request, "datasets.html", status_code=status, rows=rows, error=error)
+def _versions(request: Request, error: str = "", offset: int = 0) -> Response:
+    made, total = services(request).database.read(
+        lambda session: (
+            datasets.versions(session, VERSIONS, offset),
+            datasets.count_versions(session),
+        )
+    )
+    return render(
+        request,
+        "datasets.html",
+        status_code=422 if error else 200,
+        rows=[(datetime.fromisoformat(said["created"]), said) for said in made],
+        error=error,
+        offset=offset,
+        page_size=VERSIONS,
+        more=offset + VERSIONS < total,
+    )
 
 
 @router.get("/datasets/{number}.zip")
