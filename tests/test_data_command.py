@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -141,6 +142,14 @@ def test_import_reports_to_programs(tmp_path):
     folder = albums.plain(tmp_path / "h")
     said = json.loads(run("import", folder, "-o", tmp_path / "m.csv", "--json").stdout)
     assert (said["images"], said["failures"], said["labels"]) == (24, [], "paper")
+
+
+def test_an_image_whose_name_is_no_text_is_named_and_the_others_are_imported(tmp_path):
+    folder = albums.plain(tmp_path / "h")
+    (folder / "COVID" / "scan (1).png").rename(folder / "COVID" / os.fsdecode(b"scan \xff.png"))
+    out = tmp_path / "m.csv"
+    said = json.loads(run("import", folder, "-o", out, "--json", code=1).stdout)
+    assert (len(read_manifest(out)), "no UTF-8 text" in str(said["failures"])) == (23, True)
 
 
 def test_unknown_patients_become_clusters_that_the_split_keeps_together(tmp_path):

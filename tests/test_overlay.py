@@ -133,12 +133,18 @@ def test_a_shortened_name_fits_and_is_plain(text, width):
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_a_hostile_name_stays_in_the_folder(name):
     made = overlay.file_name(Path("in") / name.strip("/"))
-    assert (Path(made).name, made[0] != ".", made.isascii(), len(made) < 120) == (
+    plain = made.isprintable() and " " not in made
+    assert (Path(made).name, made[0] != ".", plain, len(made.encode()) < 180) == (
         made,
         True,
         True,
         True,
     )
+
+
+@pytest.mark.parametrize("name", ["肺炎.png", "صورة.png", "снимок.png"])
+def test_a_name_of_any_writing_is_read_in_that_of_its_overlay(name):
+    assert overlay.file_name(name).startswith(f"{name}-")
 
 
 def test_equal_names_in_two_folders_have_two_overlays():

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -294,6 +295,34 @@ def test_a_name_that_is_not_unicode_is_an_ordinary_file(bundle, tmp_path):
     (tmp_path / "in" / "a.png").rename(tmp_path / "in" / os.fsdecode(b"\xff.png"))
     result = run(tmp_path / "in", "--bundle", bundle, "--json", "--heatmaps", tmp_path / "o")
     assert (result.exit_code, len(lines(result))) == (0, 1)
+
+
+def shell(line, **environment):
+    """A command line of the program, `$LADNN`, as a shell runs it."""
+    main = "from ladnn.cli import main; main()"
+    known = os.environ | environment | {"LADNN": shlex.join([sys.executable, "-c", main])}
+    line = line.replace("$LADNN", "eval $LADNN")
+    return subprocess.run(
+        line, shell=True, env=known, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_a_name_that_the_terminal_cannot_write_costs_no_result(bundle, tmp_path):
+    draw(tmp_path / "in" / "肺.png")
+    draw(tmp_path / "in" / "z.png")
+    call = f"$LADNN predict {tmp_path}/in --bundle {bundle}"
+    done = shell(call, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, "\\u80ba.png" in done.stdout, "z.png" in done.stdout) == (
+        0,
+        True,
+        True,
+    )
+
+
+def test_closed_output_is_no_failure_and_no_file_takes_its_place(bundle, image, tmp_path):
+    call = f"$LADNN predict {image} --bundle {bundle} --heatmaps {tmp_path}/o >&-"
+    done = shell(call)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_control_characters_do_not_reach_the_terminal():

@@ -62,6 +62,7 @@ def _root(
 
 def main() -> None:
     """Run one command; exit code 0, 1 for a failure, 2 for a wrong call."""
+    _ready_streams()
     try:
         app()
     except LadnnError as error:
@@ -75,6 +76,16 @@ def main() -> None:
         if os.environ.get("LADNN_DEBUG"):
             raise
         _fail(f"this should not happen ({type(error).__name__}): set LADNN_DEBUG=1 and report it")
+
+
+def _ready_streams() -> None:
+    """Let no file's name end a run: what an encoding lacks is escaped, what is closed swallows."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # and the next file opened would stand in its place
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _sentence(error: LadnnError) -> str:

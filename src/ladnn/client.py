@@ -14,6 +14,7 @@ import httpx
 
 from ladnn.certificates import fault
 from ladnn.errors import ImageError, RemoteError
+from ladnn.imaging import read_bytes
 
 RETRIES = 4
 """How often a request is made again; what is sent twice is answered once, by its content hash."""
@@ -102,7 +103,7 @@ class Client:
             ImageError: a file that cannot be read, here or on the site.
             RemoteError: the site cannot be reached or refused.
         """
-        return self.predict_bytes(_read(path), name=path.name, frame=frame)
+        return self.predict_bytes(read_bytes(path), name=path.name, frame=frame)
 
     def predict_bytes(self, data: bytes, *, name: str, frame: int | None = None) -> dict[str, Any]:
         """Test one image; see `predict`."""
@@ -123,7 +124,7 @@ class Client:
             ImageError: a file that cannot be read, here or on the site, or files of two series.
             RemoteError: the site cannot be reached or refused.
         """
-        files = [("file", (_sendable(path.name), _read(path))) for path in paths]
+        files = [("file", (_sendable(path.name), read_bytes(path))) for path in paths]
         return self._json("POST", "/api/v1/studies", files=files)
 
     def predictions(self) -> Iterator[dict[str, Any]]:
@@ -301,13 +302,6 @@ def _authorities() -> ssl.SSLContext:
     if not named:
         context.load_default_certs()
     return context
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}): give another file") from error
 
 
 def _sendable(name: str) -> str:

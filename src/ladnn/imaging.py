@@ -43,6 +43,7 @@ __all__ = [
     "decode",
     "kind_of",
     "one_sentence",
+    "read_bytes",
     "read_image",
 ]
 
@@ -126,16 +127,18 @@ def read_image(
     frame: int | None = None,
     limits: Limits = LIMITS,
 ) -> CtImage:
-    """Read and decode a file; see `decode`.
+    """Read and decode a file; see `read_bytes` and `decode`."""
+    data = read_bytes(path, limits=limits)
+    return decode(data, name=str(path), window=window, frame=frame, limits=limits)
 
-    Only a regular file is read, through one handle, and not a byte beyond the limit.
 
-    Raises:
-        ImageError: one sentence that names the file.
+def read_bytes(path: Path, *, limits: Limits = LIMITS) -> bytes:
+    """Read a regular file, and no other, through one handle and not a byte beyond the limit.
+
+    Raises ImageError, one sentence that names the file.
     """
     with one_sentence(str(path)):
-        data = _read_file(path, limits)
-    return decode(data, name=str(path), window=window, frame=frame, limits=limits)
+        return _small_enough(_read_file(path, limits), limits)
 
 
 def decode(
@@ -219,11 +222,7 @@ def kind_of(data: bytes, limits: Limits) -> str:
     """Name the format by the first bytes; raises ImageError for everything not on the list."""
     if not data:
         raise ImageError(f"is empty: give a {FORMATS} file")
-    if len(data) > limits.bytes:
-        raise ImageError(
-            f"is larger than the limit of {limits.bytes / (1 << 20):g} MiB: reduce it first"
-        )
-    if _looks_like_dicom(data):
+    if _looks_like_dicom(_small_enough(data, limits)):
         return "DICOM"
     for signature, kind in _SIGNATURES.items():
         if data.startswith(signature) and (kind != "WEBP" or data[8:12] == b"WEBP"):
@@ -235,6 +234,13 @@ def kind_of(data: bytes, limits: Limits) -> str:
     text = all(byte in b"\t\n\r\f\x1b" or byte >= 32 for byte in head)
     what = "is text, not an image" if text else "is of an unknown format"
     raise ImageError(f"{what}: give a {FORMATS} file")
+
+
+def _small_enough(data: bytes, limits: Limits) -> bytes:
+    if len(data) > limits.bytes:
+        most = f"{limits.bytes / (1 << 20):g} MiB"
+        raise ImageError(f"is larger than the limit of {most}: reduce it first")
+    return data
 
 
 def _looks_like_dicom(data: bytes) -> bool:

@@ -88,12 +88,21 @@ def _refuse_repeats(entries: Sequence[Entry]) -> None:
         seen.add(entry.path.resolve())
 
 
+def _require_text(entry: Entry) -> None:
+    """Raise ImageError for an image whose name no manifest can hold."""
+    try:
+        f"{entry.path}{entry.source}".encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(f"{entry.path} has a name that is no UTF-8 text: rename it") from error
+
+
 def _decode(
     entries: Iterable[Entry],
 ) -> tuple[list[_Decoded], list[tuple[Path, str]]]:
     decoded, failures = [], []
     for entry in entries:
         try:
+            _require_text(entry)
             image = read_image(entry.path)
         except ImageError as error:
             failures.append((entry.path, str(error)))

@@ -31,6 +31,7 @@ _DECISIONS = {
 }
 # Plasma at five points: perceptually even, and never grey, so it cannot be taken for anatomy.
 _ANCHORS = ((13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33))
+_NAME = 160  # bytes of an image's name in that of its overlay: a file's may have 255 in all
 _UNSEEN = (128, 128, 128)
 _OPACITY = 0.62  # the most that a map hides of the picture under it
 
@@ -321,12 +322,14 @@ def _footer(sheet: _Sheet, prediction: Prediction) -> None:
 def file_name(path: Path | str, frame: int | None = None) -> str:
     """A file name for the overlay of `path`: plain characters, and one for each path and frame.
 
-    The readable part keeps letters, digits, dots, dashes and underscores of the last component, so
-    no name can leave the folder; eight digits of the whole path's hash tell equal names apart.
+    The readable part keeps letters and digits of any writing, dots, dashes and underscores of the
+    last component, so that no name can leave the folder and a Chinese one is still told by it;
+    eight digits of the whole path's hash tell equal names apart.
     """
     whole = os.fsencode(os.path.abspath(path))  # noqa: PTH100  # resolve() would follow links
     digest = hashlib.sha256(whole + f"#{frame}".encode()).hexdigest()[:8]
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(path).name).strip("._-")[:80]
+    plain = re.sub(r"[^\w.-]+", "_", Path(path).name).strip("._-")
+    stem = plain.encode()[:_NAME].decode(errors="ignore")
     return f"{stem or 'image'}-{digest}.jpg"
 
 

@@ -1,6 +1,7 @@
 """The client and `ladnn remote predict`, against a site that is served by this very process."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -191,6 +192,32 @@ def test_an_answer_says_which_lesions_are_calibrated(address: str, files: Path):
     with Client(address) as client:
         said = client.predict(files / "scan.png")
     assert [name for name, known in said["calibrated"].items() if not known] == list(TOO_FEW)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_is_named_and_nobody_waits_for_it(address: str, files: Path):
+    os.mkfifo(files / "pipe.png")
+    result = run(address, files)
+    assert (result.exit_code, "pipe.png is no regular file" in result.stderr) == (1, True)
+
+
+def test_a_file_larger_than_any_image_may_be_is_not_read_to_be_sent(files: Path):
+    with (files / "volume.nii").open("wb") as large:
+        large.truncate(64 << 30)
+    with (
+        Client(f"http://127.0.0.1:{free_port()}", retries=0) as client,
+        pytest.raises(ImageError, match="larger than the limit"),
+    ):
+        client.predict(files / "volume.nii")
+
+
+def test_the_table_tells_the_files_of_a_folder_apart(
+    address: str, scan: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "s" / "before").mkdir(parents=True)
+    (tmp_path / "s" / "before" / "chest-0001.png").write_bytes(scan)
+    monkeypatch.chdir(tmp_path)
+    assert "s/before/chest-0001.png" in run(address, "s").stdout
 
 
 def test_the_table_marks_lesions_with_too_few_examples(address: str, files: Path):

@@ -219,7 +219,7 @@ def _byte_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(value, indent=2))
 
 
 def _write_names(path: Path, intake: "Intake") -> None:

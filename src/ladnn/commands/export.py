@@ -69,7 +69,7 @@ def export(
             stage=stage,
         )
     if as_json:
-        typer.echo(json.dumps(card.to_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(card.to_json(), indent=2))
     else:
         _report(card, output)
 

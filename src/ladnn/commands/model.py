@@ -78,7 +78,7 @@ def list_(registry: Place = None, config: SiteConfig = None, as_json: AsJson = F
     found = opened.versions()
     rows = [_row(opened, version) for version in found.values()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(rows, indent=2))
     else:
         _print_rows(rows)
 
@@ -155,7 +155,7 @@ def compare(
 
     verdict = compare_versions(open_registry(registry, config), first, second)
     if as_json:
-        typer.echo(json.dumps(verdict.to_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(verdict.to_json(), indent=2))
     else:
         _print_verdict(verdict)
 
@@ -285,7 +285,7 @@ def _report(done: "Update", *, as_json: bool) -> None:
             "left_out": [{"path": str(path), "why": why} for path, why in done.left_out],
             "verdict": done.verdict.to_json(),
         }
-        typer.echo(json.dumps(said, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(said, indent=2))
         return
     for path, why in done.left_out:
         sys.stderr.write(f"left out: {path.name}: {why}\n")

@@ -53,7 +53,8 @@ def predict(
     with site_side("using a site"):
         from ladnn.client import Client
     items = list(find_items(paths))
-    printer = JsonPrinter() if as_json else TablePrinter((True,) * len(LESIONS), paths)
+    shown = (item.path for item in items)
+    printer = JsonPrinter() if as_json else TablePrinter((True,) * len(LESIONS), shown)
     failed = 0
     with Client(url, key=key, timeout=timeout) as client, progress(len(items)) as advance:
         for item, result in _answers(client, items, frame):

@@ -54,7 +54,7 @@ def label(
     write_labels(labelled, output)
     notes = Counter(one.note for one in labelled if one.note)
     if as_json:
-        typer.echo(json.dumps(_summary(labelled, notes, output), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(_summary(labelled, notes, output), indent=2))
         return
     for note, number in notes.items():
         typer.echo(
