@@ -47,7 +47,8 @@ class Client:
             key: an API key of an account; without one, results belong to whoever has their ids.
             timeout: seconds that one answer may take to begin and to go on.
             retries: how often a request is made again after the connection broke or the site asked
-                for patience (429, 502, 503, 504).
+                for patience (429, 502, 503, 504). Where all of them failed to connect, the next
+                requests are made once, until one is answered.
             sleep: waits so many seconds.
 
         The certificate of an https site is checked by the authorities of this machine, or by those
@@ -73,6 +74,7 @@ class Client:
         except (httpx.InvalidURL, UnicodeError) as error:
             raise RemoteError(f"{url!r} is no address of a site: check it") from error
         self.url = url.rstrip("/")
+        self._away = False  # nobody waits again for a site that could not be reached just now
 
     def __enter__(self) -> Self:
         return self
@@ -261,12 +263,14 @@ class Client:
             try:
                 answer = self._http.request(method, path, **what)
             except httpx.TransportError as error:
-                if last or fault(error):
+                if last or self._away or fault(error):
+                    self._away = isinstance(error, httpx.ConnectError)
                     raise RemoteError(f"{self.url} cannot be reached ({_why(error)})") from error
                 unsure = True
             except httpx.DecodingError as error:
                 raise self._stranger() from error
             else:
+                self._away = False
                 if unsure and method == "DELETE" and answer.status_code == 404:
                     return answer  # it is gone, which is what was asked for
                 unsure |= answer.status_code in _LOST

@@ -240,6 +240,19 @@ def test_a_site_that_is_not_there_is_told_of_every_file(files: Path):
         client.predict(files / "scan.png")
 
 
+def test_nobody_waits_for_each_file_of_a_folder_while_the_site_is_away(moody: ThreadingHTTPServer):
+    port, pauses = free_port(), list[float]()
+    with Client(f"http://127.0.0.1:{port}", retries=2, sleep=pauses.append) as client:
+        for expected in (2, 2):  # the second request waits no more
+            with pytest.raises(RemoteError, match="cannot be reached"):
+                client.prediction("x")
+            assert len(pauses) == expected
+        client._http.base_url = f"http://127.0.0.1:{moody.server_address[1]}"
+        _Moody.answers = [(503, {}, b""), GOOD]  # it is there again, and asks for patience
+        assert client.prediction("x") == {"id": "x"}
+        assert len(pauses) == 3
+
+
 @pytest.mark.parametrize("url", ["ladnn.example.org", "ftp://x", "http://[::1"])
 def test_an_address_that_is_none_is_refused(url: str):
     with pytest.raises(RemoteError, match="is no address of a site"):
