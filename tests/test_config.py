@@ -96,6 +96,13 @@ def test_a_wrong_setting_is_refused_in_one_sentence(tmp_path, setting, part):
     assert "\n" not in str(caught.value)
 
 
+def test_a_setting_of_the_command_line_is_not_laid_to_the_file_alone(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("epochs = 3\n")
+    with pytest.raises(ConfigError, match=rf"'epoch' in {re.escape(str(path))} or --set:"):
+        read_config(path, ["epoch=3"], TrainConfig)
+
+
 def numbers(kind, prefix=""):
     """The name of every number that can be set, those of the sections too."""
     for item in fields(kind):

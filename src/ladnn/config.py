@@ -17,10 +17,11 @@ def read_config(path: Path | None, overrides: Iterable[str], cls: type[Record]) 
     Raises:
         ConfigError: no such file, not TOML, an unknown key, or a value of the wrong kind.
     """
-    data = {} if path is None else read_toml(path)
+    data, overrides = {} if path is None else read_toml(path), list(overrides)
     for override in overrides:
         _set(data, override)
-    return build(cls, data, where="" if path is None else f" in {path}")
+    where = "" if path is None else f" in {path}{' or --set' if overrides else ''}"
+    return build(cls, data, where)
 
 
 def build(cls: type[Record], data: Mapping[str, Any], where: str = "") -> Record:

@@ -12,7 +12,7 @@ from ladnn.errors import DataError
 
 MAPS = "maps.npz"
 
-_AGAIN = "run ladnn evaluate --maps again"
+_AGAIN = "run ladnn evaluate again with --maps and --force"
 
 
 @dataclass(frozen=True, kw_only=True)
