@@ -16,9 +16,9 @@ from sites import Site
 from sqlalchemy import func, insert, inspect, select, text
 
 from bundles import tiny_bundle
-from ladnn.errors import DataError
+from ladnn.errors import ConfigError, DataError
 from ladnn.service import migrations, models, schema
-from ladnn.service.backup import LISTING, backup, restore, verify
+from ladnn.service.backup import LISTING, Copied, backup, restore, verify
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import Account, Base, Case, CaseImage, new_id, now
@@ -117,7 +117,7 @@ def test_a_restored_site_has_every_row_every_image_and_every_model(
     filled: Site, empty: Settings, tmp_path: Path
 ):
     settings = filled.services.settings
-    assert backup(settings, tmp_path / "b") == CASES
+    assert backup(settings, tmp_path / "b") == Copied(cases=CASES, lost=())
     assert restore(empty, tmp_path / "b") == CASES
     assert content(empty) == content(settings)
     database = Database(empty.database_url)
@@ -171,7 +171,7 @@ def late_case(blob: str) -> Case:
     )  # fmt: skip
 
 
-def run_command(settings: Settings, *words: str) -> None:
+def run_command(settings: Settings, *words: str, code: int = 0) -> str:
     """`ladnn site` in a process of its own, which has imported what that command needs alone."""
     command = [sys.executable, "-c", "from ladnn.cli import main; main()", "site", *words]
     done = subprocess.run(
@@ -181,7 +181,8 @@ def run_command(settings: Settings, *words: str) -> None:
         text=True,
         env=os.environ | to_environment(settings),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
+    return done.stderr
 
 
 def test_the_command_by_itself_takes_every_table_and_brings_it_back(
@@ -195,6 +196,29 @@ def test_the_command_by_itself_takes_every_table_and_brings_it_back(
     run_command(empty, "restore", str(tmp_path / "b"))
     assert content(empty) == content(settings)
     assert content(empty)["audit_chain"]
+
+
+def test_what_is_lost_keeps_nothing_else_from_being_copied(
+    filled: Site, empty: Settings, tmp_path: Path
+):
+    settings = filled.services.settings
+    image = hashlib.sha256(b"image 7").hexdigest()
+    filled.services.blobs.remove(image)
+    [model] = Path(settings.storage).glob("models/versions/*/model.onnx")
+    model.unlink()
+    lost = {image, model.relative_to(settings.storage).as_posix()}
+    said = run_command(settings, "backup", str(tmp_path / "b"), code=1)
+    assert f"2 files that the site names are lost, {min(lost)} the first" in said
+    assert set(verify(tmp_path / "b")["lost"]) == lost
+    assert restore(empty, tmp_path / "b") == CASES
+    assert content(empty) == content(settings)
+
+
+def test_a_storage_that_is_away_leaves_the_folder_free(page: Site, tmp_path: Path):
+    away = replace(page.services.settings, storage="s3://b/p", s3_endpoint="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        backup(away, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_database_with_a_table_of_somebody_else_s_is_not_copied_in_part(
@@ -305,7 +329,7 @@ def test_where_there_is_no_site_there_is_nothing_to_back_up(page: Site, tmp_path
 @pytest.mark.soak
 def test_ten_thousand_cases_come_back(site: Site, empty: Settings, tmp_path: Path):
     fill(site, 10_000)
-    assert backup(site.services.settings, tmp_path / "b") == 10_000
+    assert backup(site.services.settings, tmp_path / "b").cases == 10_000
     assert restore(empty, tmp_path / "b") == 10_000
     database = Database(empty.database_url)
     assert database.read(lambda s: s.scalar(select(func.count(CaseImage.id)))) == 10_000

@@ -8,6 +8,7 @@ import typer
 from ladnn.commands.extras import site_side
 from ladnn.commands.inputs import SiteConfig, given
 from ladnn.commands.progress import counting
+from ladnn.errors import DataError
 
 Folder = Annotated[
     Path, typer.Argument(parser=given, metavar="DIR", help="The folder of the backup.")
@@ -18,7 +19,8 @@ def backup(folder: Folder, config: SiteConfig = None) -> None:
     """Copy the site that the settings name into a new folder, while it runs.
 
     Rows are of one moment; with them come every stored image and every version of the model, each
-    with its hash. Keep the folder as safe as the site itself: it holds the same.
+    with its hash. Keep the folder as safe as the site itself: it holds the same. Where files of the
+    site are lost the others are copied, and the exit code is 1.
 
     Example: ladnn site backup /backup/2026-11-25
     """
@@ -28,8 +30,13 @@ def backup(folder: Folder, config: SiteConfig = None) -> None:
 
     settings = read_settings(config)
     with counting("tables and files copied:") as advance:
-        cases = run(settings, folder, advance)
-    typer.echo(f"{folder} holds the site with {cases} cases")
+        done = run(settings, folder, advance)
+    typer.echo(f"{folder} holds the site with {done.cases} cases")
+    if done.lost:
+        raise DataError(
+            f"{len(done.lost)} files that the site names are lost, {done.lost[0]} the first: "
+            f"all else is in {folder}, and its backup.json names them"
+        )
 
 
 def restore(folder: Folder, config: SiteConfig = None) -> None:

@@ -9,6 +9,8 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from sqlalchemy import Table, func, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
-from ladnn.errors import DataError
+from ladnn.errors import DamagedError, DataError
 from ladnn.service import migrations
 from ladnn.service.blobs import Blobs, blob_columns
 from ladnn.service.database import Database
@@ -37,35 +39,52 @@ Advance = Callable[[str], None]
 """Told the name of each table and file once it is done."""
 
 
-def backup(settings: Settings, target: Path, advance: Advance = lambda name: None) -> int:
-    """Copy the site into a new folder while it runs, and say how many cases it has.
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """What a backup holds.
+
+    Attributes:
+        cases: how many the site has.
+        lost: names of files that the site still names and that are no longer in its storage.
+    """
+
+    cases: int
+    lost: tuple[str, ...]
+
+
+def backup(settings: Settings, target: Path, advance: Advance = lambda name: None) -> Copied:
+    """Copy the site into a new folder while it runs.
 
     The rows are read in one transaction. Files are copied afterwards: they never change, and one
-    that was deleted meanwhile, with its case, is left out.
+    that was deleted meanwhile, with its case, is left out. So is one that is lost: a file that
+    nobody can bring back must not keep the others from being copied.
 
     Raises:
         DataError: a folder that holds something, or a site that has no tables.
-        DatabaseAway, StorageAway: as they say.
+        ConfigError: a storage that cannot be used. DatabaseAway, StorageAway: as they say.
     """
-    _claim(target)
     database = Database(settings.database_url)
     version = migrations.current(database)
     if version is None:
         raise DataError("the settings name no site: there is nothing to back up")
+    files = _Files(settings)
+    _claim(target)
     listing: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "made_at": now().isoformat(),
         "tables_version": version,
         "tables": {},
         "files": {},
+        "lost": [],
     }
     try:
         named = database.read(lambda session: _dump(session, database, target, listing, advance))
-        _copy_files(settings, target, named, listing, advance)
+        left_out = _copy_files(files, target, named, listing, advance)
+        listing["lost"] = sorted(left_out.intersection(database.read(_named)))
     finally:
         database.dispose()
     _write(target / LISTING, json.dumps(listing, indent=1, sort_keys=True).encode())
-    return int(listing["tables"]["cases"]["rows"])
+    return Copied(cases=int(listing["tables"]["cases"]["rows"]), lost=tuple(listing["lost"]))
 
 
 def restore(settings: Settings, source: Path, advance: Advance = lambda name: None) -> int:
@@ -246,9 +265,11 @@ class _Files:
         self._models = Store(settings.storage, settings.s3_endpoint)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes; None where they were deleted meanwhile."""
+        """The bytes; None where there are none, or no longer."""
         if "/" in name:
-            return self._models.read(name)
+            with suppress(DamagedError):
+                return self._models.read(name)
+            return None
         return self._blobs.get(name) if self._blobs.has(name) else None
 
     def write(self, name: str, data: bytes) -> None:
@@ -260,15 +281,19 @@ class _Files:
 
 
 def _copy_files(
-    settings: Settings, target: Path, names: list[str], listing: dict[str, Any], advance: Advance
-) -> None:
-    files = _Files(settings)
+    files: _Files, target: Path, names: list[str], listing: dict[str, Any], advance: Advance
+) -> set[str]:
+    """Copy the files of these names, and say of which there are none."""
+    left_out = set()
     for name in names:
         data = files.read(name)
-        if data is not None:
+        if data is None:
+            left_out.add(name)
+        else:
             _write(target / "files" / name, data)
             listing["files"][name] = hashlib.sha256(data).hexdigest()
         advance(name)
+    return left_out
 
 
 def _claim(target: Path) -> None:
