@@ -278,6 +278,14 @@ def test_a_study_adds_one_line_for_each_folder(bundle, tmp_path):
     assert studies == [("one", 2), ("two", 1)]
 
 
+def test_a_slice_that_is_given_twice_counts_once_in_its_study(bundle, tmp_path):
+    for name in ("1.png", "2.png"):
+        draw(tmp_path / "s" / name, seed=len(name))
+    given = (tmp_path / "s" / "1.png", tmp_path / "s", "--bundle", bundle, "--json", "--study")
+    said = lines(run(*given))
+    assert [line["slices"] for line in said[3:]] == [2]
+
+
 def test_a_study_in_a_table_counts_its_slices(bundle, image):
     assert "1/1 slices" in run(image, "--bundle", bundle, "--study").stdout
 

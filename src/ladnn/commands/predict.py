@@ -193,13 +193,14 @@ class _Studies:
     """The predictions of each DICOM study, or of each folder for files that name no study."""
 
     def __init__(self) -> None:
-        self._slices: dict[str, list[Prediction]] = {}
+        self._slices: dict[str, dict[Path, Prediction]] = {}
 
     def add(self, line: Line) -> None:
-        self._slices.setdefault(line.study, []).append(line.prediction)
+        """Take one in; a file that was given twice counts once."""
+        self._slices.setdefault(line.study, {})[line.path.absolute()] = line.prediction
 
     def results(self, card: "Card", operating_point: str) -> "Iterator[StudyPrediction]":
         from ladnn.study import aggregate
 
         for name, predictions in self._slices.items():
-            yield aggregate(name, predictions, card, operating_point)
+            yield aggregate(name, list(predictions.values()), card, operating_point)
