@@ -238,8 +238,8 @@ def kind_of(data: bytes, limits: Limits) -> str:
 
 def _small_enough(data: bytes, limits: Limits) -> bytes:
     if len(data) > limits.bytes:
-        most = f"{limits.bytes / (1 << 20):g} MiB"
-        raise ImageError(f"is larger than the limit of {most}: reduce it first")
+        most = limits.bytes / (1 << 20)
+        raise ImageError(f"is larger than the limit of {most:g} MiB: reduce it first")
     return data
 
 
