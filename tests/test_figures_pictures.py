@@ -166,7 +166,7 @@ class TestHeatmapFile:
         assert kept.to_bytes() == again.to_bytes()
 
     def test_that_is_missing_says_how_to_make_it(self, pair, tmp_path):
-        with pytest.raises(DataError, match="evaluate --maps"):
+        with pytest.raises(DataError, match="evaluate --maps --force"):
             read_heatmaps(tmp_path, pair[0].run.cases.paths)
 
     def test_that_is_cut_off_is_refused(self, pair, tmp_path):

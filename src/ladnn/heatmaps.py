@@ -12,7 +12,7 @@ from ladnn.errors import DataError
 
 MAPS = "maps.npz"
 
-_AGAIN = "run ladnn evaluate again with --maps and --force"
+_AGAIN = "run ladnn evaluate --maps --force again"
 
 
 @dataclass(frozen=True, kw_only=True)
