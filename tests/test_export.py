@@ -411,7 +411,7 @@ def test_a_failure_on_the_way_leaves_no_bundle(proven, bundle, tmp_path):
 
 
 def test_what_an_export_left_that_was_killed_long_ago_is_deleted(proven, bundle, tmp_path):
-    old, young = tmp_path / ".export-old", tmp_path / ".export-young"
+    old, young = tmp_path / ".ladnn-export-old", tmp_path / ".ladnn-export-young"
     for folder in (old, young):
         (folder / "bundle").mkdir(parents=True)
     os.utime(old, (0, 0))

@@ -41,7 +41,7 @@ INTENDED_USE = (
 GUARD_IMAGES = 1500
 """Training images that the guard is fitted on at most."""
 PHANTOMS = 3
-_UNFINISHED = ".export-"
+_UNFINISHED = ".ladnn-export-"  # no folder of anybody else's is named so
 _AT_WORK = 86_400  # seconds that an export may take, with room to spare
 
 
