@@ -153,7 +153,7 @@ def test_a_change_that_is_rolled_back_leaves_no_line_and_no_gap(database: Databa
 
 def test_visits_that_are_forgotten_leave_the_chain_as_it_was(filled: Database):
     before = verify(filled)
-    gone = filled.write(lambda session: audit_log.forget_visits(session, LATER))
+    gone = filled.write(lambda session: audit_log.forget_visits(session, LATER, 100))
     assert gone == 2
     assert verify(filled) == before
 

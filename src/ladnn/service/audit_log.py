@@ -246,10 +246,11 @@ def browse(
     return list(session.scalars(query))
 
 
-def forget_visits(session: Session, before: datetime) -> int:
-    """Delete the plain lines older than that; says how many. The chain is not touched."""
-    old = delete(AuditEvent).where(AuditEvent.sequence.is_(None), AuditEvent.at < before)
-    return int(session.execute(old).rowcount)  # type: ignore[attr-defined]  # a delete has one
+def forget_visits(session: Session, before: datetime, at_most: int) -> int:
+    """Delete plain lines older than that; says how many. The chain is not touched."""
+    old = select(AuditEvent.id).where(AuditEvent.sequence.is_(None), AuditEvent.at < before)
+    gone = session.execute(delete(AuditEvent).where(AuditEvent.id.in_(old.limit(at_most))))
+    return int(gone.rowcount)  # type: ignore[attr-defined]  # a delete has one
 
 
 def forget_chained(session: Session, before: datetime) -> int:

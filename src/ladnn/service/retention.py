@@ -24,6 +24,7 @@ EVERY = timedelta(hours=1)
 LEFT_BEHIND = timedelta(days=1)
 """How old stored bytes are that no row names before they are taken for what a crash left."""
 _AT_ONCE = 200  # cases or contributions deleted in one transaction: nobody waits long behind it
+_LINES_AT_ONCE = 5000  # of the audit log, which are small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,15 +150,24 @@ def _delete_contributions(site: Services, before: datetime) -> int:
     return _by_portions(site, write)
 
 
-def _by_portions(site: Services, write: Callable[[Session], tuple[int, list[str]]]) -> int:
+def _by_portions(
+    site: Services, write: Callable[[Session], tuple[int, list[str]]], portion: int = _AT_ONCE
+) -> int:
     """Delete as often as `write` finds a full portion, and release the bytes that it names."""
     total = 0
     while True:
         count, digests = site.database.write(write, deletes=True)
         blobs.release(site.database, site.blobs, digests)
         total += count
-        if count < _AT_ONCE:
+        if count < portion:
             return total
+
+
+def _delete_visits(site: Services, before: datetime) -> int:
+    def write(session: Session) -> tuple[int, list[str]]:
+        return audit_log.forget_visits(session, before, _LINES_AT_ONCE), []
+
+    return _by_portions(site, write, _LINES_AT_ONCE)
 
 
 def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
@@ -215,9 +225,7 @@ KINDS = (
         name="visits",
         setting="visit_log_days",
         stock=_stock(AuditEvent.at, AuditEvent.sequence.is_(None)),
-        purge=lambda site, before: site.database.write(
-            lambda session: audit_log.forget_visits(session, before), deletes=True
-        ),
+        purge=_delete_visits,
     ),
     Kind(
         name="changes",
