@@ -1,6 +1,5 @@
 """The exported graph says what torch says: probabilities, maps and embedding, on every backbone."""
 
-import functools
 import json
 import os
 import re
@@ -40,7 +39,11 @@ SPREAD = 2.0
 def every_network() -> list[object]:
     """Both modes of the ten backbones; those that are not sampled run in the soak."""
     return [
-        pytest.param(name, mode, marks=() if name in SAMPLED else pytest.mark.soak)
+        pytest.param(
+            (name, mode),
+            id=f"{name}-{mode}",
+            marks=() if name in SAMPLED else pytest.mark.soak,
+        )
         for name in BACKBONES
         for mode in MODES
     ]
@@ -83,22 +86,6 @@ def network(name: str, mode: str = "ladnn", seed: int = 0, size: int | None = No
     return net
 
 
-@dataclass(frozen=True)
-class Exported:
-    net: LesionNet
-    content: bytes
-    frames: np.ndarray
-
-
-@functools.cache
-def exported(name: str, mode: str) -> Exported:
-    # only the newest is needed, and VGG-16 takes a gigabyte
-    exported.cache_clear()
-    net = network(name, mode, size=None if BACKBONES[name].hidden else 128)
-    content = to_onnx(BundleGraph([net]), (net.input_size, net.input_size))
-    return Exported(net, content, phantoms(3, net.input_size)[1:])
-
-
 def torch_logits(net: LesionNet, frames: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         return net(torch.from_numpy(frames)[:, None].float() / 255).numpy()
@@ -136,19 +123,42 @@ def assert_maps_agree(given: np.ndarray, expected: np.ndarray) -> None:
 # ------------------------------------------------------------------ torch and the runtimes
 
 
-@pytest.mark.parametrize(("name", "mode"), every_network())
+@dataclass(frozen=True)
+class Exported:
+    """A network as a file, and what torch says of some frames."""
+
+    content: bytes
+    outputs: int
+    frames: np.ndarray
+    probability: np.ndarray
+    maps: np.ndarray
+
+
+@pytest.fixture(scope="class", params=every_network())
+def made(request) -> Exported:
+    """One network at a time, for all its tests: VGG-16 takes a gigabyte and half a minute."""
+    name, mode = request.param
+    net = network(name, mode, size=None if BACKBONES[name].hidden else 128)
+    frames = phantoms(3, net.input_size)[1:]
+    return Exported(
+        content=to_onnx(BundleGraph([net]), (net.input_size, net.input_size)),
+        outputs=6 if mode == "ladnn" else 1,
+        frames=frames,
+        probability=probability(torch_logits(net, frames)),
+        maps=autograd_maps(net, frames[0]),
+    )
+
+
 class TestEveryNetwork:
     @pytest.mark.parametrize("engine", ENGINES)
-    def test_torch_and_the_runtime_agree_in_probability_and_in_maps(self, name, mode, engine):
-        made = exported(name, mode)
+    def test_torch_and_the_runtime_agree_in_probability_and_in_maps(self, made, engine):
         given = run_engine(open_engine(engine, made.content), made.frames)
-        expected = probability(torch_logits(made.net, made.frames))
-        assert np.abs(probability(given.logits) - expected).max() <= 1e-4
-        assert given.logits.shape[1] == (6 if mode == "ladnn" else 1)
-        assert_maps_agree(given.heatmaps[0], autograd_maps(made.net, made.frames[0]))
+        assert np.abs(probability(given.logits) - made.probability).max() <= 1e-4
+        assert given.logits.shape[1] == made.outputs
+        assert_maps_agree(given.heatmaps[0], made.maps)
 
-    def test_the_file_holds_no_batch_norm_and_nothing_of_this_machine(self, name, mode):
-        model = onnx.load_from_string(exported(name, mode).content)
+    def test_the_file_holds_no_batch_norm_and_nothing_of_this_machine(self, made):
+        model = onnx.load_from_string(made.content)
         assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
         for part in (model, model.graph, *model.graph.node):
             assert not part.metadata_props

@@ -30,7 +30,7 @@ RECIPE = {
     "backbone": "resnet18",
     "weights": "random",
     "input_size": 64,
-    "epochs": 6,
+    "epochs": 2,
     "batch_size": 8,
     "threads": 1,
     "mixup": 0.0,

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from sites import MakeSite, PostgreSql, Site, make_postgresql, needs, served, sqlite_url
+from sites import (
+    MakeSite,
+    PostgreSql,
+    Site,
+    make_postgresql,
+    needs,
+    plain_logs,
+    served,
+    sqlite_url,
+)
 from starlette.testclient import TestClient
 
 from bundles import tiny_bundle
@@ -21,6 +30,11 @@ from synthetic import encode
 
 PATIENCE = 30_000
 """Milliseconds that something on a page may take on a crowded machine."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    plain_logs()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from typing import Literal
 import httpx
 import psycopg
 import pytest
+import structlog
 import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -32,6 +33,12 @@ UNLIMITED = (
     "LADNN_VISITOR_MIB_PER_DAY",
 )
 START = 150.0  # seconds that a replica may take to start on a crowded machine
+
+
+def plain_logs() -> None:
+    """Log without the values of local variables, which take half a minute to print."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, renderer])
 
 
 def needs(found: object, what: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import structlog
 from personas import person
-from sites import MakeSite, Site, sqlite_url
+from sites import MakeSite, Site, plain_logs, sqlite_url
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
@@ -472,7 +472,8 @@ def _other_logs_after() -> Iterator[None]:
     yield
     root.handlers[:] = [one for one in root.handlers if type(one) is not logging.StreamHandler]
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.reset_defaults()  # the logger's class and factory too
+    plain_logs()
 
 
 @pytest.mark.usefixtures("_other_logs_after")

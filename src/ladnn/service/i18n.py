@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ class Catalogues:
         return sentence.format(**values) if values else sentence
 
 
+@cache
 def read_catalogues() -> Catalogues:
-    """Read the files of every language."""
+    """The files of every language, read once in a process."""
     return Catalogues(words={language: dict(_read(language)) for language in LANGUAGES})
 
 
