@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 from PIL import Image
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 import ladnn
@@ -333,12 +334,26 @@ def test_closed_output_is_no_failure_and_no_file_takes_its_place(bundle, image, 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is only there on Linux")
+def test_a_full_disk_is_named_as_that(bundle, image):
+    done = shell(f"$LADNN predict {image} --bundle {bundle} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "ladnn: no space left on device: make room on the disk\n"
+
+
 def test_control_characters_do_not_reach_the_terminal():
     assert plain("a\x1b[31mb\n", 40) == "a?[31mb?"
 
 
 def test_a_long_name_keeps_its_end():
     assert plain("a" * 50 + "end.png", 20).endswith("end.png")
+
+
+def test_a_name_in_wide_characters_leaves_the_columns_where_they_are(bundle, tmp_path):
+    names = ("a.png", "第三病房的病人.png", "像" * 40 + ".png")
+    paths = [draw(tmp_path / "scans" / name) for name in names]
+    head, *rows = run(*paths, "--bundle", bundle).stdout.splitlines()[: len(names) + 1]
+    assert {cell_len(row) for row in rows} == {cell_len(head)}
 
 
 def test_help_shows_an_example():

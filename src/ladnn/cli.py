@@ -1,5 +1,6 @@
 """The composition root: mounts the commands and turns every error into one sentence."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -70,8 +71,9 @@ def main() -> None:
     except MemoryError:
         _fail("there is not enough memory for this: give smaller or fewer files")
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        _fail(f"{(error.strerror or str(error)).lower()}:{where or ' check the paths given'}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room on the disk" if full else "check the paths given"
+        _fail(f"{(error.strerror or str(error)).lower()}: {error.filename or advice}")
     except Exception as error:
         if os.environ.get("LADNN_DEBUG"):
             raise

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from ladnn.errors import LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Prediction
 
@@ -80,7 +82,7 @@ class TablePrinter:
         """
         self._known = calibrated
         self._marked = False
-        longest = max((len(str(path)) for path in paths), default=0)
+        longest = max((cell_len(str(path)) for path in paths), default=0)
         self._width = max(12, min(_NAME_WIDTH, longest))
         lesions = LESIONS if self._known else ()
         names = "".join(f"  {lesion:>9}" for lesion in lesions)
@@ -107,7 +109,8 @@ class TablePrinter:
         self._marked |= "*" in lesions
         shown = plain(name, self._width)
         covid = f"{said.probability:8.3f}  {said.decision:14}"
-        _print(f"{shown:{self._width}}  {covid}{lesions}  {last:>8}")
+        padding = " " * (self._width - cell_len(shown))
+        _print(f"{shown}{padding}  {covid}{lesions}  {last:>8}")
 
     def failure(self, path: Path, error: LadnnError) -> None:
         """One file that failed, and why."""
@@ -123,9 +126,19 @@ class TablePrinter:
 
 
 def plain(text: str, width: int) -> str:
-    """The text in printable characters, its beginning cut: the end tells files apart."""
+    """The text in printable characters, its beginning cut: the end tells files apart.
+
+    Args:
+        text: any.
+        width: columns of a terminal that it may take; a Chinese character takes two.
+    """
     shown = "".join(c if c.isprintable() else "?" for c in text)
-    return shown if len(shown) <= width else "..." + shown[3 - width :]
+    if cell_len(shown) <= width:
+        return shown
+    shown = shown[3 - width :]
+    while cell_len(shown) > width - 3:
+        shown = shown[1:]
+    return "..." + shown
 
 
 @contextmanager
