@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -174,44 +174,57 @@ def evaluate(
     card, chosen = predictor.card, settings or Settings()
     card.operating_point(operating_point)
     records = part_of(manifest, split)
-    cases: list[Case] = []
-    failures: list[Failure] = []
-    kept: list[Assessment] = []
-    for record, result in _judged(predictor, records, operating_point):
-        if isinstance(result, LadnnError):
-            path = record.path.as_posix()
-            failures.append(Failure(path=path, source=record.source, error=str(result)))
-        else:
-            cases.append(case_of(record, result.prediction, card))
-            kept += [result] if maps else []
-        on_image()
-    if not cases:
-        raise DataError(
-            f"none of the {len(records)} images could be judged, so nothing is written; the first: "
-            f"{failures[0].error}"
-        )
-    overall, sources = _groups(cases, records, card, chosen)
+    judged = _judge_all(predictor, records, operating_point, on_image, maps=maps)
+    overall, sources = _groups(judged.cases, records, card, chosen)
     return Evaluation(
         model={name: getattr(card, name) for name in ("name", "version", "mode", "sha256")},
         split=split,
         labels=manifest.labels,
         operating_point=operating_point,
         settings=chosen,
-        cases=tuple(cases),
-        failures=tuple(failures),
+        cases=tuple(judged.cases),
+        failures=tuple(judged.failures),
         overall=overall,
         sources=sources,
         calibrated={name: item.calibrated for name, item in card.lesions.items()},
         patient_rule=card.study_rule,
-        heatmaps=_heatmaps(cases, kept) if maps else None,
+        heatmaps=_heatmaps(judged.cases, judged.kept) if maps else None,
     )
 
 
-def _judged(
-    predictor: Judge, records: Sequence[Record], operating_point: str
-) -> Iterator[tuple[Record, Assessment | LadnnError]]:
-    """What the predictor says of each image, in their order, or why it could not be read."""
-    return predictor.each(records, read_listed, lambda _record, _image, said: said, operating_point)
+class _Judged(NamedTuple):
+    """The images judged and those that were not; `kept` holds what was said where maps are."""
+
+    cases: list[Case]
+    failures: list[Failure]
+    kept: list[Assessment]
+
+
+def _judge_all(
+    predictor: Judge,
+    records: Sequence[Record],
+    operating_point: str,
+    on_image: Callable[[], None],
+    *,
+    maps: bool,
+) -> _Judged:
+    """What the predictor says of each image; DataError where none could be judged."""
+    judged = _Judged([], [], [])
+    said = predictor.each(records, read_listed, lambda _record, _image, one: one, operating_point)
+    for record, result in said:
+        if isinstance(result, LadnnError):
+            path = record.path.as_posix()
+            judged.failures.append(Failure(path=path, source=record.source, error=str(result)))
+        else:
+            judged.cases.append(case_of(record, result.prediction, predictor.card))
+            judged.kept.extend([result] if maps else [])
+        on_image()
+    if not judged.cases:
+        raise DataError(
+            f"none of the {len(records)} images could be judged, so nothing is written; the first: "
+            f"{judged.failures[0].error}"
+        )
+    return judged
 
 
 def part_size(manifest: Manifest, split: str) -> int:

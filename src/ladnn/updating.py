@@ -217,12 +217,7 @@ def update(
     )
     new = load_bundle(folder / "bundle")
     verdict, files = _judge_both(old, new, base, config.gate, stage)
-    passed = "passed" if verdict.passed else "refused"
-    label = registry.add(
-        new.path, files, by=by, why=f"{passed} against {champion}: {verdict.reason}"
-    )
-    if verdict.passed:
-        registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
+    label = _enter(registry, new, champion, verdict, files, by=by)
     return Update(
         label=label,
         champion=champion,
@@ -230,6 +225,24 @@ def update(
         contributed=len(whole) - len(base),
         left_out=(*contributed.failures, *left_out),
     )
+
+
+def _enter(
+    registry: Registry,
+    new: Bundle,
+    champion: str,
+    verdict: Verdict,
+    files: Mapping[str, bytes],
+    *,
+    by: str,
+) -> str:
+    """Keep the challenger with its reason under the label returned; promote it if it passed."""
+    passed = "passed" if verdict.passed else "refused"
+    why = f"{passed} against {champion}: {verdict.reason}"
+    label = registry.add(new.path, files, by=by, why=why)
+    if verdict.passed:
+        registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
+    return label
 
 
 def _successor(card: Card, registry: Registry) -> Identity:
