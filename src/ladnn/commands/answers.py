@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
-
 from ladnn.errors import LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Prediction
 
@@ -82,7 +80,7 @@ class TablePrinter:
         """
         self._known = calibrated
         self._marked = False
-        longest = max((cell_len(str(path)) for path in paths), default=0)
+        longest = max((_columns(str(path)) for path in paths), default=0)
         self._width = max(12, min(_NAME_WIDTH, longest))
         lesions = LESIONS if self._known else ()
         names = "".join(f"  {lesion:>9}" for lesion in lesions)
@@ -109,7 +107,7 @@ class TablePrinter:
         self._marked |= "*" in lesions
         shown = plain(name, self._width)
         covid = f"{said.probability:8.3f}  {said.decision:14}"
-        padding = " " * (self._width - cell_len(shown))
+        padding = " " * (self._width - _columns(shown))
         _print(f"{shown}{padding}  {covid}{lesions}  {last:>8}")
 
     def failure(self, path: Path, error: LadnnError) -> None:
@@ -125,18 +123,25 @@ class TablePrinter:
         _print(RESEARCH_NOTICE)
 
 
+def _columns(text: str) -> int:
+    """How many columns of a terminal the text takes; a Chinese character takes two."""
+    from rich.cells import cell_len  # here, for `ladnn --help` needs none of rich
+
+    return cell_len(text)
+
+
 def plain(text: str, width: int) -> str:
     """The text in printable characters, its beginning cut: the end tells files apart.
 
     Args:
         text: any.
-        width: columns of a terminal that it may take; a Chinese character takes two.
+        width: columns of a terminal that it may take.
     """
     shown = "".join(c if c.isprintable() else "?" for c in text)
-    if cell_len(shown) <= width:
+    if _columns(shown) <= width:
         return shown
     shown = shown[3 - width :]
-    while cell_len(shown) > width - 3:
+    while _columns(shown) > width - 3:
         shown = shown[1:]
     return "..." + shown
 

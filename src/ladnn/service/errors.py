@@ -111,7 +111,7 @@ class ProviderAway(ServiceError):
     key = "oidc.error.away"
 
 
-class NotSignedIn(ServiceError):
+class ProviderRefused(ServiceError):
     """The provider's answer is refused: another state, a wrong signature, an old token."""
 
     status = 403

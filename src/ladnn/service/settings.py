@@ -2,14 +2,13 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
-from ladnn.config import build
+from ladnn.config import build, read_toml
 from ladnn.errors import ConfigError
 from ladnn.service.addresses import read_network
 
@@ -247,13 +246,7 @@ def _text(value: object) -> str:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"the settings {path} cannot be read ({reason}): give another") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}, mend that line") from error
+    data = read_toml(path)
     known = [item.name for item in _all()]
     for key in data:
         if key not in known:

@@ -12,7 +12,7 @@ from authlib.integrations.httpx_client import OAuth2Client
 from joserfc.errors import JoseError
 
 from ladnn.service.accounts.permissions import Role
-from ladnn.service.errors import NotSignedIn, ProviderAway
+from ladnn.service.errors import ProviderAway, ProviderRefused
 from ladnn.service.settings import Settings
 
 SCOPE = "openid email profile"
@@ -72,7 +72,7 @@ class Provider:
     def finish(self, code: str, journey: Journey, redirect_uri: str) -> Person:
         """Whom the code stands for, its token checked: signature, issuer, audience, time, nonce.
 
-        Raises ProviderAway or NotSignedIn.
+        Raises ProviderAway or ProviderRefused.
         """
 
         def fetch(app: _App) -> Mapping[str, Any] | None:
@@ -91,14 +91,14 @@ class Provider:
 
         claims = self._ask(fetch)
         if not claims:
-            raise NotSignedIn
+            raise ProviderRefused
         return read_person(claims, self._settings)
 
     def _ask(self, work: Any) -> Any:  # noqa: ANN401  # Authlib has no types
         try:
             return work(self._described())
         except (OAuthError, JoseError) as error:
-            raise NotSignedIn from error
+            raise ProviderRefused from error
         except (OSError, ValueError, RuntimeError, httpx2.HTTPError) as error:
             raise ProviderAway from error
 

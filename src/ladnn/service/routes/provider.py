@@ -22,7 +22,7 @@ from ladnn.service.accounts.signing_in import (
     set_cookie,
 )
 from ladnn.service.context import services
-from ladnn.service.errors import NotFound, NotSignedIn
+from ladnn.service.errors import NotFound, ProviderRefused
 from ladnn.service.tables import Account
 
 router = APIRouter(include_in_schema=False)
@@ -74,7 +74,7 @@ def back(
     """Take whoever comes back, if it is who was sent."""
     trip = _trip(request, state)
     if error or not code:
-        raise NotSignedIn
+        raise ProviderRefused
     journey = Journey(url="", state=trip.state, nonce=trip.nonce, code_verifier=trip.code_verifier)
     person = _provider(request).finish(code, journey, _address(request))
     if trip.owner:
@@ -102,15 +102,15 @@ def _depart(request: Request, back: str, owner: str) -> Response:
 
 
 def _trip(request: Request, state: str) -> Trip:
-    """The trip that this browser was sent on; NotSignedIn for another state or none."""
+    """The trip that this browser was sent on; ProviderRefused for another state or none."""
     site = services(request)
     fields = opened_cookie(site, COOKIE, request.cookies.get(COOKIE, ""))
     if fields is None:
-        raise NotSignedIn
+        raise ProviderRefused
     trip = Trip(**fields)  # type: ignore[arg-type]  # signed by this site
     fresh = site.clock().timestamp() - trip.since <= SECONDS
     if not fresh or not hmac.compare_digest(trip.state.encode(), state.encode()):
-        raise NotSignedIn
+        raise ProviderRefused
     return trip
 
 
@@ -128,7 +128,7 @@ def _admit(request: Request, person: Person) -> Account:
 def _link(request: Request, principal: Principal, trip: Trip, person: Person) -> Response:
     site = services(request)
     if principal.owner != trip.owner:
-        raise NotSignedIn
+        raise ProviderRefused
 
     def write(session: Session) -> None:
         account = session.get_one(Account, principal.account_id)
