@@ -15,6 +15,8 @@ from ladnn.cli import app, main
 from ladnn.errors import ConfigError, DataError, LadnnError
 from ladnn.service import audit_log, retention
 from ladnn.service.accounts.permissions import Role
+from ladnn.service.blobs import Blobs
+from ladnn.service.errors import StorageAway
 from ladnn.service.tables import AuditEvent, Case, now
 
 
@@ -130,6 +132,21 @@ def test_the_purge_command_says_what_it_deleted_of_each_kind(page: Site, scan: b
     assert "visitor_cases: 1 deleted" in said.output
     assert {f"{kind.name}: " in said.output for kind in retention.KINDS} == {True}
     assert cases(page) == 0
+
+
+def test_what_was_deleted_is_told_though_the_storage_is_away(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    def away(*_: object) -> None:
+        raise StorageAway
+
+    keep_case(page, scan)
+    old = text("UPDATE cases SET created_at = '2020-01-01 00:00:00.000000'")
+    page.services.database.write(lambda session: session.execute(old))
+    monkeypatch.setattr(Blobs, "names", away)
+    said = run(page, "purge")
+    assert isinstance(said.exception, StorageAway)
+    assert "visitor_cases: 1 deleted" in said.output
 
 
 def test_each_kind_of_case_goes_when_its_days_are_over_and_not_before(site: Site, scan: bytes):

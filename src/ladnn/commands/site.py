@@ -56,13 +56,12 @@ def purge(config: SiteConfig = None) -> None:
     Example: ladnn site purge --config site.toml
     """
 
-    def work(site: "Services") -> dict[str, int]:
+    def work(site: "Services") -> None:
         from ladnn.service import retention
 
-        return retention.purge(site)
+        retention.purge(site, lambda kind, count: typer.echo(f"{kind}: {count} deleted"))
 
-    for kind, count in _with(config, work).items():
-        typer.echo(f"{kind}: {count} deleted")
+    _with(config, work)
 
 
 @app.command("password-link")

@@ -54,8 +54,18 @@ class Stock:
     oldest: datetime | None
 
 
-def purge(site: Services) -> dict[str, int]:
-    """Delete everything whose time is over; how much of each kind that was."""
+def purge(
+    site: Services, told: Callable[[str, int], None] = lambda kind, count: None
+) -> dict[str, int]:
+    """Delete everything whose time is over; how much of each kind that was.
+
+    Args:
+        site: the services.
+        told: the same of each kind once it is deleted, for what comes after may fail.
+
+    Raises:
+        StorageAway: the rows are deleted, and of their bytes what could be.
+    """
     present = site.clock()
     gone = {}
     for kind in KINDS:
@@ -64,6 +74,7 @@ def purge(site: Services) -> dict[str, int]:
             before = present - timedelta(days=days)
             gone[kind.name] = kind.purge(site, before)
             _note(site, kind.name, gone[kind.name], before)
+            told(kind.name, gone[kind.name])
     site.database.write(lambda session: _tidy(session, site, present), deletes=True)
     if migrations.current(site.database) == migrations.head():  # or tables of a newer one name more
         blobs.sweep(site.database, site.blobs, present - LEFT_BEHIND)
