@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from sites import Site
-from sqlalchemy import func, insert, inspect, select, text
+from sqlalchemy import MetaData, Table, func, insert, inspect, select, text
 
 from bundles import tiny_bundle
 from ladnn.errors import ConfigError, DataError
 from ladnn.service import migrations, models, schema
 from ladnn.service.backup import LISTING, Copied, backup, restore, verify
+from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import Account, Base, Case, CaseImage, new_id, now
@@ -214,6 +215,61 @@ def test_what_is_lost_keeps_nothing_else_from_being_copied(
     assert content(empty) == content(settings)
 
 
+def test_a_file_that_is_not_what_was_stored_is_lost_and_a_whole_one_takes_its_place(
+    page: Site, tmp_path: Path
+):
+    settings, blobs = page.services.settings, page.services.blobs
+    fill(page, 2)
+    backup(settings, tmp_path / "whole")
+    image = hashlib.sha256(b"image 1").hexdigest()
+    [file] = Path(settings.storage).rglob(image)
+    file.write_bytes(b"rotten")
+    assert backup(settings, tmp_path / "b") == Copied(cases=2, lost=(image,))
+    assert restore(elsewhere(tmp_path), tmp_path / "b") == 2
+    other = replace(settings, database_url=f"sqlite:///{tmp_path}/again.db")
+    assert restore(other, tmp_path / "whole") == 2
+    assert blobs.get(image) == b"image 1"
+
+
+@pytest.mark.parametrize("version", ["0001", "0009"])
+def test_the_tables_of_an_older_program_are_copied_and_come_back_up_to_date(
+    empty: Settings, tmp_path: Path, version: str
+):
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path}/old.db", storage=str(tmp_path / "old-files")
+    )
+    database = Database(settings.database_url)
+    migrations.upgrade(database, version)
+    blob = Blobs(settings.storage).put(b"image 0")
+    for name, row in old_rows(blob).items():
+        there = Table(name, MetaData(), autoload_with=database.engine)
+        values = {key: value for key, value in row.items() if key in there.c}
+        database.write(lambda s, there=there, values=values: s.execute(insert(there), values))
+    database.dispose()
+    assert backup(settings, tmp_path / "b") == Copied(cases=1, lost=())
+    assert restore(empty, tmp_path / "b") == 1
+    restored = Database(empty.database_url)
+    assert migrations.current(restored) == migrations.head()
+    case = restored.read(lambda session: session.scalars(select(Case)).one())
+    assert (case.owner, case.alone) == ("visitor:x", True)  # as migration 0010 takes them
+    restored.dispose()
+    assert Blobs(empty.storage).get(blob) == b"image 0"
+
+
+def old_rows(blob: str) -> dict[str, dict[str, object]]:
+    """A case and its image with all that any version of the tables has asked for."""
+    case = late_case(blob)
+    both = {"id": 1, "created_at": now(), "owner": "visitor:x"}
+    rows = (
+        ("cases", vars(case) | both | {"state": "active", "fingerprint": "f" * 64}),
+        (
+            "case_images",
+            vars(case.images[0]) | both | {"case_id": 1, "frame": 0},
+        ),
+    )
+    return dict(rows)
+
+
 def test_a_storage_that_is_away_leaves_the_folder_free(page: Site, tmp_path: Path):
     away = replace(page.services.settings, storage="s3://b/p", s3_endpoint="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="cannot be used"):
@@ -324,6 +380,14 @@ def test_where_there_is_no_site_there_is_nothing_to_back_up(page: Site, tmp_path
     other = replace(page.services.settings, database_url=f"sqlite:///{tmp_path}/none.db")
     with pytest.raises(DataError, match="nothing to back up"):
         backup(other, tmp_path / "b")
+
+
+def test_the_tables_of_a_newer_program_are_left_to_it(page: Site, tmp_path: Path):
+    newer = text(f"UPDATE {migrations.VERSIONS} SET version_num = '9999'")
+    page.services.database.write(lambda session: session.execute(newer))
+    with pytest.raises(DataError, match="back the site up with that one"):
+        backup(page.services.settings, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.soak

@@ -8,15 +8,16 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table, func, insert, inspect, select, text
+from sqlalchemy import Table, column, func, insert, inspect, select, table, text
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import TableClause
 
 from ladnn.errors import DamagedError, DataError
 from ladnn.service import migrations
@@ -45,7 +46,8 @@ class Copied:
 
     Attributes:
         cases: how many the site has.
-        lost: names of files that the site still names and that are no longer in its storage.
+        lost: names of files that the site still names and that its storage has no longer, or not
+            as they were stored.
     """
 
     cases: int
@@ -57,16 +59,20 @@ def backup(settings: Settings, target: Path, advance: Advance = lambda name: Non
 
     The rows are read in one transaction. Files are copied afterwards: they never change, and one
     that was deleted meanwhile, with its case, is left out. So is one that is lost: a file that
-    nobody can bring back must not keep the others from being copied.
+    nobody can bring back must not keep the others from being copied. Tables of an older program
+    are copied as they are, for the time to copy a site is before it is brought up to date.
 
     Raises:
-        DataError: a folder that holds something, or a site that has no tables.
+        DataError: a folder that holds something, a site that has no tables, or those of a newer
+            program.
         ConfigError: a storage that cannot be used. DatabaseAway, StorageAway: as they say.
     """
     database = Database(settings.database_url)
     version = migrations.current(database)
     if version is None:
         raise DataError("the settings name no site: there is nothing to back up")
+    if version not in migrations.known():
+        raise DataError("the tables are of another program: back the site up with that one")
     files = _Files(settings)
     _claim(target)
     listing: dict[str, Any] = {
@@ -147,8 +153,10 @@ def _is_free(database: Database, version: str) -> bool:
 
     def is_empty(session: Session) -> bool:
         there = set(inspect(session.connection()).get_table_names())
-        tables = (table for table in _tables(there) if table.name not in _SEEDED)
-        return all(session.execute(select(table).limit(1)).first() is None for table in tables)
+        tables = (known for known in _tables(there) if known.name not in _SEEDED)
+        return all(
+            session.scalar(select(1).select_from(known).limit(1)) is None for known in tables
+        )
 
     return database.read(is_empty)
 
@@ -162,25 +170,32 @@ def _dump(
     """Write every table, and say which files the rows name."""
     if not database.sqlite:
         session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-    there = set(inspect(session.connection()).get_table_names())
-    for table in _tables(there):
-        path = target / "tables" / f"{table.name}.jsonl.gz"
-        rows = _write_rows(path, session.execute(select(table)).yield_per(_ROWS).mappings())
+    inspector = inspect(session.connection())
+    for known in _tables(set(inspector.get_table_names())):
+        path = target / "tables" / f"{known.name}.jsonl.gz"
+        there = _with(known, [one["name"] for one in inspector.get_columns(known.name)])
+        rows = _write_rows(path, session.execute(select(there)).yield_per(_ROWS).mappings())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        listing["tables"][table.name] = {"rows": rows, "sha256": digest}
-        advance(table.name)
+        listing["tables"][known.name] = {"rows": rows, "sha256": digest}
+        advance(known.name)
     return _named(session)
+
+
+def _with(known: Table, columns: Iterable[str]) -> TableClause:
+    """The table with these columns, such as an older program had, and without any default."""
+    types = {name: known.c[name].type if name in known.c else None for name in columns}
+    return table(known.name, *(column(name, kind) for name, kind in types.items()))
 
 
 def _tables(there: set[str]) -> list[Table]:
     """Those that refer to others come after them; a table that is not known would be lost."""
-    unknown = there - {table.name for table in METADATA.sorted_tables} - {migrations.VERSIONS}
+    unknown = there - {known.name for known in METADATA.sorted_tables} - {migrations.VERSIONS}
     if unknown:
         raise DataError(
             f"the table {min(unknown)} is none of this program: give the site a database of its "
             "own, or use the program that made it"
         )
-    return [table for table in METADATA.sorted_tables if table.name in there]
+    return [known for known in METADATA.sorted_tables if known.name in there]
 
 
 def _write_rows(path: Path, rows: Any) -> int:  # noqa: ANN401  # a result of mappings
@@ -210,24 +225,27 @@ def _rich(value: Any) -> Any:  # noqa: ANN401
 
 def _named(session: Session) -> list[str]:
     """The names of all files that rows refer to: stored bytes, and the versions of the model."""
+    there = set(inspect(session.connection()).get_table_names())
     found: set[str] = set()
-    for column in blob_columns():
-        found |= {digest for digest in session.scalars(select(column).distinct()) if digest}
-    for event in session.scalars(select(ModelEvent)):
-        found |= {f"{FOLDER}/{event.folder}/{name}" for name in event.files}
+    for naming in blob_columns():
+        if naming.table.name in there:
+            found |= {digest for digest in session.scalars(select(naming).distinct()) if digest}
+    if ModelEvent.__tablename__ in there:
+        for folder, files in session.execute(select(ModelEvent.folder, ModelEvent.files)):
+            found |= {f"{FOLDER}/{folder}/{name}" for name in files}
     return sorted(found)
 
 
 def _load(
     session: Session, database: Database, source: Path, listing: dict[str, Any], advance: Advance
 ) -> None:
-    for table in _tables(set(listing["tables"])):
-        session.execute(table.delete())
-        for rows in _read_rows(source / "tables" / f"{table.name}.jsonl.gz"):
-            session.execute(insert(table), rows)
+    for known in _tables(set(listing["tables"])):
+        session.execute(known.delete())
+        for rows in _read_rows(source / "tables" / f"{known.name}.jsonl.gz"):
+            session.execute(insert(_with(known, rows[0])), rows)
         if not database.sqlite:
-            _continue_keys(session, table)
-        advance(table.name)
+            _continue_keys(session, known)
+        advance(known.name)
 
 
 def _read_rows(path: Path) -> Iterator[list[dict[str, Any]]]:
@@ -242,12 +260,12 @@ def _read_rows(path: Path) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _continue_keys(session: Session, table: Table) -> None:
+def _continue_keys(session: Session, known: Table) -> None:
     """Let the next row have the key after the last: keys that were given do not count on."""
-    key = table.autoincrement_column
+    key = known.autoincrement_column
     if key is None:
         return
-    sequence = session.scalar(select(func.pg_get_serial_sequence(table.name, key.name)))
+    sequence = session.scalar(select(func.pg_get_serial_sequence(known.name, key.name)))
     highest = session.scalar(select(func.max(key)))
     if sequence and highest is not None:
         session.execute(select(func.setval(sequence, highest)))
@@ -265,19 +283,24 @@ class _Files:
         self._models = Store(settings.storage, settings.s3_endpoint)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes; None where there are none, or no longer."""
+        """The bytes; None where there are none, no longer, or others than were stored."""
         if "/" in name:
             with suppress(DamagedError):
                 return self._models.read(name)
             return None
-        return self._blobs.get(name) if self._blobs.has(name) else None
+        data = self._blobs.get(name) if self._blobs.has(name) else None
+        return None if data is None or hashlib.sha256(data).hexdigest() != name else data
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep the bytes under that name."""
+        """Keep the bytes under that name, in place of damaged ones."""
         if "/" in name:
             self._models.write(name, data)
-        elif self._blobs.put(data) != name:
+            return
+        if hashlib.sha256(data).hexdigest() != name:
             raise DataError(f"{name} of the backup is not what its name says: give another backup")
+        if self.read(name) is None:
+            self._blobs.remove(name)
+            self._blobs.put(data)
 
 
 def _copy_files(
