@@ -15,7 +15,7 @@ from test_models import fill, registry_of
 from test_site_batches import add, begin, drain, packed, scans, states
 
 from ladnn.errors import DataError, UnreachableError
-from ladnn.service import datasets
+from ladnn.service import datasets, draining, leases
 from ladnn.service.blobs import Blobs
 from ladnn.service.errors import StorageAway
 
@@ -94,6 +94,27 @@ def test_what_waits_in_a_batch_is_answered_when_the_storage_is_back(stored: Site
     with served_s3(port):
         drain(stored)
     assert states(stored, batch) | {"total": 2, "done": 2} == states(stored, batch)
+
+
+def test_a_folder_that_is_gone_is_away_and_not_made_anew(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(draining, "LONGER", 0)
+    folder = Path(page.services.settings.storage)
+    batch = begin(page)
+    add(page, batch, ("a.zip", packed(scans(2))))
+    away = folder.rename(folder.with_name("elsewhere"))
+    assert page.client.get("/readyz").status_code == 503
+    answer = page.client.post("/api/v1/predictions", files={"file": ("a.png", scan)})
+    assert answer.status_code == 503
+    drainer = draining.Drainer(page.services)
+    for _ in range(leases.TRIES + 1):  # more looks than an item has tries
+        assert drainer.step() == 2
+    assert states(page, batch)["waiting"] == 2
+    assert not folder.exists()
+    away.rename(folder)
+    drain(page)
+    assert states(page, batch)["done"] == 2
 
 
 def test_a_storage_that_says_nothing_holds_no_request_for_minutes(

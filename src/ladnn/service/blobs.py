@@ -62,6 +62,7 @@ class Blobs:
         """
         digest = hashlib.sha256(data).hexdigest()
         if not self.has(digest):
+            self._require_root()
             with _told():
                 self._write(digest, data)
         return digest
@@ -78,8 +79,12 @@ class Blobs:
 
     def get(self, digest: str) -> bytes:
         """The bytes of that name; NotFound when there are none."""
-        with _told():
-            return bytes(self._file_system.cat_file(self._path(digest)))
+        try:
+            with _told():
+                return bytes(self._file_system.cat_file(self._path(digest)))
+        except NotFound:
+            self._require_root()
+            raise
 
     def has(self, digest: str) -> bool:
         """Whether bytes of that name are kept."""
@@ -115,8 +120,14 @@ class Blobs:
 
     def check(self) -> None:
         """Raise StorageAway when the store cannot be reached."""
+        self._require_root()
         with _told():
             self._file_system.exists(self._path("0" * 64))
+
+    def _require_root(self) -> None:
+        """Raise StorageAway for a folder that is gone: one made anew would hide what it held."""
+        if self._local and not Path(self._root).is_dir():
+            raise StorageAway
 
     def require(self) -> None:
         """Raise ConfigError, with the reason, where nothing can be stored: said when a site starts.

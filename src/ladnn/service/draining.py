@@ -23,6 +23,7 @@ from ladnn.service.logs import cause, log
 from ladnn.service.tables_batches import BatchItem
 
 PAUSE = 0.5  # seconds between looks while nothing waits
+LONGER = 2.0  # seconds until something that is away is tried again
 AT_ONCE = 2  # items under way in one replica; decoding of one and the network of another overlap
 SERIES_BYTES = 512 << 20
 """The most that the slices of one item may hold together."""
@@ -108,7 +109,7 @@ class Drainer:
         except _AWAY as error:
             log().warning("batch", cause=cause(error))
             self._give_back(item)
-            self._stop.wait(PAUSE)
+            self._stop.wait(LONGER)
         except Exception as error:  # it is tried again when its lease has run out, a few times
             log().error("batch", exc_info=error)
 

@@ -85,11 +85,14 @@ def renew(session: Session, holder: str, ids: Sequence[int], present: datetime) 
 
 
 def give_back(session: Session, holder: str, ids: Sequence[int]) -> None:
-    """Let others take these items at once: the replica stops, or something it needs is away."""
+    """Let others take these items at once: the replica stops, or something it needs is away.
+
+    That is no try: nobody died over them.
+    """
     session.execute(
         update(BatchItem)
         .where(BatchItem.id.in_(ids), BatchItem.lease_holder == holder)
-        .values(lease_holder=None, lease_until=None)
+        .values(lease_holder=None, lease_until=None, tries=BatchItem.tries - 1)
     )
 
 
