@@ -14,7 +14,7 @@ from ladnn.service import audit_log
 from ladnn.service.accounts import people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
-from ladnn.service.errors import NotFound
+from ladnn.service.errors import DatabaseAway, NotFound
 from ladnn.service.tables import Account, OneTimeToken, SignIn, now
 
 
@@ -439,13 +439,16 @@ def test_a_disabled_account_is_out_at_once_and_in_again_when_enabled(site: Site)
 
 
 @pytest.mark.parametrize("change", ["disable", "role"])
-def test_the_only_administrator_cannot_be_taken_away(site: Site, change: str):
+def test_the_only_administrator_cannot_be_taken_away(site: Site, change: str, scan: bytes):
     account = make_account(site, Role.ADMINISTRATOR)
     admin = browser_of(site, account)
+    files = {"file": ("scan.png", scan, "image/png")}
+    link = admin.post("/", data={"csrf": token_on(admin)}, files=files).headers["location"]
     path = f"/admin/accounts/{account.public_id}/{change}"
     assert post(admin, path, "/admin/accounts", role="clinician").status_code == 422
     assert is_in(admin)
     assert post(admin, "/account/delete", "/account", proof=account.email).status_code == 422
+    assert admin.get(link).status_code == 200
 
 
 def test_a_reset_second_factor_is_set_up_anew(page: Site):
@@ -519,6 +522,25 @@ def test_a_deleted_account_is_gone_with_its_sessions_keys_and_results(site: Site
     assert site.client.get(link).status_code == 404
     assert site.services.blobs.names() == []
     assert site.services.database.read(lambda s: s.query(Account).count()) == 0
+
+
+def test_an_account_outlives_results_that_cannot_be_deleted_just_now(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    def away(*_: object) -> None:
+        raise DatabaseAway
+
+    account = make_account(page, Role.CLINICIAN, password=PASSWORD)
+    browser = browser_of(page, account)
+    browser.post(
+        "/", data={"csrf": token_on(browser)}, files={"file": ("scan.png", scan, "image/png")}
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("ladnn.service.retention.delete_cases_of", away)
+        answer = post(browser, "/account/delete", "/account", proof=PASSWORD)
+        assert answer.status_code == 503
+    assert post(browser, "/account/delete", "/account", proof=PASSWORD).status_code == 303
+    assert page.services.blobs.names() == []
 
 
 def test_a_link_that_has_run_out_is_told_so(page: Site):

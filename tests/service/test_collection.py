@@ -4,6 +4,7 @@ import io
 import re
 import threading
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from personas import person, token_on
 from sites import Site
 from sqlalchemy import event, func, select, update
+from sqlalchemy.orm import Session
 
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Lesion
@@ -73,6 +75,24 @@ def test_what_is_given_waits_for_review_and_is_read_by_its_owner_and_curators_al
     assert person(site, CURATOR).get(link).status_code == 200
     assert person(site, "clinician:9").get(link).status_code == 404
     assert site.browser().get(link).status_code == 401
+
+
+def test_what_is_given_is_there_once_though_its_commit_arrived_unheard(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    database = site.services.database
+    write = database.write
+    person(site, CLINICIAN)
+
+    def heard_at_the_second_attempt(work: Callable[[Session], object]) -> object:
+        write(work)
+        return write(work)
+
+    monkeypatch.setattr(database, "write", heard_at_the_second_attempt)
+    given = give(site)
+    monkeypatch.undo()
+    assert given.status_code == 201, given.text
+    assert [one["id"] for one in queue_of(site, CURATOR)] == [given.json()["id"]]
 
 
 def queue_of(site: Site, who: str) -> list[dict]:

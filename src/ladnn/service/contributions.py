@@ -21,6 +21,7 @@ from ladnn.service.burned_in import has_letters
 from ladnn.service.context import Decoded, Services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.predictions import Upload
+from ladnn.service.tables import new_id
 from ladnn.service.tables_contributions import Contribution, DatasetItem, Print
 from ladnn.service.wording import is_formula
 from ladnn.similarity import NEAR, Floats, fingerprint, pixel_hash
@@ -98,6 +99,7 @@ def contribute(
     full = fingerprint(pixels)
     data = kept_bytes(decoded)
     contribution = Contribution(
+        public_id=new_id(),
         owner=principal.owner,
         source_sha256=upload.sha256,
         pixel_hash=pixel_hash(pixels),
@@ -132,6 +134,10 @@ def _store(
 
     def write(session: Session) -> Contribution:
         site.database.lock(session, "contributions")
+        mine = select(Contribution).where(Contribution.public_id == new.public_id)
+        arrived = session.scalar(mine.options(selectinload(Contribution.reviews)))
+        if arrived is not None:  # the commit before this attempt
+            return arrived
         if exact(session, new.pixel_hash) is not None:
             raise BadRequest("contribute.error_exact")
         new.near = [one.public_id for one in near(session, full)]

@@ -230,7 +230,7 @@ def _owner(session: Session, link: OneTimeToken) -> Account:
 def change_role(session: Session, database: Database, account: Account, role: Role) -> None:
     """Give an account another role; its sessions end, its keys lose what the role may not do."""
     if role != Role.ADMINISTRATOR:
-        _keep_one(session, database, account)
+        keep_one(session, database, account)
     account.role = role
     sessions.end_all(session, account.id)
 
@@ -240,22 +240,22 @@ def change_status(session: Session, database: Database, account: Account, active
     if account.status == "invited":
         raise BadRequest("accounts.error.inactive")
     if not active:
-        _keep_one(session, database, account)
+        keep_one(session, database, account)
     account.status = "active" if active else "disabled"
     sessions.end_all(session, account.id)
 
 
 def remove(session: Session, database: Database, account: Account) -> None:
     """Delete an account with everything that lets somebody in under its name."""
-    _keep_one(session, database, account)
+    keep_one(session, database, account)
     for table in (Authenticator, RecoveryCode, Identity, ApiKey, OneTimeToken):
         session.execute(delete(table).where(table.account_id == account.id))
     sessions.end_all(session, account.id)
     session.delete(account)
 
 
-def _keep_one(session: Session, database: Database, account: Account) -> None:
-    """Refuse what would leave the site without anybody to manage it."""
+def keep_one(session: Session, database: Database, account: Account) -> None:
+    """Raise BadRequest where without the account nobody would manage the site; for `write`."""
     database.lock(session, "administrators")
     is_one = account.role == Role.ADMINISTRATOR and account.status == "active"
     if is_one and administrators(session) <= 1:

@@ -173,14 +173,18 @@ def remove_second_factor(request: Request, principal: Self, code: Text = "") -> 
 
 @router.post("/delete")
 def delete(request: Request, principal: Self, proof: Text = "") -> Response:
-    """Delete the account and all its results, given the password, or the address without one."""
+    """Delete all results of the account and then itself, given the password, or else the address.
+
+    Should the results fail to go, the account is still there to ask for it again.
+    """
     site, account = services(request), _account(request, principal)
     try:
         _prove(request, account, proof)
+        site.database.write(lambda session: people.keep_one(session, site.database, account))
+        retention.delete_cases_of(site, principal.owner)
         site.database.write(lambda session: _remove(session, request, principal))
     except BadRequest as error:
         return _page(request, principal, error=error)
-    retention.delete_cases_of(site, principal.owner)
     answer = RedirectResponse("/", status_code=303)
     drop_cookie(request, answer, session_cookie(site.settings))
     return answer
