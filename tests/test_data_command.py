@@ -128,6 +128,12 @@ def test_an_existing_manifest_is_not_replaced_unasked(tmp_path):
         run("import", tmp_path / "h", "-o", manifest)
 
 
+def test_a_pipe_is_not_replaced_even_where_a_file_may_be(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is a device or a pipe"):
+        run("import", albums.plain(tmp_path / "h"), "-o", tmp_path / "pipe", "--overwrite")
+
+
 def test_an_unknown_label_set_is_a_wrong_call(tmp_path):
     run("import", tmp_path, "--labels", "best", "-o", tmp_path / "m.csv", code=2)
 

@@ -12,8 +12,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise DataError for a folder, and for a file that is there, unless it may be replaced."""
+    """Raise DataError for a folder, and for a file that is there, unless it may be replaced.
+
+    A device or a pipe never may: a file in its place would break what else writes to it.
+    """
     if path.is_dir():
         raise DataError(f"{path} is a folder: give the name of a file")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is a device or a pipe: give the name of a file")
     if path.exists() and not overwrite:
         raise DataError(f"{path} is already there: give --overwrite, or another name")
