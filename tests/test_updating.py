@@ -251,6 +251,16 @@ def test_another_image_of_a_test_patient_is_left_out(album, tmp_path: Path):
     assert "its patient is in" in left_out[0][1]
 
 
+def test_other_slices_of_somebody_who_resembles_a_held_image_are_left_out(album, tmp_path: Path):
+    twin = incoming(save(tmp_path / "twin.png", 2, variant=1), patient="x")
+    slices = [incoming(save(tmp_path / f"{n}.png", n), patient="x") for n in (61, 62)]
+    fresh = incoming(save(tmp_path / "fresh.png", 60), patient="y")
+    whole, left_out = combine(manifest(*album.values()), manifest(*slices, twin, fresh))
+    assert {path for path, _ in left_out} == {twin.path, *(one.path for one in slices)}
+    assert "another image of its patient resembles one of" in dict(left_out)[slices[0].path]
+    assert len(whole) == len(album) + 1
+
+
 def test_a_dataset_with_nothing_new_is_refused(album):
     base = manifest(*album.values())
     again = manifest(*(replace(record, source="clinic") for record in base))

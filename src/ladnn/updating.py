@@ -30,7 +30,8 @@ from ladnn.locked_test import (
     subgroups,
 )
 from ladnn.registry import Registry
-from ladnn.similarity import NEAR
+from ladnn.similarity import NEAR, near_pairs
+from ladnn.splitting import linked
 from ladnn.training import fit
 
 VERDICT = "verdict.json"
@@ -77,9 +78,9 @@ def combine(
 ) -> tuple[Manifest, tuple[tuple[Path, str], ...]]:
     """Add contributed images to training and validation, and say which were left out and why.
 
-    An image is left out when its patient or its picture, or a near-duplicate of it, is in the base
-    manifest's validation or test split, or when the very picture is in the base at all. What the
-    contributed dataset itself calls test goes to training.
+    An image is left out when its patient or its picture, or a near-duplicate of it or of another
+    image of its patient, is in the base manifest's validation or test split, or when the very
+    picture is in the base at all. What the contributed dataset itself calls test goes to training.
 
     Raises:
         DataError: when nothing is left, or an image of the base cannot be read any more.
@@ -104,19 +105,39 @@ def combine(
 
 def _reasons(base: Manifest, known: Viewed, new: Viewed) -> dict[Path, str]:
     pictures = {record.pixel_hash for record in base if record.pixel_hash} | set(known.hashes)
+    found: dict[Path, str] = {}
+    for row, (record, why) in enumerate(zip(new.records, _held_out(known, new), strict=True)):
+        if new.hashes[row] in pictures:
+            found[record.path] = "the base manifest has this picture"
+        elif why:
+            found[record.path] = why
+    return found
+
+
+def _held_out(known: Viewed, new: Viewed) -> list[str]:
+    """For each new image why it may be of somebody in the validation or test split; "" if not.
+
+    What is said of one image holds for all of its patient, and of patients whose images resemble
+    each other: other slices of somebody in the test split would teach what the test asks.
+    """
     patients = {(record.source, record.patient) for record in known.records}
     near = np.zeros(len(new.records), dtype=np.bool_)
     if known.records and new.records:
         near |= (new.prints @ known.prints.T >= NEAR).any(axis=1)
-    found: dict[Path, str] = {}
+    reasons = []
     for row, record in enumerate(new.records):
-        if new.hashes[row] in pictures:
-            found[record.path] = "the base manifest has this picture"
-        elif (record.source, record.patient) in patients:
-            found[record.path] = "its patient is in the validation or the test split"
-        elif near[row]:
-            found[record.path] = "it resembles an image of the validation or the test split"
-    return found
+        if (record.source, record.patient) in patients:
+            reasons.append("its patient is in the validation or the test split")
+        elif near[row] or new.hashes[row] in known.hashes:
+            reasons.append("it resembles an image of the validation or the test split")
+        else:
+            reasons.append("")
+    names = [f"{record.source}\n{record.patient}" for record in new.records]
+    groups = linked(names, [(i, j) for i, j, _ in near_pairs(new.prints)])
+    tainted = {group for group, why in zip(groups, reasons, strict=True) if why}
+    other = "another image of its patient resembles one of the validation or the test split"
+    pairs = zip(groups, reasons, strict=True)
+    return [why or (other if group in tainted else "") for group, why in pairs]
 
 
 def _refuse_contamination(base: Manifest, whole: Manifest) -> None:
