@@ -34,8 +34,8 @@ def manifests(draw):
         Record(
             path=Path("/data") / name,
             sha256=draw(TEXT),
-            source=draw(NAME),
-            patient=draw(NAME),
+            source=(source := draw(NAME)),
+            patient=f"{source}/{draw(NAME)}",
             covid=draw(st.booleans()),
             lesions=draw(LABELS),
             split=draw(st.sampled_from(("", *PARTS))),
@@ -61,6 +61,13 @@ def test_images_below_the_manifest_move_with_it(tmp_path):
     write_manifest(inside, tmp_path / "a" / "m.csv")
     (tmp_path / "a").rename(tmp_path / "b")
     assert read_manifest(tmp_path / "b" / "m.csv").records[0].path == tmp_path / "b" / "1.png"
+
+
+def test_patients_of_one_name_in_two_sources_are_two(tmp_path):
+    rows = "a.png,north,1,1\nb.png,south,1,0\nc.png,south,2,0\n"
+    (tmp_path / "m.csv").write_text("path,source,patient,covid\n" + rows)
+    found = read_manifest(tmp_path / "m.csv")
+    assert [record.patient for record in found] == ["north/1", "south/1", "2"]
 
 
 def test_a_manifest_without_optional_columns_is_read(tmp_path):

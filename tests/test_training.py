@@ -309,10 +309,18 @@ def test_a_folder_of_another_run_is_refused(manifest, finished):
         run(manifest, finished, select="last", seed=3)
 
 
+def test_the_configuration_of_other_results_is_not_replaced(manifest, tmp_path):
+    (tmp_path / "config.json").write_text('{"bundle": "default"}')
+    with pytest.raises(ConfigError, match="of other results than a run's"):
+        run(manifest, tmp_path)
+    assert "default" in (tmp_path / "config.json").read_text()
+
+
 def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(manifest, finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     held = json.loads((finished / "config.json").read_text())
     del held["config"]["lesion_targets"]
+    del held["config"]["untrained_lesions"]
     del held["config"]["augmentation"]["zoom"]
     (tmp_path / "config.json").write_text(json.dumps(held))
     assert run(manifest, tmp_path, select="last").epoch == 2

@@ -3,8 +3,9 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ladnn.csvs import SEPARATORS, separator, write_rows
@@ -134,7 +135,8 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest; relative image paths are taken from its own folder.
 
     The columns may stand in any order and those outside `REQUIRED` may be absent. A spreadsheet may
-    have put semicolons or tabs between the cells, and empty rows and columns behind them.
+    have put semicolons or tabs between the cells, and empty rows and columns behind them. A patient
+    of the same name in another source is another one, and both get the source into their name.
 
     Raises DataError for a missing file, one without images, an unknown column, a ragged row, a
     repeated image, and a cell that is no flag, lesion or split.
@@ -155,7 +157,19 @@ def read_manifest(path: Path) -> Manifest:
     labels = {row.get("labels", "") for _, row in rows}
     if len(labels) > 1:
         raise DataError(f"the manifest {path} mixes the label sets {', '.join(sorted(labels))}")
-    return Manifest(records=records, labels=labels.pop())
+    return Manifest(records=_told_apart(records), labels=labels.pop())
+
+
+def _told_apart(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The same with patients that are unique over all sources: hospitals count from 1 each."""
+    sources = defaultdict(set)
+    for record in records:
+        sources[record.patient].add(record.source)
+    shared = {patient for patient, found in sources.items() if len(found) > 1}
+    return tuple(
+        replace(one, patient=f"{one.source}/{one.patient}") if one.patient in shared else one
+        for one in records
+    )
 
 
 def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:

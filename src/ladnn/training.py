@@ -114,13 +114,24 @@ def _refuse_other(folder: Path, config: TrainConfig, data_hash: str) -> None:
     """Raise ConfigError for a file, and for a folder with an epoch of other settings or data."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: give the run a folder of its own")
-    if not any((folder / name).exists() for name in (DESCRIPTION_FILE, RESUME_FILE)):
-        return
     path = folder / CONFIG_FILE
+    if not any((folder / name).exists() for name in (DESCRIPTION_FILE, RESUME_FILE)):
+        if path.exists() and not _is_of_a_run(path):
+            raise ConfigError(f"{path} is of other results than a run's: give another folder")
+        return
     if path.exists() and held(path) != json.loads(_resolved(config, data_hash)):
         raise ConfigError(
             f"{folder} holds a run with other settings or other data: give another folder"
         )
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether `claim` wrote the file, which other results have under the same name."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.keys() == {"config", "data_hash"}
 
 
 def _check_counts(config: TrainConfig, records: list[Record]) -> None:
@@ -148,7 +159,9 @@ def held(path: Path) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {**found, "config": merge(dataclasses.asdict(TrainConfig()), found["config"])}
+        # as JSON, which has lists where the settings have tuples
+        defaults = json.loads(json.dumps(dataclasses.asdict(TrainConfig())))
+        return {**found, "config": merge(defaults, found["config"])}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{path} is damaged ({type(error).__name__}): delete {path.parent} to start again"
