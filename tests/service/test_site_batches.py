@@ -150,6 +150,18 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason_and_the_others_go_on(s
     assert states(site, batch)["done"] == 1
 
 
+def test_files_of_one_name_that_cannot_be_read_are_a_row_each_however_often_they_come(site: Site):
+    names, target = [f"ser{number}/IM1.png" for number in range(4)], io.BytesIO()
+    with zipfile.ZipFile(target, "w") as pack:
+        for name in names[:3]:
+            pack.writestr(name, b"the same", zipfile.ZIP_BZIP2)
+        pack.writestr(names[3], b"")
+    batch, whole = begin(site), target.getvalue()
+    assert [add(site, batch, ("all.zip", whole)).json()["new"] for _ in range(2)] == [4, 0]
+    assert [item["name"] for item in worklist(site, batch)] == ["IM1.png"] * 4
+    assert states(site, batch)["failed"] == 4
+
+
 def test_what_is_no_archive_is_refused_in_one_sentence(page: Site):
     answer = add(page, begin(page), ("all.zip", b"PK\x03\x04" + bytes(100)))
     assert answer.status_code == 422

@@ -235,7 +235,7 @@ class _Queue:
     def _prepare(self, member: Member) -> _Ready:
         """What may be stored of a file; nothing of one that cannot be read."""
         name, data = short_name(member.name), member.data
-        sha256 = hashlib.sha256(data or name.encode()).hexdigest()
+        sha256 = hashlib.sha256(data or f"{name}/{member.mark}".encode()).hexdigest()
         if member.problem:
             return _Ready(name, sha256, b"", "", f"{name} {member.problem}")
         try:

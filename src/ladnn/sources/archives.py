@@ -39,11 +39,14 @@ class Member:
         name: without its folders, to be shown; never a path to write to.
         data: its bytes; empty where there is a reason why not.
         problem: one sentence why it was not read; empty where it was.
+        mark: what tells it from others of its name in the archive, the same each time; nothing of
+            its folders, which are often called after the patient.
     """
 
     name: str
     data: bytes = b""
     problem: str = ""
+    mark: str = ""
 
 
 def members(
@@ -146,7 +149,13 @@ def _member(pack: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> tuple[Me
         problem = f"is larger than the limit of {most / (1 << 20):g} MiB: reduce it first"
     elif data.startswith(b"PK\x03\x04"):
         problem = "is an archive in the archive: send it alone"
-    return Member(name=name, data=b"" if problem else bytes(data), problem=problem), len(data)
+    read = Member(
+        name=name,
+        data=b"" if problem else bytes(data),
+        problem=problem,
+        mark=f"{info.header_offset} {info.CRC}",
+    )
+    return read, len(data)
 
 
 def unpacked(archive: Path, folder: Path) -> list[Path]:
