@@ -9,15 +9,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from PIL import Image
 from sites import Site
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from bundles import TOO_FEW
-from ladnn.phantom import thorax
+from ladnn.findings import Decision
+from ladnn.phantom import hounsfield, thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
 from ladnn.service.routes import batch as routes_batch
+from ladnn.service.tables import CaseImage
 from ladnn.service.tables_batches import BatchFile, BatchItem
 from synthetic import dicom_bytes, encode
 
@@ -375,6 +378,26 @@ def test_the_slices_of_a_series_become_one_result(page: Site, series: list[tuple
     drain(page)
     [item] = worklist(page, batch)
     assert (item["state"], len(item["sha256"])) == ("done", len(series)), item  # type: ignore[arg-type]
+
+
+def test_the_archive_shows_the_slice_of_a_study_that_the_page_shows(page: Site):
+    scans = [dicom_bytes(hounsfield(n, size=(96, 120)), InstanceNumber=n) for n in (1, 2)]
+    batch = begin(page)
+    add(page, batch, ("series.zip", packed([(f"{n}.dcm", scan) for n, scan in enumerate(scans)])))
+    drain(page)
+
+    def refuse_the_first(session: Session) -> None:
+        image = session.scalars(select(CaseImage).order_by(CaseImage.position)).first()
+        assert image is not None
+        image.decision, image.probability = Decision.NOT_ASSESSABLE, 0.999
+
+    page.services.database.write(refuse_the_first)
+    [item] = page.client.get(f"{batch}/items").json()["items"]
+    sheet = io.BytesIO(page.client.get(f"{item['links']['page']}/overlay.png").content)
+    expected = io.BytesIO()
+    Image.open(sheet).convert("RGB").save(expected, "JPEG", quality=90)
+    with zipfile.ZipFile(io.BytesIO(page.client.get(f"{batch}/results.zip").content)) as pack:
+        assert pack.read("overlays/00001.jpg") == expected.getvalue()
 
 
 def test_nothing_that_names_the_patient_waits_in_the_store(
