@@ -87,6 +87,25 @@ def test_padding_is_black_even_when_inverted():
     assert (decode(data).pixels[HU == -1024] == 0).all()
 
 
+def padded(intercept: float, kind: str, *values: int) -> Dataset:
+    """A slice whose padding is written in signed or unsigned numbers, whatever its pixels are."""
+    dataset = dicom_dataset(HU, intercept=intercept, PhotometricInterpretation="MONOCHROME1")
+    for name, value in zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), values, strict=False):
+        dataset.add_new(name, kind, value)
+    return dataset
+
+
+@pytest.mark.parametrize("values", [(64512,), (64510, 64512)])
+def test_padding_in_numbers_of_the_other_sign_is_found(values: tuple[int, ...]):
+    image = decode(written(padded(0, "US", *values)))
+    assert (image.pixels[HU == -1024] == 0).all()
+
+
+@pytest.mark.parametrize(("intercept", "values"), [(-1024, (-10, 4095)), (0, (0, 64512))])
+def test_padding_that_no_pixel_can_have_blackens_none(intercept: float, values: tuple[int, ...]):
+    assert near(written(padded(intercept, "SS" if intercept else "US", *values)), 255 - EXPECTED)
+
+
 def test_without_rescale_hounsfield_are_recognised():
     image = decode(dicom_bytes((HU + 1024).astype(np.uint16), intercept=None))
     assert image.window == LUNG_WINDOW

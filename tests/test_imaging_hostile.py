@@ -162,6 +162,13 @@ def test_a_png_bomb_is_refused_by_its_header(size):
     assert "pixels" in sentence(png_bomb(*size))
 
 
+def test_no_size_is_told_of_a_picture_that_it_does_not_have():
+    assert "has 8000 x 8000 pixels" in sentence(png_bomb(8000, 8000))
+    assert sentence(png_bomb(20000, 20000)).endswith(
+        "has more pixels than the limit of 40 megapixels: reduce it first"
+    )
+
+
 def test_pixels_below_the_limit_are_decoded():
     assert decode(png_bomb(100, 100)).pixels.shape == (100, 100)
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,12 @@ class Limits:
                 f"has {width} x {height} pixels, more than the limit of "
                 f"{self.pixels / 1e6:g} megapixels: reduce it first"
             )
+
+    def refuse_pixels(self) -> NoReturn:
+        """Raise ImageError for a picture above the limit whose sides a library did not tell."""
+        raise ImageError(
+            f"has more pixels than the limit of {self.pixels / 1e6:g} megapixels: reduce it first"
+        )
 
     def check_memory(self, needed: float) -> None:
         """Raise ImageError when decoding is expected to need more memory than allowed."""

@@ -136,7 +136,7 @@ def display(
     settings: dict[str, Any] = {
         "shift": max(0, values.dtype.itemsize * 8 - stored),
         "inverted": photometric == "MONOCHROME1",
-        "padding": _padding(dataset),
+        "padding": _padding(dataset, np.iinfo(values.dtype)),
         **_modality(groups, signed),
     }
     settings["hounsfield"] = _is_hounsfield(groups, Display(**settings), stored, signed)
@@ -256,14 +256,17 @@ def _signed(first: int, signed: bool) -> int:
     return first - 65536 if signed and first > 32767 else first
 
 
-def _padding(dataset: Dataset) -> tuple[int, int] | None:
-    """Return the range of stored values that mean "no pixel here"."""
+def _padding(dataset: Dataset, bounds: np.iinfo[Any]) -> tuple[int, int] | None:
+    """Return the range of stored values that mean "no pixel here", where pixels can have them."""
     value = _first(dataset.get("PixelPaddingValue"))
     if value is None:
         return None
     limit = _first(dataset.get("PixelPaddingRangeLimit"))
-    other = value if limit is None else limit
-    return int(min(value, other)), int(max(value, other))
+    low, high = sorted((int(value), int(value if limit is None else limit)))
+    # Some files write signed pixels' padding as US or the reverse: the 16 bits are what is meant.
+    turn = 65536 * ((high < bounds.min) - (low > bounds.max))
+    low, high = low + turn, high + turn
+    return (low, high) if bounds.min <= low and high <= bounds.max else None
 
 
 def _functional_groups(dataset: Dataset, frame: int) -> Iterator[Dataset]:

@@ -288,7 +288,7 @@ def _decode_picture(
             size, orientation = picture.size, _orientation(picture, kind)
             pixels, used = _grey(picture, window)
     except Image.DecompressionBombError:
-        limits.check_pixels(limits.pixels + 1, 1)
+        limits.refuse_pixels()
     except Exception as error:
         raise stream.failure or error from error
     turn = _TURNS.get(orientation)

@@ -5,6 +5,7 @@ import random
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -243,6 +244,39 @@ def _forged_zip() -> bytes:
     place = data.index(b"PK\x01\x02")
     data[place + 24 : place + 28] = struct.pack("<I", 4)  # says that it unpacks to four bytes
     return bytes(data)
+
+
+def misplaced(data: bytes, offset: int = 1 << 63) -> bytes:
+    """An archive whose directory says that its last member begins there (ZIP64)."""
+    extra = struct.pack("<HHQ", 1, 8, offset)
+
+    def forge(entry: bytearray) -> bytes:
+        entry[30:32], entry[42:46] = struct.pack("<H", len(extra)), b"\xff" * 4
+        return bytes(entry) + extra
+
+    return _relisted(data, forge)
+
+
+def nameless(data: bytes) -> bytes:
+    """An archive whose directory says that its last member has an empty name."""
+
+    def forge(entry: bytearray) -> bytes:
+        entry[28:30] = bytes(2)
+        return bytes(entry[:46])
+
+    return _relisted(data, forge)
+
+
+def _relisted(data: bytes, forge: Callable[[bytearray], bytes]) -> bytes:
+    """An archive with another last entry of its directory."""
+    start, last, end = (
+        data.index(b"PK\x01\x02"),
+        data.rindex(b"PK\x01\x02"),
+        data.rindex(b"PK\x05\x06"),
+    )
+    entries = data[start:last] + forge(bytearray(data[last:end]))
+    size = struct.pack("<I", len(entries))
+    return data[:start] + entries + data[end : end + 12] + size + data[end + 16 :]
 
 
 def traversals() -> list[str]:

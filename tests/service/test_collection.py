@@ -477,6 +477,23 @@ def test_an_image_that_is_taken_back_while_a_version_is_made_is_whole_or_not_in_
     assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/review/datasets/1.zip", "/api/v1/datasets/1.zip"])
+def test_a_version_that_lost_an_image_says_so_and_no_download_is_noted(page: Site, path: str):
+    publish(page)
+    version = page.services.database.read(lambda session: datasets.read_version(session, None))
+    page.services.blobs.remove(version.items[0].blob)
+    answer = person(page, CURATOR).get(path)
+    assert answer.status_code == 500
+    assert "An image of this version is not in the store any more" in answer.text
+    assert lines(page, "dataset.download") == []
+
+
+def test_a_version_that_was_downloaded_is_noted(page: Site):
+    publish(page)
+    assert person(page, CURATOR).get("/review/datasets/1.zip").status_code == 200
+    assert [line.object for line in lines(page, "dataset.download")] == ["1"]
+
+
 def test_an_image_that_was_altered_is_not_imported(page: Site, tmp_path: Path):
     publish(page)
     version = page.services.database.read(lambda session: datasets.read_version(session, None))

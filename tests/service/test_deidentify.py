@@ -267,6 +267,18 @@ def test_however_it_is_shown_the_kept_file_is_shown_the_same(tags: dict[str, obj
     assert np.array_equal(decode(deidentify(data, KEY).data).pixels, decode(data).pixels)
 
 
+@pytest.mark.parametrize(
+    ("intercept", "kind", "padding"), [(0, "US", 63536), (0, "SS", -2000), (-1024, "SS", -2000)]
+)
+def test_a_file_whose_padding_is_of_another_sign_than_its_pixels_is_kept(
+    intercept: float, kind: str, padding: int
+):
+    dataset = dicom_dataset(HU, intercept=intercept)
+    dataset.add_new("PixelPaddingValue", kind, padding)
+    data = written(dataset)
+    assert np.array_equal(decode(deidentify(data, KEY).data).pixels, decode(data).pixels)
+
+
 def test_of_several_frames_the_one_that_is_judged_is_kept():
     values = np.stack([HU, HU[::-1], HU[:, ::-1]])
     kept = deidentify(dicom_bytes(values), KEY, frame=2)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from hostile import archive_bombs, bombs, mutated, sources, traversals, zipped
+from hostile import archive_bombs, bombs, misplaced, mutated, nameless, sources, traversals, zipped
 from sites import Replica, Site
 from test_collection import give
 from test_site_batches import add, begin, drain, states
@@ -19,7 +19,7 @@ from test_site_batches import add, begin, drain, states
 from bundles import tiny_bundle
 from ladnn.errors import DataError, ImageError
 from ladnn.service.decoding import DecodingPool
-from ladnn.sources.archives import members
+from ladnn.sources.archives import members, unpacked
 from synthetic import encode
 
 SOAK = bool(os.environ.get("LADNN_SOAK"))
@@ -49,6 +49,30 @@ def unpack(data: bytes) -> None:
     with contextlib.suppress(DataError):
         for _ in members(io.BytesIO(data), total=300 << 20):
             pass
+
+
+TWO = zipped(("a/1.png", SOURCES["PNG"]), ("b/1.png", SOURCES["PNG"]))
+
+
+def test_a_file_of_an_archive_that_lies_beyond_its_end_is_told_and_the_others_go_on():
+    first, second = members(io.BytesIO(misplaced(TWO)))
+    assert (first.data, first.problem) == (SOURCES["PNG"], "")
+    assert (second.data, second.problem) == (b"", "is damaged in the archive: pack it again")
+
+
+def test_a_file_of_an_archive_without_a_name_is_told_and_the_others_go_on():
+    first, second = members(io.BytesIO(nameless(TWO)))
+    assert (first.name, first.problem) == ("1.png", "")
+    assert (second.name, bool(second.problem)) == ("a file without a name", True)
+
+
+def test_a_forged_archive_is_imported_or_refused_in_one_sentence(tmp_path: Path):
+    path, chance = tmp_path / "x.zip", random.Random(1)
+    whole = zipped(*((f"{name}.png", SOURCES["PNG"][:99]) for name in "ab"))
+    for data in (misplaced(whole), nameless(whole), *(mutated(whole, chance) for _ in range(200))):
+        path.write_bytes(data)
+        with contextlib.suppress(DataError):
+            unpacked(path, tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", SOURCES)

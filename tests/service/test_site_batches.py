@@ -9,15 +9,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from PIL import Image
 from sites import Site
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from bundles import TOO_FEW
-from ladnn.phantom import thorax
+from ladnn.findings import Decision
+from ladnn.phantom import hounsfield, thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
 from ladnn.service.routes import batch as routes_batch
+from ladnn.service.tables import CaseImage
 from ladnn.service.tables_batches import BatchFile, BatchItem
 from synthetic import dicom_bytes, encode
 
@@ -148,6 +151,18 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason_and_the_others_go_on(s
     assert [item["name"] for item in failed] == ["notes.txt", "bad.png"]
     assert all(item["error"] for item in failed)
     assert states(site, batch)["done"] == 1
+
+
+def test_files_of_one_name_that_cannot_be_read_are_a_row_each_however_often_they_come(site: Site):
+    names, target = [f"ser{number}/IM1.png" for number in range(4)], io.BytesIO()
+    with zipfile.ZipFile(target, "w") as pack:
+        for name in names[:3]:
+            pack.writestr(name, b"the same", zipfile.ZIP_BZIP2)
+        pack.writestr(names[3], b"")
+    batch, whole = begin(site), target.getvalue()
+    assert [add(site, batch, ("all.zip", whole)).json()["new"] for _ in range(2)] == [4, 0]
+    assert [item["name"] for item in worklist(site, batch)] == ["IM1.png"] * 4
+    assert states(site, batch)["failed"] == 4
 
 
 def test_what_is_no_archive_is_refused_in_one_sentence(page: Site):
@@ -363,6 +378,26 @@ def test_the_slices_of_a_series_become_one_result(page: Site, series: list[tuple
     drain(page)
     [item] = worklist(page, batch)
     assert (item["state"], len(item["sha256"])) == ("done", len(series)), item  # type: ignore[arg-type]
+
+
+def test_the_archive_shows_the_slice_of_a_study_that_the_page_shows(page: Site):
+    scans = [dicom_bytes(hounsfield(n, size=(96, 120)), InstanceNumber=n) for n in (1, 2)]
+    batch = begin(page)
+    add(page, batch, ("series.zip", packed([(f"{n}.dcm", scan) for n, scan in enumerate(scans)])))
+    drain(page)
+
+    def refuse_the_first(session: Session) -> None:
+        image = session.scalars(select(CaseImage).order_by(CaseImage.position)).first()
+        assert image is not None
+        image.decision, image.probability = Decision.NOT_ASSESSABLE, 0.999
+
+    page.services.database.write(refuse_the_first)
+    [item] = page.client.get(f"{batch}/items").json()["items"]
+    sheet = io.BytesIO(page.client.get(f"{item['links']['page']}/overlay.png").content)
+    expected = io.BytesIO()
+    Image.open(sheet).convert("RGB").save(expected, "JPEG", quality=90)
+    with zipfile.ZipFile(io.BytesIO(page.client.get(f"{batch}/results.zip").content)) as pack:
+        assert pack.read("overlays/00001.jpg") == expected.getvalue()
 
 
 def test_nothing_that_names_the_patient_waits_in_the_store(

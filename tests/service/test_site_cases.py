@@ -251,8 +251,9 @@ def test_a_frame_is_counted_from_1_on_the_page_and_by_programs(page: Site):
     assert page.client.get(f"{address}/prediction.json").json()["id"] == sent["id"]
 
 
-def test_a_frame_that_is_no_number_is_refused(page: Site, scan: bytes):
-    assert "whole number" in refusal(page.client, scan, frame="first")
+@pytest.mark.parametrize("frame", ["first", "0", "1" * 5000])
+def test_a_frame_that_is_no_number_is_refused(page: Site, scan: bytes, frame: str):
+    assert "whole number" in refusal(page.client, scan, frame=frame)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "DICOM"])

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import misplaced
 from playwright.sync_api import Browser, expect
 from sites import MakeSite, Site, served, sqlite_url
 
 from ladnn.phantom import hounsfield
 from ladnn.service import batch_intake, leases
+from ladnn.service.decoding import Decoded
 from ladnn.service.draining import Drainer
 from synthetic import dicom_bytes, encode
 
@@ -156,6 +158,31 @@ def test_an_item_whose_last_request_never_came_is_tested_after_an_hour(site: Sit
     [item] = claim(site, "later", batch_intake.PATIENCE + timedelta(minutes=1))
     site.services.database.write(lambda s: leases.settle(s, "later", item, error="a reason"))
     assert rows(site, batch) == [("failed", 2)]
+
+
+def test_slices_before_a_forged_member_of_their_archive_are_tested_at_once(site: Site):
+    name, data = packed([*slices(*range(33)), ("z.png", b"no image")])
+    batch = begin(site)
+    assert add(site, batch, (name, misplaced(data))).status_code == 202
+    drain(site)
+    assert rows(site, batch) == [("done", 33), ("failed", 1)]
+
+
+def test_slices_of_a_request_that_fails_as_nobody_foresaw_wait_for_nothing(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    batch, decode = begin(page), page.services.decoder.decode
+
+    def fail(data: bytes, *, name: str) -> Decoded:
+        if name == "32.dcm":
+            raise RuntimeError(name)
+        return decode(data, name=name)
+
+    monkeypatch.setattr(page.services.decoder, "decode", fail)
+    assert add(page, batch, packed(slices(*range(33)))).status_code == 500
+    monkeypatch.undo()
+    drain(page)
+    assert rows(page, batch) == [("done", 32)]
 
 
 def test_a_cancelled_study_keeps_what_still_comes_and_is_tested_when_asked_for(page: Site):

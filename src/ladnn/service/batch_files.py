@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import ImageError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
-from ladnn.service import maps
+from ladnn.service import maps, views
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
 from ladnn.service.schemas import case_json
@@ -72,7 +72,7 @@ def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
 
 def _add(site: Services, pack: zipfile.ZipFile, case: Case, name: str) -> None:
     pack.writestr(f"predictions/{name}.json", json.dumps(case_json(case), indent=2))
-    shown = max(case.images, key=lambda image: image.probability)
+    shown = views.ranked(case)[0]  # as the page shows it
     try:
         sheet = maps.overlay_sheet(site, case, shown)
     except (NotFound, ImageError):  # its bytes were deleted a moment ago, or are none of an image

@@ -24,7 +24,7 @@ from ladnn.imaging import LIMITS, kind_of
 from ladnn.service import audit_log, blobs, leases, predictions
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
-from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.errors import BadRequest, NotFound, ServiceError
 from ladnn.service.tables_batches import (
     ARRIVING,
     CANCELLED,
@@ -225,12 +225,17 @@ class _Queue:
         except DataError as error:
             self._end(more=more, loose=loose)
             raise BadRequest("batch.bad_archive", why=str(error)) from error
+        except ServiceError:  # whoever sent it comes again, and the series is to be whole then
+            raise
+        except Exception:  # sent again it fails again, so that nothing more is to be waited for
+            self._end(more=more, loose=loose)
+            raise
         return self._end(more=more, loose=loose)
 
     def _prepare(self, member: Member) -> _Ready:
         """What may be stored of a file; nothing of one that cannot be read."""
         name, data = short_name(member.name), member.data
-        sha256 = hashlib.sha256(data or name.encode()).hexdigest()
+        sha256 = hashlib.sha256(data or f"{name}/{member.mark}".encode()).hexdigest()
         if member.problem:
             return _Ready(name, sha256, b"", "", f"{name} {member.problem}")
         try:

@@ -24,7 +24,7 @@ from ladnn.service.accounts.principals import Principal
 from ladnn.service.blobs import Blobs
 from ladnn.service.context import Services
 from ladnn.service.contributions import ACCEPTED
-from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.errors import BadRequest, ImageLost, NotFound
 from ladnn.service.tables_contributions import Contribution, DatasetItem, DatasetVersion
 from ladnn.sources.archives import write_atomically
 from ladnn.sources.contributed import COLUMNS, DESCRIPTION, IMAGES, TABLE, table_text
@@ -133,12 +133,19 @@ def read_version(session: Session, number: int | None) -> DatasetVersion:
 
 
 def files(kept: Blobs, version: DatasetVersion) -> Iterator[tuple[str, bytes]]:
-    """The files of a version: their paths in its folder, and what is in them."""
+    """The files of a version: their paths in its folder, and what is in them.
+
+    Raises ImageLost where the bytes of an image are gone.
+    """
     rows = [item.row for item in version.items]
     yield DESCRIPTION, json.dumps(describe(version), indent=2).encode() + b"\n"
     yield TABLE, table_text(rows).encode()
     for item in version.items:
-        yield f"{IMAGES}/{item.file}", kept.get(item.blob)
+        try:
+            data = kept.get(item.blob)
+        except NotFound as error:
+            raise ImageLost from error
+        yield f"{IMAGES}/{item.file}", data
 
 
 def describe(version: DatasetVersion) -> dict[str, Any]:
@@ -178,7 +185,7 @@ def write_folder(kept: Blobs, version: DatasetVersion, folder: Path) -> None:
             for name, data in files(kept, version):
                 write_atomically(staged / name, data)
             staged.replace(folder)
-    except NotFound:
+    except ImageLost:
         raise DataError(
             f"an image of version {version.number} is not in the storage: restore it from a backup"
         ) from None
@@ -187,7 +194,10 @@ def write_folder(kept: Blobs, version: DatasetVersion, folder: Path) -> None:
 
 
 def write_zip(kept: Blobs, version: DatasetVersion, target: io.BufferedIOBase) -> None:
-    """Write a version as a zip archive; the same version gives the same bytes."""
+    """Write a version as a zip archive; the same version gives the same bytes.
+
+    Raises ImageLost as `files` does.
+    """
     folder = f"ladnn-contributed-{version.number}"
     with zipfile.ZipFile(target, "w") as pack:
         for name, data in files(kept, version):

@@ -104,6 +104,13 @@ class StorageAway(ServiceError):
     key = "error.away"
 
 
+class ImageLost(ServiceError):
+    """The store can be reached, and an image that the site keeps is not in it any more."""
+
+    status = 500
+    key = "datasets.error_lost"
+
+
 class ProviderAway(ServiceError):
     """The provider does not answer, or not as OpenID Connect has it."""
 

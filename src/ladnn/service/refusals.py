@@ -25,6 +25,7 @@ _REFUSALS = tuple(
             r"has (?P<width>\d+) x (?P<height>\d+) pixels, more than the limit of "
             r"(?P<limit>\S+) megapixels: ",
         ),
+        ("more_pixels", r"has more pixels than the limit of (?P<limit>\S+) megapixels: "),
         ("memory", r"needs (about \d+ MiB of|too much) memory to decode|unpacks to more than "),
         ("time", r"takes more than .{1,40} to decode: |would take more than .{1,20} to decode: "),
         ("scans", r"is a JPEG of too many scans "),

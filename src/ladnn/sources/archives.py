@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,10 @@ _UNSUSPECTED = 128 * 2**20  # bytes that any archive may unpack to, however smal
 _PIECE = 1 << 20
 _DIRECTORY_BYTES = 8 << 20  # ten thousand members with long names; each costs memory when read
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError)
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError),
+    *(ValueError, IndexError, OverflowError),  # of forged numbers: an offset beyond any file
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +39,14 @@ class Member:
         name: without its folders, to be shown; never a path to write to.
         data: its bytes; empty where there is a reason why not.
         problem: one sentence why it was not read; empty where it was.
+        mark: what tells it from others of its name in the archive, the same each time; nothing of
+            its folders, which are often called after the patient.
     """
 
     name: str
     data: bytes = b""
     problem: str = ""
+    mark: str = ""
 
 
 def members(
@@ -115,7 +122,11 @@ class _Careful(io.RawIOBase):
 
 def _passed_over(member: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(member.filename.replace("\\", "/"))
-    return member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts
+    return _is_folder(member) or path.name.startswith(".") or "__MACOSX" in path.parts
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith("/")  # is_dir fails at an empty name in Python 3.11
 
 
 def _member(pack: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> tuple[Member, int]:
@@ -138,7 +149,13 @@ def _member(pack: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> tuple[Me
         problem = f"is larger than the limit of {most / (1 << 20):g} MiB: reduce it first"
     elif data.startswith(b"PK\x03\x04"):
         problem = "is an archive in the archive: send it alone"
-    return Member(name=name, data=b"" if problem else bytes(data), problem=problem), len(data)
+    read = Member(
+        name=name,
+        data=b"" if problem else bytes(data),
+        problem=problem,
+        mark=f"{info.header_offset} {info.CRC}",
+    )
+    return read, len(data)
 
 
 def unpacked(archive: Path, folder: Path) -> list[Path]:
@@ -154,7 +171,7 @@ def unpacked(archive: Path, folder: Path) -> list[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             for name, member in sorted(members.items()):
                 write_atomically(folder / name, _content(archive, pack, member))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{archive} is no readable zip archive: fetch it again") from error
     except OSError as error:
         raise DataError(f"{archive} cannot be unpacked into {folder} ({error.strerror})") from error
@@ -178,7 +195,7 @@ def _images(archive: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.
         if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
             raise DataError(f"{archive} has a member {member.filename!r} that leaves its folder")
         hidden = path.name.startswith(".") or "__MACOSX" in path.parts
-        if member.is_dir() or hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
+        if _is_folder(member) or hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         if path.name in images:
             raise DataError(f"{archive} holds {path.name!r} twice: keep one of them")

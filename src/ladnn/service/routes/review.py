@@ -19,7 +19,6 @@ from ladnn.service.pages import render, say
 from ladnn.service.paging import Offset
 from ladnn.service.proposals import propose
 from ladnn.service.routes.contribute import FLAGS, read_lesions
-from ladnn.service.tables_contributions import DatasetVersion
 
 router = APIRouter(prefix="/review", include_in_schema=False)
 
@@ -95,17 +94,19 @@ def download(request: Request, principal: Publisher, number: Number) -> Response
 
 
 def archive(request: Request, principal: Principal, number: int) -> Response:
-    """A version as a zip archive, written to a file on the way so that memory stays flat."""
+    """A version as a zip archive, written to a file on the way so that memory stays flat.
+
+    What cannot be given is no download and not noted as one. Raises NotFound, ImageLost.
+    """
     site = services(request)
 
-    def read(session: Session) -> DatasetVersion:
-        found = datasets.read_version(session, number)
+    def note(session: Session) -> None:
         audit_log.record(session, principal, "dataset.download", str(number), {})
-        return found
 
-    found = site.database.write(read)
+    found = site.database.read(lambda session: datasets.read_version(session, number))
     target = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the last piece is sent
     datasets.write_zip(site.blobs, found, target)
+    site.database.write(note)
     size = target.tell()
     target.seek(0)
     headers = {

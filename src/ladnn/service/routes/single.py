@@ -53,9 +53,10 @@ def send(
 
 def _frame(text: str) -> int | None:
     """The frame that a person counts from 1, counted from 0."""
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return None
-    if not text.strip().isdecimal() or not 1 <= int(text) <= 100_000:
+    if not text.isdecimal() or len(text) > 6 or not 1 <= int(text) <= 100_000:
         raise BadRequest("error.frame")
     return int(text) - 1
 
