@@ -194,6 +194,19 @@ def test_an_answer_says_which_lesions_are_calibrated(address: str, files: Path):
     assert [name for name, known in said["calibrated"].items() if not known] == list(TOO_FEW)
 
 
+@pytest.mark.parametrize("value", [None, "0.5", float("nan")])
+@pytest.mark.parametrize("place", ["covid", "lesions", "in_distribution"])
+def test_an_answer_whose_probability_is_none_is_told_as_another_form(
+    monkeypatch: pytest.MonkeyPatch, address: str, files: Path, place: str, value: object
+):
+    with Client(address) as client:
+        said = client.predict(files / "scan.png")
+    said[place] |= dict.fromkeys(("probability", "GGO", "score") & said[place].keys(), value)
+    monkeypatch.setattr(Client, "predict", lambda *_, **__: said)
+    result = run(address, files)
+    assert (result.exit_code, "answers in another form" in result.stderr) == (1, True)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_in_a_folder_is_named_and_nobody_waits_for_it(address: str, files: Path):
     os.mkfifo(files / "pipe.png")
