@@ -26,8 +26,9 @@ from ladnn.cli import app as cli
 from ladnn.commands.model import _row
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
-from ladnn.service import about, models
+from ladnn.service import about, migrations, models
 from ladnn.service.champion import Champion
+from ladnn.service.database import Database
 from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
 from ladnn.service.watching import Watcher, Week, agreement
 
@@ -674,3 +675,26 @@ def test_the_command_finds_the_site_of_the_settings_that_it_is_given(page: Site,
     done = CliRunner().invoke(cli, ["model", "list", "--json", "--config", str(config)])
     assert done.exit_code == 0, done.exception
     assert "tiny-2" in {one["version"] for one in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("command", [["list"], ["rollback", "--why", "a trial"]])
+def test_the_command_leaves_the_tables_of_an_older_site_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+):
+    url = f"sqlite:///{tmp_path}/old.db"
+    database = Database(url)
+    migrations.upgrade(database, "0009")
+    monkeypatch.setenv("LADNN_DATABASE_URL", url)
+    done = CliRunner().invoke(cli, ["model", *command])
+    assert "of another version" in str(done.exception)
+    assert migrations.current(database) == "0009"
+    database.dispose()
+
+
+def test_the_command_makes_no_site_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LADNN_DATABASE_URL", f"sqlite:///{tmp_path}/none.db")
+    done = CliRunner().invoke(cli, ["model", "list"])
+    assert "give --config or --registry" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -216,8 +216,8 @@ def open_registry(place: str | None, config: Path | None = None) -> "Registry":
     if place is not None:
         return Registry(Store(place))
     with site_side("the registry of a site"):
-        from ladnn.service.models import running_registry
         from ladnn.service.settings import read_settings
+        from ladnn.service.upkeep import running_registry
     return running_registry(read_settings(config))
 
 
