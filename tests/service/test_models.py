@@ -1,6 +1,7 @@
 """Versions on a site: one truth for all replicas, picked up while they answer; their pages."""
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -31,6 +32,7 @@ from ladnn.service.champion import Champion
 from ladnn.service.database import Database
 from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
 from ladnn.service.watching import Watcher, Week, agreement
+from ladnn.storage import Store
 
 WHO = {"by": "ada", "why": "a test"}
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
@@ -667,6 +669,22 @@ def test_what_the_command_line_changes_is_in_the_audit_log_too(page: Site, tmp_p
         ("model.promote", "tiny-1", "system"),
         ("model.promote", "tiny-2", "system"),
     ]
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_who_has_no_name_on_this_machine_is_told_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+):
+    def unknown() -> str:
+        raise error("no such user")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    bundle = str(tiny_bundle(tmp_path / "tiny"))
+    where = ["--registry", str(tmp_path / "registry")]
+    done = CliRunner().invoke(cli, ["model", "add", bundle, *where, "--why", "a trial"])
+    assert done.exit_code == 0, done.exception
+    [version] = Registry(Store(where[1])).versions().values()
+    assert version.added.by == f"uid {os.getuid()}"
 
 
 def test_the_command_finds_the_site_of_the_settings_that_it_is_given(page: Site, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -222,7 +223,11 @@ def open_registry(place: str | None, config: Path | None = None) -> "Registry":
 
 
 def _who(by: str | None) -> str:
-    return by or getpass.getuser()
+    """Who does it: as given, or the user of this machine, who has no name in some containers."""
+    try:
+        return by or getpass.getuser()
+    except (KeyError, OSError):  # the latter of later versions of Python
+        return f"uid {os.getuid()}"
 
 
 def _row(registry: "Registry", version: "Version") -> dict[str, Any]:
