@@ -25,6 +25,7 @@ from bundles import tiny_bundle
 from ladnn.bundle import Card
 from ladnn.cli import app as cli
 from ladnn.commands.model import _row
+from ladnn.errors import UnreachableError
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, migrations, models
@@ -134,6 +135,18 @@ def test_versions_are_shown_beside_one_whose_files_are_gone(page: Site, tmp_path
         ("tiny-1", False),
         ("tiny-2", True),
     ]
+
+
+@pytest.mark.parametrize("where", ["/models/compare", "/api/v1/models/compare"])
+def test_a_storage_that_fails_between_is_not_told_as_another_test(
+    page: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    def fail(*_: object) -> None:
+        raise UnreachableError("the registry cannot be reached (gone)")
+
+    fill(page, tmp_path)
+    monkeypatch.setattr("ladnn.service.version_views.compare_versions", fail)
+    assert page.client.get(f"{where}?first=tiny-1&second=tiny-2").status_code == 503
 
 
 @pytest.mark.parametrize("gone", ["all", "model.onnx"])
