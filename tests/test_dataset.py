@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ladnn.csvs import LONGEST_CELL
 from ladnn.dataset import COLUMNS, Manifest, Record, read_manifest, write_manifest
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
@@ -56,6 +57,19 @@ def test_a_manifest_survives_its_file(manifest, tmp_path_factory):
     assert read_manifest(path) == manifest
 
 
+def test_a_caption_as_long_as_the_cell_of_a_table_may_be_survives_the_file(tmp_path):
+    manifest = Manifest(records=(record("1.png", caption="x" * LONGEST_CELL),))
+    write_manifest(manifest, tmp_path / "m.csv")
+    assert read_manifest(tmp_path / "m.csv") == manifest
+
+
+def test_a_caption_that_is_longer_is_called_long(tmp_path):
+    manifest = Manifest(records=(record("1.png", caption="x" * (LONGEST_CELL + 1)),))
+    write_manifest(manifest, tmp_path / "m.csv")
+    with pytest.raises(DataError, match="longer than 1,048,576 characters"):
+        read_manifest(tmp_path / "m.csv")
+
+
 def test_images_below_the_manifest_move_with_it(tmp_path):
     inside = Manifest(records=(record("x", path=tmp_path / "a" / "1.png"),))
     write_manifest(inside, tmp_path / "a" / "m.csv")
@@ -86,7 +100,10 @@ def test_a_manifest_without_optional_columns_is_read(tmp_path):
         ("path,source,patient,covid\n1.png,s,p,yes\n", "line 2: covid is 'yes': write 1 or 0"),
         ("path,source,patient,covid\n,s,p,1\n", "line 2: it has no path"),
         ("path,source,patient,covid\n1.png\0,s,p,1\n", "holds zero bytes"),
-        ('path,source,patient,covid\n1.png,s,"p,1\n2.png,s,p,1\n', "close the quote"),
+        (
+            'path,source,patient,covid\n1.png,s,"p,1\n2.png,s,p,1\n',
+            "line 2 is not CSV.*never closed: close it",
+        ),
         ("path;source;patient;covid\n1;2.png;s;p;1\n", "cells that hold semicolons"),
         ("path,source,patient,covid,\n1.png,s,p,1,x\n", "unknown column ''"),
         (

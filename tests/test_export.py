@@ -449,6 +449,29 @@ def test_force_keeps_what_a_person_put_beside_the_older_bundle(proven, bundle, t
     assert (target / CARD_FILE).read_text() != "of the older one"
 
 
+def test_force_keeps_links_as_links_wherever_they_lead(proven, bundle, tmp_path):
+    target = tmp_path / "made"
+    exporting.write_bundle(target, proven, bundle.card)
+    links = {"data": "../data", "nowhere": "/nowhere/at/all"}
+    (tmp_path / "data").mkdir()
+    for name, where in links.items():
+        (target / name).symlink_to(where)
+    exporting.write_bundle(target, proven, bundle.card, force=True)
+    assert {name: str((target / name).readlink()) for name in links} == links
+    assert (target / "data").is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_force_cannot_keep_is_named_and_the_older_bundle_stays(proven, bundle, tmp_path):
+    target = tmp_path / "made"
+    exporting.write_bundle(target, proven, bundle.card)
+    os.mkfifo(target / "pipe")
+    with pytest.raises(BundleError, match=r"beside the older .*pipe.*named pipe.*move it"):
+        exporting.write_bundle(target, proven, bundle.card, force=True)
+    assert sorted(path.name for path in target.iterdir()) == [CARD_FILE, MODEL_FILE, "pipe"]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
 def test_checkpoints_of_different_input_sizes_are_refused(nets, tmp_path):
     folders = [
         put_checkpoint(tmp_path / "a", nets[0]),

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -277,6 +278,37 @@ def write_card(card: Card, folder: Path) -> Path:
     text = json.dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def put_bundle(staged: Path, folder: Path, old: Path) -> None:
+    """Move a finished bundle to its folder; what a person put beside an older one there stays.
+
+    Args:
+        staged: the finished one.
+        folder: where it belongs.
+        old: where the older folder goes, if there is one.
+
+    Raises BundleError for something beside the older bundle that cannot be copied. Links stay what
+    they are, wherever they lead.
+    """
+    if folder.exists():
+        try:
+            shutil.copytree(
+                folder, staged, symlinks=True, dirs_exist_ok=True, ignore=_bundle_files(folder)
+            )
+        except shutil.Error as error:
+            _, _, reason = error.args[0][0]
+            raise BundleError(
+                f"what lies in {folder} beside the older bundle cannot be kept ({reason}): "
+                "move it elsewhere, or give another folder"
+            ) from error
+        shutil.move(folder, old)
+    staged.replace(folder)
+
+
+def _bundle_files(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """Tells `shutil.copytree` of `folder` to leave out the bundle itself."""
+    return lambda place, _: {CARD_FILE, MODEL_FILE} if Path(place) == folder else set()
 
 
 def read_card(folder: Path) -> Card:

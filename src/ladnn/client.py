@@ -26,6 +26,9 @@ _PASSING = (429, 502, 503, 504)
 _LOST = (502, 504)  # a proxy that does not know what became of the request
 _LONGEST_PAUSE = 30.0  # seconds, whatever a server asks for
 _ABOUT_THE_FILE = (413, 422)
+_KEY = r"[!-~]*"  # any visible character of ASCII, and nothing else
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""What ends a request before any of it is sent, so that it certainly did nothing."""
 
 
 class Client:
@@ -59,8 +62,10 @@ class Client:
         """
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
-        if not key.isascii() or not key.isprintable():
-            raise RemoteError("the API key has a character that no key has: copy it again")
+        if not re.fullmatch(_KEY, key):
+            raise RemoteError(
+                "the API key has a space or another character that no key has: copy it again"
+            )
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._retries, self._sleep = retries, sleep
         try:
@@ -152,7 +157,10 @@ class Client:
         """All of a list, page after page."""
         address: Any = f"{path}?limit={PAGE}"
         while address:
-            page = self._json("GET", address)
+            try:
+                page = self._json("GET", address)
+            except httpx.InvalidURL as error:  # the first was ours
+                raise self._stranger() from error
             found, address = page.get(name), page.get("next") or ""
             if not isinstance(found, list) or not _is_path(address):
                 raise self._stranger()
@@ -232,7 +240,7 @@ class Client:
         answer = self._ask(method, path, **what)
         try:
             said = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter of brackets in brackets without end
             said = None
         if not isinstance(said, dict):
             raise self._stranger()
@@ -247,32 +255,47 @@ class Client:
 
     def _do(self, method: str, path: str, **what: Any) -> None:  # noqa: ANN401
         """What is answered without a word; a proxy's page with status 200 did not do it."""
-        answer = self._ask(method, path, **what)
+        answer = self._ask(method, path, gone_is_done=method == "DELETE", **what)
         if answer.is_success and answer.status_code != httpx.codes.NO_CONTENT:
             raise self._stranger()
 
     def _stranger(self) -> RemoteError:
         return RemoteError(f"{self.url} does not answer like an LA-DNN site: check the address")
 
-    def _ask(self, method: str, path: str, **what: Any) -> httpx.Response:  # noqa: ANN401
-        """One request, made again while that may help."""
-        unsure = False  # whether an attempt was carried out whose answer got lost
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        gone_is_done: bool = False,
+        **what: Any,  # noqa: ANN401
+    ) -> httpx.Response:
+        """One request, made again while that may help.
+
+        With `gone_is_done`, a 404 is returned too where an attempt before it may have been carried
+        out, its answer having got lost.
+        """
+        unsure = False  # whether there was such an attempt
         for attempt in range(self._retries + 1):
             last = attempt == self._retries
             pause = min(_LONGEST_PAUSE, 0.25 * 2**attempt)
             try:
                 answer = self._http.request(method, path, **what)
+            except httpx.LocalProtocolError:  # whose text may quote the key
+                raise RemoteError(
+                    f"the request to {self.url} cannot be written: check its key and ids"
+                ) from None
             except httpx.TransportError as error:
                 if last or self._away or fault(error):
                     self._away = isinstance(error, httpx.ConnectError)
                     raise RemoteError(f"{self.url} cannot be reached ({_why(error)})") from error
-                unsure = True
+                unsure |= not isinstance(error, _UNSENT)
             except httpx.DecodingError as error:
                 raise self._stranger() from error
             else:
                 self._away = False
-                if unsure and method == "DELETE" and answer.status_code == 404:
-                    return answer  # it is gone, which is what was asked for
+                if unsure and gone_is_done and answer.status_code == 404:
+                    return answer
                 unsure |= answer.status_code in _LOST
                 if answer.status_code not in _PASSING or last:
                     return self._checked(answer, with_files="files" in what)
@@ -343,6 +366,6 @@ def _detail(answer: httpx.Response) -> str:
     """The sentence of problem+json; empty where the answer is something else."""
     try:
         said = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(said.get("detail", "")) if isinstance(said, dict) else ""

@@ -1,4 +1,4 @@
-"""Writes a CSV file whole or not at all; tells what a spreadsheet put between the cells of one."""
+"""Writes a CSV file whole or not at all; reads the rows of one, as spreadsheets save it too."""
 
 import csv
 import io
@@ -12,6 +12,9 @@ from ladnn.paths import write_whole
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """What may stand between cells, and what to call it; the first is what is written here."""
 
+LONGEST_CELL = 1 << 20
+"""Characters of one cell, more than any report has; a longer one is an open quote."""
+
 
 def separator(text: str) -> str:
     """What the head of CSV text has between its cells.
@@ -20,6 +23,50 @@ def separator(text: str) -> str:
     """
     head = re.sub('"[^"]*"', "", next(filter(str.strip, text.splitlines()), ""))
     return max(SEPARATORS, key=head.count)
+
+
+def read_rows(text: str, between: str, what: str) -> list[tuple[int, list[str]]]:
+    """The rows of CSV text with the numbers of the lines they end in, empty ones left out.
+
+    Strictly read, for an open quote would else take the rows after it into its cell unnoticed.
+
+    Args:
+        text: of the whole file.
+        between: what stands between its cells.
+        what: names the file in the DataError that is raised for quotes that do not pair and a cell
+            of more than LONGEST_CELL characters.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between)
+    rows: list[tuple[int, list[str]]] = []
+    begin = 1
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        for cells in reader:
+            rows += [(reader.line_num, cells)] if cells else []
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{what} line {begin} is not CSV: {_reason(error)}") from error
+    finally:
+        csv.field_size_limit(before)
+    return rows
+
+
+def _reason(error: csv.Error) -> str:
+    """What is wrong with a row, in words of ours."""
+    said = str(error)
+    if "field limit" in said:
+        return (
+            f"a cell of this row is longer than {LONGEST_CELL:,} characters: shorten it, or close "
+            "its quote if that is open"
+        )
+    if "unexpected end" in said:
+        return "a quote that opens in this row is never closed: close it"
+    if "expected after" in said:
+        return (
+            "a cell of this row goes on after its closing quote: close the quote that was left "
+            "open before it, or double the quotes inside the cell"
+        )
+    return said
 
 
 def write_rows(

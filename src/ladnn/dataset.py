@@ -1,14 +1,12 @@
 """A manifest: which images there are, whose, what they show, and on which side they lie."""
 
-import csv
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ladnn.csvs import SEPARATORS, separator, write_rows
+from ladnn.csvs import SEPARATORS, read_rows, separator, write_rows
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.splitting import PARTS
@@ -196,14 +194,8 @@ def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     text = _read_text(path)
     between = separator(text)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between)
-    try:
-        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
-    except csv.Error as error:
-        raise DataError(
-            f"the manifest {path} is not CSV at line {reader.line_num} ({error}): close the quote "
-            "that is open there or before"
-        ) from error
+    rows = read_rows(text, between, f"the manifest {path}")
+    lines = [(number, cells) for number, cells in rows if any(cells)]
     if not lines:
         raise DataError(f"the manifest {path} is empty: make one by ladnn data import")
     head = lines[0][1]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, put_bundle, write_card
 from ladnn.checkpoint import Checkpoint, read_checkpoint, weights_sha256
 from ladnn.conversion import Frames, differences, open_engine, prove, run_torch, to_onnx
 from ladnn.dataset import Manifest, Record
@@ -359,7 +359,7 @@ def write_bundle(
             if measure is not None:
                 card = replace(card, metrics=measure(staged))
                 write_card(card, staged)
-            _swap(staged, folder, Path(scratch) / "old")
+            put_bundle(staged, folder, Path(scratch) / "old")
     except OSError as error:
         raise BundleError(
             f"the bundle cannot be written to {folder} ({error.strerror}): "
@@ -384,16 +384,3 @@ def check_target(folder: Path, *, force: bool) -> None:
         raise BundleError(f"{folder} is there and is no bundle: give another folder")
     if not force:
         raise BundleError(f"{folder} holds a bundle: give another folder, or --force to replace it")
-
-
-def _swap(staged: Path, folder: Path, old: Path) -> None:
-    if folder.exists():
-        # what a person put beside the older bundle stays
-        shutil.copytree(folder, staged, dirs_exist_ok=True, ignore=_bundle_files(folder))
-        shutil.move(folder, old)
-    staged.replace(folder)
-
-
-def _bundle_files(folder: Path) -> Callable[[str, list[str]], set[str]]:
-    """Tells `shutil.copytree` of `folder` to leave out the bundle itself."""
-    return lambda place, _: {CARD_FILE, MODEL_FILE} if Path(place) == folder else set()

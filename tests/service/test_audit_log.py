@@ -126,6 +126,17 @@ def test_a_log_written_anew_does_not_hold_the_head_that_was_noted(filled: Databa
     assert verify(filled, noted).fault == "audit.fault_noted"
 
 
+def test_a_noted_head_whose_line_retention_removed_accuses_nobody(filled: Database):
+    noted = verify(filled).head
+    record(filled, "account.role")
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    filled.write(lambda session: audit_log.forget_chained(session, later))
+    record(filled, "account.role")
+    found = verify(filled, noted)
+    assert (found.fault, found.line) == ("audit.fault_before", 5)
+    assert verify(filled, noted.replace(":", "")).fault == "audit.fault_noted"
+
+
 def test_many_writers_at_the_same_time_make_one_chain(database: Database):
     threads = [
         threading.Thread(target=record, args=(database, *["account.role", "prediction.view"] * 5))

@@ -5,6 +5,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 from sites import MakeSite, Site, served
 from tabs import choose, drop, newest, payload, send_batch
@@ -215,6 +216,34 @@ def test_a_file_that_is_too_large_is_told_before_it_is_sent(
         expect(tab.get_by_text("Not sent: large.png")).to_be_visible()
         expect(tab.get_by_text("1 of 2 files are with the site")).to_be_visible()
         tab.context.close()
+
+
+@pytest.mark.parametrize("when", ["**/api/v1/batches", "**/missing"])
+def test_a_file_that_goes_while_files_are_sent_is_told_and_the_others_are_sent(
+    scripted: Page, tmp_path: Path, when: str
+):
+    kept, gone = write(tmp_path, scans(2))
+
+    def remove(route: Route) -> None:
+        gone.unlink(missing_ok=True)
+        route.continue_()
+
+    scripted.route(when, remove)
+    scripted.goto("/batches")
+    scripted.set_input_files("#files", [gone, kept])
+    expect(scripted.get_by_text(f"Not sent: {gone.name}: It cannot be read")).to_be_visible()
+    expect(scripted.get_by_text("1 of 2 files are with the site")).to_be_visible()
+    head(scripted).to_have_text("1 of 1 answered")
+    assert scripted.evaluate("() => sending") == 0
+
+
+def test_what_is_sent_after_the_language_changed_in_place_is_told_in_it(scripted: Page):
+    send_batch(scripted, scans(1))
+    scripted.reload()
+    scripted.get_by_label("Order").select_option("by name")
+    scripted.get_by_role("button", name="中文").click()
+    scripted.locator("#files").set_input_files([payload(*file) for file in scans(2)[1:]])
+    expect(scripted.locator("[data-sending]")).to_contain_text("个文件")
 
 
 def test_who_leaves_while_files_are_sent_is_asked(scripted: Page):

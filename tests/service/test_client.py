@@ -194,6 +194,19 @@ def test_an_answer_says_which_lesions_are_calibrated(address: str, files: Path):
     assert [name for name, known in said["calibrated"].items() if not known] == list(TOO_FEW)
 
 
+@pytest.mark.parametrize("value", [None, "0.5", float("nan")])
+@pytest.mark.parametrize("place", ["covid", "lesions", "in_distribution"])
+def test_an_answer_whose_probability_is_none_is_told_as_another_form(
+    monkeypatch: pytest.MonkeyPatch, address: str, files: Path, place: str, value: object
+):
+    with Client(address) as client:
+        said = client.predict(files / "scan.png")
+    said[place] |= dict.fromkeys(("probability", "GGO", "score") & said[place].keys(), value)
+    monkeypatch.setattr(Client, "predict", lambda *_, **__: said)
+    result = run(address, files)
+    assert (result.exit_code, "answers in another form" in result.stderr) == (1, True)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_in_a_folder_is_named_and_nobody_waits_for_it(address: str, files: Path):
     os.mkfifo(files / "pipe.png")
@@ -335,6 +348,30 @@ def test_a_deletion_of_what_never_was_there_is_an_error(
         remove(moody, *before, GONE)
 
 
+def test_a_deletion_that_never_reached_the_site_is_not_taken_for_done(moody: ThreadingHTTPServer):
+    port = free_port()
+
+    def come_back(_: float) -> None:
+        client._http.base_url = f"http://127.0.0.1:{moody.server_address[1]}"
+
+    _Moody.answers = [GONE]
+    with (
+        Client(f"http://127.0.0.1:{port}", sleep=come_back) as client,
+        pytest.raises(RemoteError, match="nothing here"),
+    ):
+        client.delete("x")
+
+
+def test_feedback_on_what_is_gone_is_not_taken_for_withdrawn(moody: ThreadingHTTPServer):
+    _Moody.answers = [LOST, GONE]
+    url = f"http://127.0.0.1:{moody.server_address[1]}"
+    with (
+        Client(url, sleep=lambda _: None) as client,
+        pytest.raises(RemoteError, match="nothing here"),
+    ):
+        client.withdraw_feedback("x")
+
+
 def test_what_is_gone_is_not_there_to_be_read_after_a_lost_answer(moody: ThreadingHTTPServer):
     with pytest.raises(RemoteError, match="nothing here"):
         ask(moody, LOST, GONE)
@@ -363,6 +400,7 @@ def test_a_proxys_page_is_neither_a_deletion_nor_a_file(
         b'{"predictions": [], "next": "//localhost:9/"}',
         b'{"predictions": [], "next": "@localhost:9/"}',
         b'{"predictions": [], "next": 1}',
+        b'{"predictions": [], "next": "/\\u0000"}',
     ],
 )
 def test_a_list_of_another_form_is_refused_and_the_key_goes_to_no_other_host(
@@ -374,11 +412,23 @@ def test_a_list_of_another_form_is_refused_and_the_key_goes_to_no_other_host(
         list(client.predictions())
 
 
-@pytest.mark.parametrize("key", ["broken\n", "schl\u00fcssel"])
+@pytest.mark.parametrize("key", ["broken\n", "schl\u00fcssel", "secret ", " secret", "sec ret"])
 def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str):
     with pytest.raises(RemoteError, match="copy it again") as caught:
         Client("https://ladnn.example.org", key=key)
     assert key.strip() not in str(caught.value)
+
+
+def test_a_request_that_cannot_be_sent_is_made_once_and_not_quoted():
+    pauses = list[float]()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        Client(f"http://127.0.0.1:{listening.getsockname()[1]}", sleep=pauses.append) as client,
+    ):
+        client._http.headers["authorization"] = "Bearer secret "
+        with pytest.raises(RemoteError, match="cannot be written") as caught:
+            client.prediction("x")
+    assert ("secret" in str(caught.value), pauses) == (False, [])
 
 
 def test_a_file_whose_name_is_no_text_is_tested(address: str, scan: bytes):
@@ -406,6 +456,8 @@ def test_an_interruption_does_not_wait_for_a_site_that_is_silent(files: Path):
     [
         ((200, {"content-encoding": "gzip"}, b"no gzip"), STRANGER),
         ((200, {}, b"<html>"), "does not answer like an LA-DNN site"),
+        ((200, {}, b"[" * 100_000), STRANGER),
+        ((500, {}, b"[" * 100_000), "500"),
         ((301, {"location": "https://x/"}, b""), "give that address"),
         ((403, {}, b'{"detail": "You may not."}'), "You may not"),
         ((500, {}, b"oops"), "500"),

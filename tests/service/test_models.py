@@ -1,6 +1,7 @@
 """Versions on a site: one truth for all replicas, picked up while they answer; their pages."""
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -24,12 +25,15 @@ from bundles import tiny_bundle
 from ladnn.bundle import Card
 from ladnn.cli import app as cli
 from ladnn.commands.model import _row
+from ladnn.errors import UnreachableError
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
-from ladnn.service import about, models
+from ladnn.service import about, migrations, models
 from ladnn.service.champion import Champion
+from ladnn.service.database import Database
 from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
 from ladnn.service.watching import Watcher, Week, agreement
+from ladnn.storage import Store
 
 WHO = {"by": "ada", "why": "a test"}
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
@@ -131,6 +135,18 @@ def test_versions_are_shown_beside_one_whose_files_are_gone(page: Site, tmp_path
         ("tiny-1", False),
         ("tiny-2", True),
     ]
+
+
+@pytest.mark.parametrize("where", ["/models/compare", "/api/v1/models/compare"])
+def test_a_storage_that_fails_between_is_not_told_as_another_test(
+    page: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    def fail(*_: object) -> None:
+        raise UnreachableError("the registry cannot be reached (gone)")
+
+    fill(page, tmp_path)
+    monkeypatch.setattr("ladnn.service.version_views.compare_versions", fail)
+    assert page.client.get(f"{where}?first=tiny-1&second=tiny-2").status_code == 503
 
 
 @pytest.mark.parametrize("gone", ["all", "model.onnx"])
@@ -668,9 +684,48 @@ def test_what_the_command_line_changes_is_in_the_audit_log_too(page: Site, tmp_p
     ]
 
 
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_who_has_no_name_on_this_machine_is_told_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+):
+    def unknown() -> str:
+        raise error("no such user")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    bundle = str(tiny_bundle(tmp_path / "tiny"))
+    where = ["--registry", str(tmp_path / "registry")]
+    done = CliRunner().invoke(cli, ["model", "add", bundle, *where, "--why", "a trial"])
+    assert done.exit_code == 0, done.exception
+    [version] = Registry(Store(where[1])).versions().values()
+    assert version.added.by == f"uid {os.getuid()}"
+
+
 def test_the_command_finds_the_site_of_the_settings_that_it_is_given(page: Site, tmp_path: Path):
     fill(page, tmp_path)
     config = settings_file(page, tmp_path)
     done = CliRunner().invoke(cli, ["model", "list", "--json", "--config", str(config)])
     assert done.exit_code == 0, done.exception
     assert "tiny-2" in {one["version"] for one in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("command", [["list"], ["rollback", "--why", "a trial"]])
+def test_the_command_leaves_the_tables_of_an_older_site_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+):
+    url = f"sqlite:///{tmp_path}/old.db"
+    database = Database(url)
+    migrations.upgrade(database, "0009")
+    monkeypatch.setenv("LADNN_DATABASE_URL", url)
+    done = CliRunner().invoke(cli, ["model", *command])
+    assert "of another version" in str(done.exception)
+    assert migrations.current(database) == "0009"
+    database.dispose()
+
+
+def test_the_command_makes_no_site_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LADNN_DATABASE_URL", f"sqlite:///{tmp_path}/none.db")
+    done = CliRunner().invoke(cli, ["model", "list"])
+    assert "give --config or --registry" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -216,13 +217,17 @@ def open_registry(place: str | None, config: Path | None = None) -> "Registry":
     if place is not None:
         return Registry(Store(place))
     with site_side("the registry of a site"):
-        from ladnn.service.models import running_registry
         from ladnn.service.settings import read_settings
+        from ladnn.service.upkeep import running_registry
     return running_registry(read_settings(config))
 
 
 def _who(by: str | None) -> str:
-    return by or getpass.getuser()
+    """Who does it: as given, or the user of this machine, who has no name in some containers."""
+    try:
+        return by or getpass.getuser()
+    except (KeyError, OSError):  # the latter of later versions of Python
+        return f"uid {os.getuid()}"
 
 
 def _row(registry: "Registry", version: "Version") -> dict[str, Any]:

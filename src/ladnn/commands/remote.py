@@ -108,9 +108,16 @@ def _calibrated(said: Any) -> tuple[bool, ...]:  # noqa: ANN401  # JSON of anoth
     return tuple(bool(said[lesion]) for lesion in LESIONS)
 
 
+def _require_shares(*values: float) -> None:
+    """Raise TypeError or ValueError where another machine has something else than 0 to 1."""
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError
+
+
 def _line(client: "Client", path: Path, said: dict[str, object]) -> Line:
     try:
         prediction = Prediction.from_json(said)
+        _require_shares(prediction.probability, prediction.score, *(prediction.lesions or ()))
         heatmap = f"{client.url}{said['heatmap']}"
         calibrated = _calibrated(said["calibrated"]) if prediction.lesions else ()
     except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ write.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -182,9 +183,18 @@ def verify(session: Session, noted: str | None = None) -> Verdict:
         seen = seen or noted == f"{number}:{digest}"
     if (chain.head, chain.head_hash) != (number, digest):
         return _verdict(chain, number, digest, "audit.fault_end", chain.head)
-    if not seen:
+    if noted is not None and not seen:
+        line = _number(noted)
+        if line is not None and line < chain.start:
+            return _verdict(chain, number, digest, "audit.fault_before", line)
         return _verdict(chain, number, digest, "audit.fault_noted")
     return _verdict(chain, number, digest)
+
+
+def _number(head: str) -> int | None:
+    """The number of a head as it was noted; None where it is none."""
+    found = re.fullmatch(r"([0-9]{1,18}):[0-9a-f]{64}", head)
+    return int(found[1]) if found else None
 
 
 def _verdict(

@@ -7,10 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ladnn.errors import RegistryError
 from ladnn.registry import Event, Kind, Registry
 from ladnn.runtime import Bundle, load_bundle
-from ladnn.service import audit_log, migrations
+from ladnn.service import audit_log
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.database import Database
@@ -76,20 +75,6 @@ def site_registry(
 def registry_of(site: Services, principal: Principal = audit_log.SYSTEM) -> Registry:
     """The registry of the site that answers, changed in the name of the principal."""
     return site_registry(site.settings, site.database, site.clock, principal)
-
-
-def running_registry(settings: Settings) -> Registry:
-    """The registry of the site that the settings name, for the command line.
-
-    Raises RegistryError where no site has ever been.
-    """
-    database = Database(settings.database_url)
-    if migrations.current(database) is None:
-        raise RegistryError(
-            "the settings name no site: give --config or --registry, or start it first"
-        )
-    migrations.upgrade(database)
-    return site_registry(settings, database)
 
 
 def open_bundle(settings: Settings, registry: Registry, label: str) -> Bundle:

@@ -9,12 +9,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from ladnn.errors import ConfigError
+from ladnn.registry import Registry
 from ladnn.service import audit_log, migrations
 from ladnn.service.accounts import people, second_factor
 from ladnn.service.app import make_services
 from ladnn.service.context import Services
 from ladnn.service.database import Database
 from ladnn.service.errors import NotFound
+from ladnn.service.models import site_registry
 from ladnn.service.settings import Settings
 
 
@@ -31,6 +33,15 @@ def opened_site(settings: Settings) -> Iterator[Services]:
     finally:
         site.decoder.close()
         site.database.dispose()
+
+
+def running_registry(settings: Settings) -> Registry:
+    """The registry of the site that the settings name, for the command line.
+
+    Raises ConfigError where there is none.
+    """
+    require_site(settings, "give --config or --registry")
+    return site_registry(settings, Database(settings.database_url))
 
 
 def rescue(site: Services, email: str, *, forget_factor: bool) -> str:
@@ -52,11 +63,14 @@ def rescue(site: Services, email: str, *, forget_factor: bool) -> str:
     return site.database.write(write)
 
 
-def require_site(settings: Settings) -> None:
-    """Refuse a database that no site was started on: opening it would make an empty one."""
+def require_site(settings: Settings, otherwise: str = "give --config") -> None:
+    """Refuse a database that no site was started on: opening it would make an empty one.
+
+    `otherwise` is what the ConfigError says can be done beside starting it.
+    """
     url = settings.database_url
     if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():
-        raise ConfigError(f"there is no site at {url}: give --config, or start it with ladnn serve")
+        raise ConfigError(f"there is no site at {url}: {otherwise}, or start it with ladnn serve")
     database = Database(url)
     try:
         version = migrations.current(database)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ladnn.bundle import MODEL_FILE, Card
-from ladnn.errors import BundleError, DamagedError, RegistryError
+from ladnn.errors import BundleError, DamagedError, RegistryError, UnreachableError
 from ladnn.gate import Answers, Verdict
 from ladnn.locked_test import Trial, compare_versions, read_trial
 from ladnn.registry import Event, Registry, Status, Version
@@ -93,6 +93,8 @@ def comparison(registry: Registry, first: str, second: str) -> Comparison:
     one, other = (row(registry, _known(versions, label)) for label in (first, second))
     try:
         verdict = compare_versions(registry, first, second)
+    except UnreachableError:  # which says nothing of the two
+        raise
     except RegistryError:  # one was never judged, or they were judged on different tests
         verdict = None
     return Comparison(pair=(one, other), verdict=verdict)

@@ -1,22 +1,17 @@
 """CSV tables of collections: encodings, ragged rows, heads in long form, misspelt label cells."""
 
-import csv
-import io
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ladnn.csvs import SEPARATORS, separator
+from ladnn.csvs import SEPARATORS, read_rows, separator
 from ladnn.errors import DataError
 from ladnn.findings import Lesion, LesionLabels
 from ladnn.sources.encodings import decode
 
 LARGEST = 256 << 20
 """Bytes of a table; a larger one is a mistake, or has to be read in parts."""
-
-LONGEST_CELL = 1 << 20
-"""Characters of one cell, more than any report has; a longer one is an open quote."""
 
 FLAG_HEADS = frozenset({"cvd19", "c0vid19", "covid19"})
 """The flag's column; the authors wrote a zero in one of their tables."""
@@ -87,11 +82,11 @@ def read_table(path: Path, *, verbatim: bool = False) -> Table:
     or left as they are if `verbatim`.
 
     Raises DataError for a missing, empty, too large or undecodable file, for quotes that do not
-    pair, a cell of more than LONGEST_CELL characters and a ragged row.
+    pair, a cell of more than csvs.LONGEST_CELL characters and a ragged row.
     """
     text = _text(path)
     between = separator(text)
-    lines = _lines(text, between, path)
+    lines = read_rows(text, between, path.name)
     if not lines:
         raise DataError(f"the table {path} is empty: expected a line of column heads")
     heads = tuple(clean(cell).lower() for cell in lines[0][1])
@@ -105,44 +100,6 @@ def read_table(path: Path, *, verbatim: bool = False) -> Table:
         kept = cells if verbatim else map(clean, cells)
         rows.append(Row(table=path, line=number, cells=tuple(kept)))
     return Table(path=path, heads=heads, rows=tuple(rows))
-
-
-def _lines(text: str, between: str, path: Path) -> list[tuple[int, list[str]]]:
-    """The rows with the numbers of the lines they end in, empty ones left out.
-
-    Strictly read, for an open quote would else take the rows after it into its cell unnoticed.
-    """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between)
-    rows: list[tuple[int, list[str]]] = []
-    begin = 1
-    before = csv.field_size_limit(LONGEST_CELL)
-    try:
-        for cells in reader:
-            rows += [(reader.line_num, cells)] if cells else []
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path.name} line {begin} is not CSV: {_reason(error)}") from error
-    finally:
-        csv.field_size_limit(before)
-    return rows
-
-
-def _reason(error: csv.Error) -> str:
-    """What is wrong with a row, in words of ours."""
-    said = str(error)
-    if "field limit" in said:
-        return (
-            f"a cell of this row is longer than {LONGEST_CELL:,} characters: shorten it, or close "
-            "its quote if that is open"
-        )
-    if "unexpected end" in said:
-        return "a quote that opens in this row is never closed: close it"
-    if "expected after" in said:
-        return (
-            "a cell of this row goes on after its closing quote: close the quote that was left "
-            "open before it, or double the quotes inside the cell"
-        )
-    return said
 
 
 def _text(path: Path) -> str:

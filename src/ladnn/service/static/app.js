@@ -273,7 +273,7 @@ const translate = async (address, body) => {
 };
 
 const retell = (old, fresh) => {
-  const told = [...fresh.attributes].filter(({ name }) => /^(lang|title|alt|content|aria-label|data-words|data-done|data-alt)$/.test(name));
+  const told = [...fresh.attributes].filter(({ name }) => /^(lang|title|alt|content|aria-label|data-words(-\w+)?|data-done|data-alt)$/.test(name));
   told.forEach(({ name, value }) => old.setAttribute(name, value));
   if (old.matches("button")) old.value = fresh.value;
   const words = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());

@@ -9,8 +9,9 @@ const pause = (milliseconds) => new Promise((done) => { setTimeout(done, millise
 const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const token = () => document.querySelector('input[name="csrf"]').value;
 
-// A request that is made again until the site answers; `lost` is told whether it does.
-const ask = async (address, options, lost = () => {}) => {
+// A request that is made again until the site answers; `lost` is told whether it does. Nothing comes of
+// one whose body is not `whole` any more: it would fail for ever.
+const ask = async (address, options, lost = () => {}, whole = async () => true) => {
   for (let wait = 1000; ; wait = Math.min(wait * 2, 10000)) {
     try {
       const answer = await fetch(address, { ...options, headers: { ...options.headers, "x-csrf-token": token() } });
@@ -21,6 +22,10 @@ const ask = async (address, options, lost = () => {}) => {
       if (answer.status !== 429) lost(true);
       await pause(1000 * (Number(answer.headers.get("retry-after")) || 0) || wait);
     } catch {
+      if (!(await whole())) {
+        lost(false);
+        return null;
+      }
       lost(true);
       await pause(wait);
     }
@@ -57,6 +62,26 @@ const filesOf = async (transfer) => {
   return found;
 };
 
+// What `read` makes of each file; one that cannot be read, or not any more, is told and left out.
+const readEach = async (files, read, unread) => {
+  const found = new Map();
+  for (const file of files) {
+    try {
+      found.set(file, await read(file));
+    } catch {
+      unread(file);
+    }
+  }
+  return found;
+};
+
+const lastByte = (file) => file.slice(-1).arrayBuffer();
+
+const hashOf = async (file) => {
+  const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+};
+
 const isDicom = async (file) => {
   const head = new Uint8Array(await file.slice(128, 132).arrayBuffer());
   return String.fromCharCode(...head) === "DICM";
@@ -64,12 +89,12 @@ const isDicom = async (file) => {
 
 // What to send, each a list of requests that follow one another: slices of series together, in as few
 // requests as may be, and all else alone.
-const bundle = async (files, limit) => {
+const bundle = async (files, limit, unread) => {
   const alone = [];
   const slices = [];
   let size = limit;
-  for (const file of files) {
-    if (!(await isDicom(file))) {
+  for (const [file, dicom] of await readEach(files, isDicom, unread)) {
+    if (!dicom) {
       alone.push([[file]]);
       continue;
     }
@@ -84,22 +109,18 @@ const bundle = async (files, limit) => {
 };
 
 // Which files the batch does not have yet; without HTTPS a browser cannot hash, and all are sent.
-const absent = async (address, files, lost) => {
+const absent = async (address, files, lost, unread) => {
   if (!crypto.subtle) return files;
-  const hashes = new Map();
-  for (const file of files) {
-    const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
-    hashes.set(file, [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
-  }
+  const hashes = await readEach(files, hashOf, unread);
   const wanted = new Set();
   const all = [...hashes.values()];
   for (let from = 0; from < all.length; from += 1000) {
     const body = JSON.stringify({ sha256: all.slice(from, from + 1000) });
     const answer = await ask(`${address}/missing`, { method: "POST", body, headers: { "content-type": "application/json" } }, lost);
-    if (!answer.ok) return files;
+    if (!answer.ok) return [...hashes.keys()];
     (await answer.json()).sha256.forEach((hash) => wanted.add(hash));
   }
-  return files.filter((file) => wanted.delete(hashes.get(file)));
+  return [...hashes.keys()].filter((file) => wanted.delete(hashes.get(file)));
 };
 
 // What is shown while files are sent.
@@ -132,6 +153,7 @@ const teller = () => {
       box.querySelector("[data-unsent]").append(line);
     },
     large: box.dataset.wordsLarge,
+    unread: box.dataset.wordsUnread,
   };
 };
 
@@ -153,12 +175,19 @@ const send = async (form, files) => {
   if (!files.length) return;
   sending += 1;
   wake();
+  try {
+    await sendAll(form, files);
+  } finally {
+    sending -= 1;
+  }
+};
+
+const sendAll = async (form, files) => {
   let id = form.dataset.batch;
   let say = teller();
   if (!id) {
     const made = await ask("/api/v1/batches", { method: "POST" }, say.lost);
     if (!made.ok) {
-      sending -= 1;
       say.unsent(files[0].name, await detail(made));
       return;
     }
@@ -171,16 +200,29 @@ const send = async (form, files) => {
   const small = files.filter((file) => file.size < limit);
   files.filter((file) => file.size >= limit).forEach((file) => say.unsent(file.name, say.large));
   say.checking();
-  const wanted = await absent(address, small, say.lost);
-  const parcels = await bundle(wanted, limit - 4096);
-  let done = small.length - wanted.length;
-  let left = wanted.length;
+  let unsent = 0;
+  const unread = (file) => {
+    unsent += 1;
+    say.unsent(file.name, say.unread);
+  };
+  const wanted = await absent(address, small, say.lost, unread);
+  let done = small.length - wanted.length - unsent;
+  const parcels = await bundle(wanted, limit - 4096, unread);
+  let left = parcels.flat(2).length;
   let refused = false;
   say.sent(done, files.length, left);
   const post = async (some, more) => {
     const body = new FormData();
     some.forEach((file) => body.append("file", file, file.name));
-    const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost);
+    const whole = async () => (await readEach(some, lastByte, () => {})).size === some.length;
+    const answer = await ask(`${address}/items${more ? "?more=true" : ""}`, { method: "POST", body }, say.lost, whole);
+    if (!answer) { // the others are sent without what changed or went meanwhile
+      const rest = [...(await readEach(some, lastByte, unread)).keys()];
+      left -= some.length - rest.length;
+      say.sent(done, files.length, left);
+      if (rest.length) await post(rest, more);
+      return;
+    }
     if (answer.ok) done += some.length;
     else if (!refused) say.unsent(some[0].name, await detail(answer));
     refused = refused || [401, 403].includes(answer.status); // told once: no other file fares better
@@ -193,7 +235,6 @@ const send = async (form, files) => {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  sending -= 1;
 };
 
 const receiveBatch = (form) => {
