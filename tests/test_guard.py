@@ -154,6 +154,12 @@ def test_arrays_that_disagree_are_an_error(guard):
         Guard.from_json(short)
 
 
+@pytest.mark.parametrize("part", [{"cut": np.nan}, {"linear": (1.0, np.inf)}])
+def test_numbers_that_are_none_are_an_error(guard, part):
+    with pytest.raises(BundleError, match="holds no numbers"):
+        Guard.from_json(replace(guard, **part).to_json())
+
+
 def test_base64_that_is_none_is_an_error(guard):
     data = guard.to_json()
     data["mean"] = {"shape": [3], "base64": "???"}

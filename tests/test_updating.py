@@ -176,6 +176,14 @@ def test_an_update_against_another_test_split_is_refused(
         update(contributed, fewer, registry, tmp_path, QUICK, by="ada")
 
 
+def test_a_bundle_that_no_update_made_is_not_replaced(
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
+):
+    tiny_bundle(tmp_path / "bundle")
+    with pytest.raises(ConfigError, match="a bundle that no update made"):
+        update(contributed, base, registry, tmp_path, QUICK, by="ada")
+
+
 def test_an_update_without_a_champion_is_refused(base: Manifest, contributed: Path, tmp_path: Path):
     empty = Registry(Store(str(tmp_path / "none")))
     with pytest.raises(ConfigError, match="no champion to start from"):

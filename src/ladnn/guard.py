@@ -241,6 +241,10 @@ class Guard:
         shapes = {self.mean.shape, self.scale.shape, self.weights.shape}
         if len(shapes) != 1 or self.spread.shape != (inside,) or not 0 < width <= self.mean.size:
             raise BundleError("the guard's arrays in card.json disagree: export the bundle again")
+        numbers = (self.rest, *self.linear, *self.distance, self.cut)
+        arrays = (self.mean, self.scale, self.weights, self.axes, self.spread)
+        if not all(np.isfinite(one).all() for one in (*arrays, np.array(numbers))):
+            raise BundleError("the guard of card.json holds no numbers: export the bundle again")
 
 
 def standardise(rows: Floats, mean: Floats, scale: Floats) -> Floats:

@@ -220,6 +220,8 @@ def update(
         RegistryError: no champion, or another one by the time the challenger is ready.
         DataError, ConfigError, WeightsError, BundleError: as the parts that raise them say.
     """
+    if (folder / "bundle").exists() and not any(folder.glob("member-*")):
+        raise ConfigError(f"{folder} holds a bundle that no update made: give another folder")
     champion = registry.champion()
     if champion is None:
         raise ConfigError("the registry has no champion to start from: `ladnn model add` one")
