@@ -215,6 +215,15 @@ def test_a_near_duplicate_on_two_sides_is_an_error(tmp_path):
     assert ("leak", True) in problems(imported(tmp_path, folder), 1)
 
 
+def test_the_same_blank_picture_on_two_sides_is_an_error(tmp_path):
+    rows = ["path,source,patient,covid,split"]
+    for name, split in (("a.png", "train"), ("b.png", "test"), ("c.png", "")):
+        Image.new("L", (64, 64), 90).save(tmp_path / name)
+        rows.append(f"{name},h,{name},{int(split == 'train')},{split}")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    assert problems(tmp_path / "m.csv", 1) == {("leak", True), ("flags", False)}
+
+
 def test_an_acknowledged_leak_is_a_note(tmp_path):
     folder = albums.covid_ct(tmp_path / "d")
     albums.save(folder / "CT_NonCOVID" / "3.png", 0, variant=1)

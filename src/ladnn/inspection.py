@@ -206,12 +206,21 @@ def _alike(
 
 
 def _pairs(viewed: Viewed, acknowledged: Acknowledged) -> Iterator[Problem]:
-    for i, j, similarity in near_pairs(viewed.prints, NEAR):
+    for i, j, similarity in (*near_pairs(viewed.prints, NEAR), *_flat_pairs(viewed)):
         one, two = viewed.records[i], viewed.records[j]
         equal = viewed.hashes[i] == viewed.hashes[j]
         problem = _pair(one, two, equal, similarity, acknowledged)
         if problem is not None:
             yield problem
+
+
+def _flat_pairs(viewed: Viewed) -> Iterator[tuple[int, int, float]]:
+    """Each flat image with the first one like it: their fingerprints are 0 and resemble nothing."""
+    first: dict[str, int] = {}
+    for row in np.flatnonzero(~viewed.prints.any(axis=1)):
+        same = first.setdefault(viewed.hashes[row], int(row))
+        if same != row:
+            yield same, int(row), 1.0
 
 
 def _pair(
