@@ -256,3 +256,39 @@ def test_a_list_that_or_closes_ends_before_a_finding_with_its_own_verb_or_place(
 )
 def test_what_was_not_there_at_first_and_came_later_is_there(text, expected):
     assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Indeterminate appearance for COVID-19 pneumonia.",
+        "Atypical appearance for COVID-19 pneumonia.",
+        "Imaging features are atypical or uncommonly reported for COVID-19 pneumonia.",
+        "Imaging features can be seen with COVID-19 pneumonia, though are nonspecific and can "
+        "occur with a variety of infectious and noninfectious processes.",
+        "Negative for pneumonia. (Note: CT may be negative in the early stages of COVID-19.)",
+        *("COVID-19 pneumonia is not suspected.", "COVID-19 pneumonia is less likely."),
+        *("Low probability of COVID-19.", "No history of COVID-19.", "Evaluate for COVID-19."),
+        *("Query COVID-19.", "? COVID-19", "Fever, ?COVID-19.", "COVID-19 status unknown."),
+        *("Unlike COVID-19, the lesions are central.", "Differentiate from COVID-19."),
+        "In contrast to COVID-19, the lesions are central.",
+    ],
+)
+def test_a_phrase_that_leaves_covid_open_states_nothing(text):
+    assert label_report(text).covid is Covid.UNSTATED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Typical appearance for COVID-19 pneumonia.",
+        "Commonly reported imaging features of COVID-19 pneumonia are present.",
+        "An atypical presentation of COVID-19.",
+        "Ground-glass opacities can be seen in a patient with COVID-19.",
+        "COVID-19 was not suspected on admission but was confirmed by RT-PCR on day 3.",
+        "Evaluated for COVID-19 and found positive.",
+        "In contrast to other patients with COVID-19, he had an effusion.",
+    ],
+)
+def test_a_phrase_beside_a_statement_of_covid_takes_nothing_from_it(text):
+    assert label_report(text).covid is Covid.POSITIVE
