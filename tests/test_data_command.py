@@ -238,6 +238,25 @@ def test_an_acknowledged_leak_is_a_note(tmp_path):
     assert "which is acknowledged: drawn like this" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["\uff081\uff09.png", "scan  2.png"])
+def test_a_leak_is_acknowledged_whatever_the_form_of_its_name(tmp_path, name):
+    folder = albums.covid_ct(tmp_path / "d")
+    albums.save(folder / "CT_NonCOVID" / "3.png", 0, variant=1)
+    manifest = imported(tmp_path, folder)
+    path = folder / "CT_NonCOVID" / name
+    (folder / "CT_NonCOVID" / "3.png").rename(path)
+    manifest.write_text(manifest.read_text("utf-8").replace("3.png", name), "utf-8")
+    known = albums.write_csv(
+        tmp_path / "known.csv",
+        [
+            ("kind", "source", "item", "other_source", "other_item", "reason"),
+            ("near", "covid-ct", name, "covid-ct", "a b%1.png", "drawn like this"),
+        ],
+    )
+    result = run("check", manifest, "--acknowledged", known)
+    assert "which is acknowledged: drawn like this" in result.stdout
+
+
 def test_a_leak_between_two_sources_is_an_error(tmp_path):
     first, second = albums.covid_ct(tmp_path / "d"), albums.plain(tmp_path / "h")
     manifest = imported(tmp_path, first, second)

@@ -218,6 +218,13 @@ class TestReports:
             ("GGO", "GGO"),
         ]
 
+    def test_leave_what_states_nothing_of_covid(self):
+        said = (
+            "Possible COVID-19. No evidence of tuberculosis or lung cancer. Possible consolidation."
+        )
+        found = captions.pieces(label_report(said))
+        assert [(p.text, p.kind) for p in found if p.kind] == [("consolidation", "Csld")]
+
     def test_lose_no_word_of_the_text(self):
         found = captions.pieces(label_report(CAPTION))
         assert "".join(p.text for p in found).replace(" ", "") == CAPTION.replace(" ", "")

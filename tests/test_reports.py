@@ -82,6 +82,9 @@ def test_the_other_lesions_are_found_by_their_names(text, lesion):
     "text",
     [
         "interventricular septal thickening",
+        "Thickening of the interventricular septum of the heart.",
+        "Thickened inter-ventricular septum.",
+        "Thickening of the interatrial septum.",
         "The interlobular septa were not thickened.",
         "bronchial wall thickening",
         "fissural thickening",

@@ -14,6 +14,8 @@ from ladnn.errors import DataError
 from ladnn.findings import LESIONS, Lesion
 from ladnn.labelling import COLUMNS, label_images, label_table
 from ladnn.sources import tables
+from ladnn.sources.entry import Entry
+from ladnn.sources.reviewed import NEEDED, apply_decisions, read_decisions
 
 HEADS = ("image", "caption")
 ROWS = (
@@ -301,6 +303,17 @@ def test_a_wrong_row_of_a_review_is_named(album, change, sentence):
     label = change.get("label", "AirBr")
     with pytest.raises(DataError, match=sentence):
         imported(album, "--corrections", decide(album, rows, **{label: "1"}), name="corrected.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["\u75c5\u4eba\uff081\uff09.png", "scan  2.png", "re\u0301sume\u0301.png"]
+)
+def test_an_image_is_reviewed_whatever_the_form_of_its_name(tmp_path, name):
+    row = ("hosp", name, "covid", "1", "0", "seen")
+    table = albums.write_csv(tmp_path / "review.csv", [NEEDED, row])
+    entry = Entry(path=tmp_path / name, source="hosp", patient="p", covid=True)
+    (corrected,) = apply_decisions([entry], read_decisions(table))
+    assert (corrected.path.name, corrected.covid) == (name, False)
 
 
 def test_a_manifest_without_captions_has_nothing_to_review(tmp_path):

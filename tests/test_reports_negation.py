@@ -185,3 +185,110 @@ def test_what_is_not_excluded_is_uncertain(words):
 )
 def test_covid_is_of_this_patient_found_and_not_sought(text, covid):
     assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Consolidation - none. GGO - bilateral.", "GGO"),
+        ("Consolidation (none). GGO (bilateral).", "GGO"),
+        ("Consolidation: N", ""),
+        ("Consolidation: 0", ""),
+        ("Consolidation = 0; GGO = 1", "GGO"),
+        ("Air bronchogram sign: 0", ""),
+        ("Absent: consolidation, crazy paving. Present: GGO.", "GGO"),
+        ("Not seen: consolidation and GGO.", ""),
+        ("Consolidation: 0.5 cm", "Csld"),
+        ("GGO on day = 0", "GGO"),
+        ("Consolidation: N/A", "Csld"),
+        ("Effusion absent: consolidation on the left.", "Csld"),
+        ("Consolidation - no air bronchogram.", "Csld"),
+    ],
+)
+def test_a_form_denies_by_its_cells_and_heads(text, expected):
+    assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "There is no pleural effusion or lymphadenopathy, and ground-glass opacities are seen "
+            "in both lungs.",
+            "GGO",
+        ),
+        (
+            "Without pleural effusion or consolidation, ground-glass opacities were scattered.",
+            "GGO",
+        ),
+        (
+            "No pleural effusion, lymphadenopathy or pneumothorax, ground-glass opacities in both "
+            "lower lobes.",
+            "GGO",
+        ),
+        ("No effusion, consolidation or ground-glass opacities.", ""),
+        ("No effusion, consolidation or ground-glass opacities in the lungs.", ""),
+        (
+            "No effusion or consolidation, ground-glass opacities or septal thickening were seen.",
+            "",
+        ),
+        ("No ground-glass or patchy opacities, consolidation, or effusion are seen.", ""),
+        ("No effusion or nodule, consolidation in either lung.", ""),
+    ],
+)
+def test_a_list_that_or_closes_ends_before_a_finding_with_its_own_verb_or_place(text, expected):
+    assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Consolidation was not seen initially, but was present at follow-up.", "Csld"),
+        ("GGOs were not present at admission but developed three days later.", "GGO"),
+        ("Initially there was no consolidation, which later appeared in both lungs.", "Csld"),
+        ("No consolidation was seen at baseline, but it developed by day 7.", "Csld"),
+        ("No GGO on admission but developed respiratory failure three days later.", ""),
+        ("No consolidation, which is usually seen in bacterial pneumonia.", ""),
+        ("GGO was absent on day 1 and pleural effusion appeared on day 5.", ""),
+        ("Consolidation was not seen, but GGO was present at follow-up.", "GGO"),
+        ("Consolidation was not seen on day 1 but was not present at follow-up either.", ""),
+    ],
+)
+def test_what_was_not_there_at_first_and_came_later_is_there(text, expected):
+    assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Indeterminate appearance for COVID-19 pneumonia.",
+        "Atypical appearance for COVID-19 pneumonia.",
+        "Imaging features are atypical or uncommonly reported for COVID-19 pneumonia.",
+        "Imaging features can be seen with COVID-19 pneumonia, though are nonspecific and can "
+        "occur with a variety of infectious and noninfectious processes.",
+        "Negative for pneumonia. (Note: CT may be negative in the early stages of COVID-19.)",
+        *("COVID-19 pneumonia is not suspected.", "COVID-19 pneumonia is less likely."),
+        *("Low probability of COVID-19.", "No history of COVID-19.", "Evaluate for COVID-19."),
+        *("Query COVID-19.", "? COVID-19", "Fever, ?COVID-19.", "COVID-19 status unknown."),
+        *("Unlike COVID-19, the lesions are central.", "Differentiate from COVID-19."),
+        "In contrast to COVID-19, the lesions are central.",
+    ],
+)
+def test_a_phrase_that_leaves_covid_open_states_nothing(text):
+    assert label_report(text).covid is Covid.UNSTATED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Typical appearance for COVID-19 pneumonia.",
+        "Commonly reported imaging features of COVID-19 pneumonia are present.",
+        "An atypical presentation of COVID-19.",
+        "Ground-glass opacities can be seen in a patient with COVID-19.",
+        "COVID-19 was not suspected on admission but was confirmed by RT-PCR on day 3.",
+        "Evaluated for COVID-19 and found positive.",
+        "In contrast to other patients with COVID-19, he had an effusion.",
+    ],
+)
+def test_a_phrase_beside_a_statement_of_covid_takes_nothing_from_it(text):
+    assert label_report(text).covid is Covid.POSITIVE

@@ -48,7 +48,9 @@ class Acknowledged:
 
     def reason(self, kind: str, *items: Item) -> str | None:
         """Why the leak between `items` is kept; None where nobody acknowledged it."""
-        return self.reasons.get((kind, frozenset(items)))
+        # A table's cells are clean, and names on the disk need not be.
+        cleaned = frozenset((clean(source), clean(item)) for source, item in items)
+        return self.reasons.get((kind, cleaned))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +195,7 @@ def _alike(
         names = [f"{patient!r} of {source!r}" for source, patient in (one, two)]
     parts = [{record.split for record in mine} - {""} for mine in records]
     crossing = bool(one[1]) and len(parts[0] | parts[1]) > 1 and all(parts)
-    cleaned = ((clean(source), clean(patient)) for source, patient in (one, two))  # as in tables
-    reason = acknowledged.reason("patient", *cleaned) if crossing else None
+    reason = acknowledged.reason("patient", one, two) if crossing else None
     rest = f" and are in {' and '.join(sorted(parts[0] | parts[1]))}" if crossing else ""
     return Problem(
         kind="name",

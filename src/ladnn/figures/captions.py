@@ -129,8 +129,13 @@ def pieces(report: Report) -> list[Piece]:
 
 
 def _marks(report: Report) -> list[tuple[int, int, str]]:
-    """Start, end and kind of each mention that is not denied, in the order of the text."""
-    kinds = [(COVID, report.covid_mentions)]
+    """Start, end and kind of each mention that asserts it, in the order of the text.
+
+    A lesion that is doubted has its label; what is doubted of COVID-19, or denied of another cause,
+    states nothing.
+    """
+    stated = tuple(m for m in report.covid_mentions if m.course is not Course.UNCERTAIN)
+    kinds = [(COVID, stated)]
     kinds += [(str(finding.lesion), finding.mentions) for finding in report.findings]
     return sorted(
         (mention.span.start, mention.span.end, kind)

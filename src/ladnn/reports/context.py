@@ -19,6 +19,7 @@ _FAR = 10  # words between a finding and the verb that follows it
 _NEAR = 5  # words between a cue of change and the finding that follows it
 _ITEM = 6  # words of one item in a list of what is denied
 _BARE_ITEM = 4  # words of one item in a list that no `or` closes
+_MARKED = 2  # words between a finding and a bare mark: `air bronchogram sign = 0`
 
 _BREAK = re.compile(
     r"[;:]|,\s+with\b|\b(?:but|however|although|though|except|whereas|while|yet|apart\s+from|"
@@ -32,6 +33,12 @@ _PLACE = re.compile(
 )
 # What is excepted from a denial is there: `none in the right lung, only in the left`.
 _EXCEPTED = re.compile(r"[^.;:,]{0,80}(?:,\s*(?:but\s+)?only|,?\s*\bexcept)\s+(?:in|at|on)\b")
+_OR = re.compile(r"\b(?:or|nor)\b")
+# A list that `or` closed: a comma after its last item, and no other `or` behind it.
+_ENDED = re.compile(r"\b(?:or|nor)\b[^,]*,(?!.*\b(?:or|nor)\b)")
+_WHERE = re.compile(
+    r"\s+(?:bilaterally\b|(?:in|on|at|throughout|within|of)\s+(?!(?:either|any)\b))"
+)
 _VERB = re.compile(rf"\b(?:{BE}|{SEEN}|increas\w+)\b")
 # `negative for consolidation, septal thickening and air bronchogram`: these govern a whole list.
 _GOVERNS = re.compile(r"\b(?:for|of|from)$")
@@ -60,9 +67,27 @@ _NEW_SUBJECT = re.compile(
 )
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
-_ALONE = re.compile(r"[(:?-]|(?:excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
+_ALONE = re.compile(r"[(:=?-]|(?:excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
+# A mark that could be of anything: it denies the bare name before it, with no place or time.
+_BESIDE = re.compile(r"[=-]|:\s*[0n]$")
 _OTHER_CLAUSE = re.compile(
     r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
+)
+
+_ADVERBS = r"(?:(?:\w+ly|later|then|soon|also|now|all|both|only|first)\s+)*"
+_IT = rf"(?:(?:it|they|these|this)\s+)?{_ADVERBS}"
+_TIME = (
+    r"(?:follow-?\s?up|days?|weeks?|hours?|months?|later|afterwards?|subsequent\w*|second|third|"
+    r"next|repeat\w*|discharge|now)"
+)
+# What came has no other subject, and no object: `but developed pneumonia` is of the patient.
+_CAME_LATER = re.compile(
+    r"(?:(?!\b(?:and|but|while|whereas|with|which|that|who)\b)[^.;:,]){0,60}?,?\s*\b(?:"
+    rf"(?:but|and|yet|however|which|that),?\s+{_IT}(?:(?:had|has|have)\s+{_ADVERBS})?"
+    r"(?:appeared|developed|emerged|occurred|arose)(?=\s*(?:[.,;)]|$)|\s+(?:on|at|in|after|within|"
+    r"by|during|over|later|subsequently|bilaterally|(?:[\w-]+\s+){1,3}(?:later|after\w*))\b)"
+    rf"|(?:but|yet|however),?\s+{_IT}(?:was|were|became)\s+{_ADVERBS}{SEEN}\b"
+    rf"(?=[^.;:,]*\b{_TIME}\b))"
 )
 
 
@@ -82,6 +107,8 @@ def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[
     for term in terms:
         reaching = [cue for cue in found if _reaches(cue, term, lower, sentence)]
         cue = max(reaching, key=lambda cue: ORDER.index(cue.course), default=None)
+        if cue and cue.course is Course.NEGATED and _came(lower, term, cue, sentence[1]):
+            cue = None
         course = Course.PRESENT if cue is None else cue.course
         judged.append(Judged(term=term, course=course, cue=cue))
     return judged
@@ -102,9 +129,16 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
     if term.lesion is not None and _GERM.search(gap):
         return False
     if before:
+        if lower[cue.end - 1] == ":":  # the head of a list
+            return not (_BREAK.search(gap) or _VERB.search(gap))
         rest = lower[term.end : sentence[1]]
         return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
     return _closes(gap, lower[cue.start : cue.end])
+
+
+def _came(lower: str, term: Term, cue: Cue, stop: int) -> bool:
+    """Whether what is denied is told to have come later: `not seen at first but appeared`."""
+    return bool(_CAME_LATER.match(lower, max(term.end, cue.end), stop))
 
 
 def _covers(gap: str, rest: str) -> bool:
@@ -120,8 +154,21 @@ def _covers(gap: str, rest: str) -> bool:
     tail = re.split(r"[.;:]|\bbut\b", rest)[0]
     if not items or _bare(gap, tail):
         return True
-    listed = re.search(r"\b(?:or|nor)\b", gap + tail)
-    return bool(listed) and all(len(item.split()) <= _ITEM for item in items)
+    listed = bool(_OR.search(gap + tail)) and not _closed(gap, tail)
+    return listed and all(len(item.split()) <= _ITEM for item in items)
+
+
+def _closed(gap: str, tail: str) -> bool:
+    """Whether the list of what is denied ended before a finding that has its own verb or place.
+
+    So it did in `no effusion or mass, consolidation is seen`, and not without the verb.
+    """
+    if not _ENDED.search(gap):
+        return False
+    verb = _VERB.search(tail)
+    if verb is None:
+        return bool(_WHERE.match(tail)) and not _OR.search(tail)
+    return not _OR.search(tail, 0, verb.start())
 
 
 def _governs(before: str, gap: str, rest: str) -> bool:
@@ -156,8 +203,10 @@ def _closes(gap: str, cue: str) -> bool:
     """
     if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
         return False
-    if cue.startswith("-"):  # `consolidation-free`
+    if cue == "-free":  # `consolidation-free`
         return not gap
+    if _BESIDE.match(cue) and (_MORE_THAN_A_NAME.search(gap) or len(gap.split()) > _MARKED):
+        return False
     return not (_ALONE.match(cue) and _APART.search(gap)) and len(gap.split()) <= _FAR
 
 

@@ -122,7 +122,28 @@ _NO_DIAGNOSIS = re.compile(
     r"\b(?:(?:screen|test|examin|check|swab|pcr|assay|cultur|serolog|antibod|antigen|rna)\w*\s+for|"
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
     r"mimic\w*|resembl\w+|(?:mis)?interpreted\s+as|misdiagnosed\s+as|mistaken\s+for|similar\s+to|"
-    r"false[\s-]+positive|during\s+the|outbreak\s+of|pandemic\s+of|epidemic\s+of)\s+(?:[\w-]+\s+){0,3}$"
+    r"false[\s-]+positive|during\s+the|(?:outbreak|pandemic|epidemic|era)\s+of)\s+(?:[\w-]+\s+){0,3}$"
+)
+# The phrases of standard reports that leave open or only ask, right before the name.
+_LEFT_OPEN = re.compile(
+    r"(?:\b(?:(?:indeterminate|atypical|non\s?-?specific|equivocal|inconclusive|uncommon(?:ly)?)"
+    r"(?:\s+(?!for\b)[\w-]+){0,3}?\s+for|"
+    r"(?:can|may|might|could)\s+(?:also\s+)?be\s+(?:seen|found|observed|encountered)\s+with|"
+    r"(?:can|may|might|could)\s+be\s+(?:normal|negative|unremarkable)\s+(?:with|in|during|early)"
+    r"(?:\s+(?:the|in|early|initial|stages?|phases?|course|of)){0,6}|"
+    r"(?:probability|likelihood|risk|chance|possibility)\s+(?:of|for)|"
+    r"(?:no|without|denies|denied|any)\s+(?:\w+\s+)?history\s+of|"
+    r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|unlike|as\s+opposed\s+to|"
+    r"in\s+contrast\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
+    r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
+)
+# And right after it, where nothing later in the sentence finds it.
+_LEFT_OPEN_AFTER = re.compile(
+    r"(?:\s+(?:pneumonia|infection|disease|involvement))?(?:"
+    r"\s+(?:is|was|are|were)\s+(?:not\s+(?:suspected|likely|favou?red|probable)|"
+    r"(?:\w+\s+){0,2}?less\s+(?:likely|probable))|"
+    r"\s+status\s*:?\s+(?:(?:is|was)\s+)?(?:unknown|unclear|uncertain|not\s+known|pending))\b"
+    r"(?![^.;]*(?<!not\s)(?<!be\s)\b(?:confirmed|positive|diagnosed|detected|proven)\b)"
 )
 # A test or an illness of someone near the patient: `his wife had`, `father died of`.
 _KIN = (
@@ -254,6 +275,13 @@ def _opposite(judged: Judged) -> Judged:
     return replace(judged, course=Course.UNCERTAIN if denied else Course.NEGATED)
 
 
+def _left_open(judged: Judged, lower: str, sentence: tuple[int, int]) -> bool:
+    """Whether a phrase beside the name leaves COVID-19 open; `? COVID-19` begins a sentence."""
+    before = lower[max(0, judged.term.start - 80) : judged.term.start]
+    after = _LEFT_OPEN_AFTER.match(lower, judged.term.end, sentence[1])
+    return bool(_LEFT_OPEN.search(before) or after)
+
+
 def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """What is said of COVID-19 by a name of it."""
     before = _before(judged, lower, sentence)
@@ -264,7 +292,7 @@ def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     sought = (_NO_DIAGNOSIS.search(before) and not _FALSELY.search(before)) or _TARGET.match(
         lower, judged.term.end, sentence[1]
     )
-    if judged.course is Course.PRESENT and sought:
+    if judged.course is Course.PRESENT and (sought or _left_open(judged, lower, sentence)):
         found = _FOUND.match(lower, judged.term.end, sentence[1])
         return judged if found else replace(judged, course=Course.UNCERTAIN)
     if judged.course is Course.UNCERTAIN and _FOUND.match(lower, judged.term.end, sentence[1]):

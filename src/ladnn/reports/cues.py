@@ -66,6 +66,8 @@ _EXCLUDE = r"(?:exclud(?:ed?|ing)|rul(?:ed?|ing) out|dismiss(?:ed)?)"
 # What the verb of a denial may have beside it: `has also been excluded`.
 _ALSO = r"(?: (?:also|been|now|then|thus|therefore|completely|entirely|again|both|all))*"
 _END = r"(?=\s*(?:[.;,]|$|but\b|in\b))"
+# The cell of a form: `consolidation: none`, `- absent`, `= 0`; no measure such as `0.5 cm`.
+_CELL = rf"(?:no|none|absent|negative|nil|n|0(?![.,]?\d)|not {SEEN}|undetect(?:ed|able)){_END}"
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.
 # Without a course: what only looks like a cue (`no change`, `not absorbed`, `no fever`).
@@ -110,6 +112,15 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
     ),
     (
         Course.NEGATED,
+        Side.BEFORE,
+        # The head of a list, which begins a statement: `Absent: consolidation, crazy paving`.
+        (
+            rf"(?<![\w,)%]\s)(?:absent|(?:pertinent )?negatives?|not {SEEN})"
+            r"(?: (?:findings?|signs?|features?))?\s*:",
+        ),
+    ),
+    (
+        Course.NEGATED,
         Side.AFTER,
         (
             rf"(?:{BE} (?:not|never)|cannot|can't)(?: (?:(?!only\b)\w+ly|been|be))* {SEEN}",
@@ -128,7 +139,10 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
             rf"(?:in|on) none{_END}",
-            rf": (?:no|none|absent|negative|nil|not {SEEN}|undetect(?:ed|able)){_END}",
+            rf": ?{_CELL}",
+            rf"= ?{_CELL}",
+            rf"- {_CELL}",
+            rf"\((?:no|none|absent|nil|negative|0|not {SEEN})\)",
             r"\(-\)",
         ),
     ),
@@ -194,7 +208,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
 
 def _pattern(phrase: str) -> str:
     words = phrase.replace("...", r"(?: \w+){0,2}?").replace(" ?", r"\s*").replace(" ", r"\s+")
-    return ("" if phrase.startswith((":", ",", r"\(", r"\?", "-")) else r"\b") + words + r"(?!\w)"
+    return (
+        ("" if phrase.startswith((":", ",", "=", r"\(", r"\?", "-")) else r"\b") + words + r"(?!\w)"
+    )
 
 
 _KINDS = tuple((course, side) for course, side, _ in _PHRASES)

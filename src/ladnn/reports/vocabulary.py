@@ -25,6 +25,8 @@ _LOBULARS = (
     r"(?:(?:inter|intra)[\s-]{0,3}(?:lobul\w{1,8})?(?:\s*(?:,|/|and|or|and/or)\s*|\s+)?){0,3}"
 )
 _THICK = r"thick(?:en(?:ing|ings|ed|s)?|er)?"
+# Of the heart, the nose and the alveoli: what is said of these is no sign between lobules.
+_OTHER = r"(?:ventricular|alveolar|nasal|atrial|cardiac|uterine)"
 
 LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
     Lesion.GGO: (
@@ -56,7 +58,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
     ),
     Lesion.INSEPTHI: (
         rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+|-lines?){{0,5}}?[\s-]{_THICK}\b",
-        rf"\b{_THICK}\s+(?:(?!alveolar\s+sept){_WORDS}){{0,6}}?{_LOBULARS}{_SEPT}\b",
+        rf"\b{_THICK}\s+(?:(?![\w-]*{_OTHER}\s+sept){_WORDS}){{0,6}}?{_LOBULARS}{_SEPT}\b",
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
         r"\b(?:septal|kerley(?:'s)?(?:\s*-?\s*[abc])?)\s+lines\b",
@@ -64,7 +66,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
 }
 """Alternatives for each lesion; together they are one expression of a named group per lesion."""
 
-_OTHER_SEPTA = re.compile(r"(?:ventricular|alveolar|nasal|atrial|cardiac|uterine)\s+$")
+_OTHER_SEPTA = re.compile(rf"{_OTHER}\s+$")
 
 _LESIONS = re.compile(
     "|".join(f"(?P<{name}>{'|'.join(patterns)})" for name, patterns in LESION_PATTERNS.items())

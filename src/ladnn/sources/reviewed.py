@@ -7,7 +7,7 @@ from pathlib import Path
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, OUTPUTS, LesionLabels
 from ladnn.sources.entry import Entry
-from ladnn.sources.tables import Row, Table, read_table
+from ladnn.sources.tables import Row, Table, clean, read_table
 
 COVID = OUTPUTS[0]
 NEEDED = ("source", "file", "label", "given", "decision", "reason")
@@ -38,7 +38,7 @@ class Decision:
 
 
 Decisions = Mapping[tuple[str, str], tuple[Decision, ...]]
-"""By source and file name."""
+"""By source and file name, both `clean` as a table has them."""
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -98,7 +98,7 @@ def apply_decisions(entries: list[Entry], decisions: Decisions) -> list[Entry]:
     seen: set[tuple[str, str]] = set()
     result = []
     for entry in entries:
-        key = (entry.source, entry.path.name)
+        key = (clean(entry.source), clean(entry.path.name))
         mine = decisions.get(key, ())
         if mine and key in seen:
             raise DataError(f"{mine[0].where} names {key[1]}, of which {key[0]} has several")
