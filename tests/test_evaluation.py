@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from bundles import tiny_bundle, tiny_card
 from ladnn import evaluation
+from ladnn.bundle import StudyRule
 from ladnn.commands import evaluate as command
 from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import BundleError, DataError, LadnnError
@@ -218,6 +220,14 @@ class TestMetrics:
         rule = found.to_json()["patient_rule"]
         assert (rule["fraction"], rule["minimum"], rule["chosen_on"]) == (0.5, 2, "validation")
         assert rule["meaning"].startswith("the mean probability of the largest 50%")
+
+    def test_per_patient_say_that_nothing_was_chosen_where_validation_had_too_few_patients(
+        self, manifest
+    ):
+        predictor = GreyPredictor()
+        predictor.card = replace(predictor.card, study_rule=StudyRule())
+        found = evaluate(predictor, manifest, "test", settings=QUICK)
+        assert found.to_json()["patient_rule"]["chosen_on"] is None
 
     def test_per_patient_have_decisions_and_lesions_too(self, found):
         counts = found.overall.patient_decisions["balanced"].counts

@@ -114,6 +114,14 @@ def test_how_the_weights_were_chosen_is_said(select, words):
     assert facts(card)["selection"] == words
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("default", "as chosen on validation."), ("paper-d0", "had too few patients to choose.")],
+)
+def test_whether_validation_chose_the_rule_of_patients_is_said(name, words):
+    assert facts(read_card(find_bundle(name)))["patients"].endswith(words)
+
+
 def test_every_document_says_that_it_is_for_research():
     found = facts(tiny_card(b""))
     assert all(RESEARCH_NOTICE in markdown(one, "tiny 1") for one in documents(found))

@@ -119,7 +119,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRule:
-    """How the slices of one study make one result, chosen on validation.
+    """How the slices of one study make one result, chosen on validation where that could be.
 
     Attributes:
         rule: "mean_top": the mean of the largest probabilities over the assessable slices.
@@ -132,6 +132,11 @@ class StudyRule:
     fraction: float = 1.0
     minimum: int = 1
     operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether validation chose it: with too few patients it is the plain mean without cuts."""
+        return self != StudyRule()
 
     def __post_init__(self) -> None:
         _known("study_rule.rule", self.rule, STUDY_RULES)

@@ -85,8 +85,8 @@ class Evaluation:
         overall: metrics over all sources.
         sources: metrics of each source alone, by name.
         calibrated: whether each lesion's probability is calibrated, by name; empty for a baseline.
-        patient_rule: how the images of a patient make one probability, chosen on validation;
-            None for the plain mean, which nobody chose.
+        patient_rule: how the images of a patient make one probability; None for the plain mean,
+            which nobody chose.
         heatmaps: of the cases, in their order; None where they were not asked for.
     """
 
@@ -139,7 +139,7 @@ class Evaluation:
             "fraction": rule.fraction,
             "minimum": rule.minimum,
             "meaning": rule_in_words(rule),
-            "chosen_on": "validation" if self.patient_rule else None,
+            "chosen_on": "validation" if rule.chosen else None,
         }
 
 

@@ -167,7 +167,7 @@ def _report(found: "Evaluation", folder: Path, *, as_json: bool) -> None:
 
 def print_tables(found: "Evaluation", console: "Console") -> None:
     """Print one column for each source and one for all, then the lesions over all."""
-    from ladnn.study import rule_in_words
+    from ladnn.study import rule_with_origin
 
     groups = {"all": found.overall, **found.sources} if len(found.sources) > 1 else found.sources
     model, part = found.model, f"{found.split} split, positive: COVID-19"
@@ -178,7 +178,7 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
         if caution:
             console.print(f"{name}: {caution}")
     if found.patient_rule:
-        console.print(f"a patient: {rule_in_words(found.patient_rule)}, as chosen on validation")
+        console.print(f"a patient: {rule_with_origin(found.patient_rule)}")
     if found.overall.lesions and found.overall.patient_lesions:
         console.print(_lesion_table(found.overall.lesions, found.calibrated, "image"))
         console.print(_lesion_table(found.overall.patient_lesions, found.calibrated, "patient"))

@@ -10,7 +10,7 @@ from typing import Any
 from ladnn.bundle import Card
 from ladnn.errors import DataError
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
-from ladnn.study import rule_in_words
+from ladnn.study import rule_with_origin
 
 Facts = dict[str, str]
 """Sentences by name; a name that is not there cannot be answered."""
@@ -134,7 +134,7 @@ def _fitted(card: Card) -> Facts:
         "thresholds": f"{points}.",
         "calibration": f"Logits are divided by a temperature of {card.temperature:.3g}, fitted on "
         "validation.",
-        "patients": f"By {rule_in_words(card.study_rule)}, as chosen on validation.",
+        "patients": f"By {rule_with_origin(card.study_rule)}.",
         "lesions": lesions,
         "measures": "AUC, average precision, Brier score, calibration error, and sensitivity, "
         "specificity, precision, F1 and accuracy at each threshold.",
