@@ -18,6 +18,7 @@ from ladnn.commands import evaluate as command
 from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import BundleError, DataError, LadnnError
 from ladnn.evaluation import COLUMNS, evaluate, prepare_folder, write_results
+from ladnn.figures.runs import read_run
 from ladnn.findings import LESIONS, Decision, LesionLabels, Prediction
 from ladnn.runtime import Assessment
 from ladnn.scoring import Settings
@@ -373,14 +374,33 @@ class TestFiles:
         written(found, folder)
         before = (folder / "metrics.json").read_bytes()
 
-        def refuse(self, target):
+        def refuse(self, content):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(evaluation.Path, "replace", refuse)
+        monkeypatch.setattr(evaluation.Path, "write_bytes", refuse)
         with pytest.raises(DataError, match="No space left"):
             write_results(found, folder, {})
         assert (folder / "metrics.json").read_bytes() == before
         assert len(list(folder.iterdir())) == 3
+
+    @pytest.mark.parametrize("name", ["predictions.csv", "config.json", "metrics.json"])
+    def test_of_a_run_killed_while_they_are_replaced_are_not_taken_for_a_result(
+        self, found, tmp_path, monkeypatch, name
+    ):
+        folder = tmp_path / "out"
+        written(found, folder)
+        replace_file = evaluation.Path.replace
+
+        def killed(self, target):
+            if target.name == name:
+                raise KeyboardInterrupt
+            return replace_file(self, target)
+
+        monkeypatch.setattr(evaluation.Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_results(found, folder, {})
+        with pytest.raises(DataError, match="not complete, so run ladnn evaluate again"):
+            read_run(folder)
 
 
 class TestCommand:

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -53,6 +53,31 @@ def write_whole(path: Path, content: str | bytes, *, what: str = "") -> None:
     except OSError as error:
         named = f"{what} {path}".strip()
         raise DataError(f"{named} cannot be written ({error.strerror})") from error
+
+
+def put_together(files: Mapping[Path, str | bytes | None], seal: Path) -> None:
+    """Write files that belong together, text as UTF-8; one whose content is None is removed.
+
+    `seal` is one of them. It goes before any other changes and comes back last, so whoever finds it
+    finds the files that belong to it. Raises OSError when that fails; where it fails before all
+    content is on the disk, the older files stay as they were.
+    """
+    parts = {path: path.with_name(f".{secrets.token_hex(8)}.part") for path in files}
+    order = sorted(files, key=lambda path: path == seal)
+    try:
+        for path, content in files.items():
+            if content is not None:
+                whole = content.encode("utf-8") if isinstance(content, str) else content
+                parts[path].write_bytes(whole)
+        seal.unlink(missing_ok=True)
+        for path in order:
+            if files[path] is None:
+                path.unlink(missing_ok=True)
+            else:
+                parts[path].replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
