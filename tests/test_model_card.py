@@ -115,6 +115,21 @@ def test_how_the_weights_were_chosen_is_said(select, words):
 
 
 @pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"members": [{"config": {"sources": ["covid-ct"]}}]}, "covid-ct (those alone)."),
+        ({"members": [{"config": {}}], "sources": ["a", "b"]}, "a, b (those alone)."),
+        ({"members": [{"config": {}}]}, "sarscov2-ct (and whatever else its training manifest"),
+    ],
+)
+def test_collections_that_validation_alone_had_are_no_training_data_of_a_limited_run(
+    training, words
+):
+    card = tiny_card(b"", training=training, metrics={"sources": {"sarscov2-ct": GROUP}})
+    assert facts(card)["training_data"].startswith(f"The training split of {words}")
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [("default", "as chosen on validation."), ("paper-d0", "had too few patients to choose.")],
 )

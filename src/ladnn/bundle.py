@@ -161,6 +161,23 @@ def _points(data: object, where: str) -> dict[str, OperatingPoint]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learned:
+    """The sources that a bundle was trained on.
+
+    Attributes:
+        sources: those that are known.
+        complete: whether it saw no other; what is not among `sources` is unknown otherwise.
+    """
+
+    sources: tuple[str, ...] = ()
+    complete: bool = False
+
+    def saw(self, source: str) -> bool | None:
+        """Whether it was trained on that source; None where nobody can tell."""
+        return True if source in self.sources else False if self.complete else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """What a bundle says of itself; `to_json` and `from_json` are inverse.
 
@@ -239,6 +256,22 @@ class Card:
     def calibrated(self) -> tuple[bool, ...]:
         """Whether each lesion is calibrated, in the order of `LESIONS`; empty for a baseline."""
         return tuple(self.lesions[lesion].calibrated for lesion in self.classes[1:])
+
+    @property
+    def learned(self) -> Learned:
+        """What the card says of the sources of its training.
+
+        A member that names none took all that its manifest had. Export recorded those where it was
+        given that manifest; else those of validation are among them, beside others unknown.
+        """
+        members = self.training.get("members")
+        configs = [one.get("config") or {} for one in members] if isinstance(members, list) else []
+        limits = [config.get("sources") or () for config in configs]
+        recorded = self.training.get("sources") or ()
+        complete = bool(recorded) or (bool(limits) and all(limits))
+        named = dict.fromkeys(name for limit in (*limits, recorded) for name in limit)
+        beside = () if complete else self.metrics.get("sources", ())
+        return Learned(sources=tuple(dict.fromkeys([*named, *beside])), complete=complete)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one key for each attribute."""

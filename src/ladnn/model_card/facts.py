@@ -25,10 +25,10 @@ def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) ->
         **_use(card),
         **_fitted(card),
         **_training(card),
-        **_collections(_sources(card)),
+        **_collections(card.learned.sources),
         "validation": _performance(card.metrics),
         **_counts(card.metrics),
-        **_results(metrics, _sources(card)),
+        **_results(metrics, card.learned.sources),
         **_examined(audit),
     }
     return {name: sentence for name, sentence in found.items() if sentence}
@@ -150,24 +150,19 @@ def _configs(card: Card) -> list[Json]:
     return [member["config"] for member in members if isinstance(member.get("config"), Mapping)]
 
 
-def _sources(card: Card) -> list[str]:
-    """The collections that the card names, in training or in validation."""
-    named = [source for config in _configs(card) for source in config.get("sources") or ()]
-    return list(dict.fromkeys([*named, *card.metrics.get("sources", {})]))
-
-
 def _training(card: Card) -> Facts:
     configs = _configs(card)
     if not configs:
         return {}
     each = "; ".join(_run(config) for config in configs)
-    limited = all(config.get("sources") for config in configs)
-    what = "those alone" if limited else "and whatever else its training manifest held"
+    what = (
+        "those alone" if card.learned.complete else "and whatever else its training manifest held"
+    )
     selects = dict.fromkeys(_selected(config) for config in configs)
     painted = any((config.get("augmentation") or {}).get("paint") for config in configs)
     balanced = all((config.get("sampler") or {}).get("balanced") for config in configs)
     return {
-        "training_data": f"The training split of {', '.join(_sources(card))} ({what}).",
+        "training_data": f"The training split of {', '.join(card.learned.sources)} ({what}).",
         "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
         f"{', with opacities painted into negatives' if painted else ''}.{_lesion_targets(card)}",
         "selection": f"{'; '.join(selects)}.",
