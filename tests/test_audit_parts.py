@@ -281,7 +281,15 @@ class TestOutside:
         assert found.findings[0].startswith("Not answered")
         assert found.tables[0].rows[0][1] == "unknown: its bundle is gone"
 
-    @pytest.mark.parametrize("text", ["{}", "{", '{"model": {}, "sources": {"a": {}}}'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{}",
+            "{",
+            '{"model": {}, "sources": {"a": {}}}',
+            '{"bundle": {"path": "b"}, "model": {"name": "m"}, "sources": []}',
+        ],
+    )
     def test_refuses_results_that_are_not_whole(self, tmp_path, text):
         for name in ("metrics.json", "config.json"):
             (tmp_path / name).write_text(text, encoding="utf-8")

@@ -139,9 +139,10 @@ def read_results(folder: Path, manifest: Manifest) -> list[Judged]:
             _result_row(metrics["model"]["name"], learned, source, group)
             for source, group in metrics["sources"].items()
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{folder} lacks {error}: it is no result of this ladnn evaluate, so run it again"
+            f"{folder} does not hold what ladnn evaluate writes ({type(error).__name__}: {error}): "
+            "run it again"
         ) from error
 
 
