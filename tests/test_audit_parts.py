@@ -186,6 +186,13 @@ class TestPeople:
             Path("x/b.png"): people.Person(age=40, sex="female"),
         }
 
+    def test_of_a_file_name_that_two_sources_share_are_given_to_neither(self, tmp_path):
+        rows = [("image", "age", "sex"), ("1.png", "70", "m"), ("1", "71", "m"), ("2", "41", "f")]
+        table = write_csv(tmp_path / "p.csv", rows)
+        records = listed("a/1.png", "a/2.png") + listed("b/1.png", "c/1.jpg", source="there")
+        found = people.read_people(table, records)
+        assert found == {Path("a/2.png"): people.Person(age=41, sex="female")}
+
     def test_of_unknown_age_are_no_number(self, tmp_path):
         rows = [("image", "age", "sex"), ("a.png", "Young Child", "")]
         found = people.read_people(write_csv(tmp_path / "p.csv", rows), listed("a.png"))
