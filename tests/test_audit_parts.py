@@ -13,7 +13,8 @@ from ladnn.audit import alterations, lungs, outside, people, sensitivity, shortc
 from ladnn.audit.answers import few, number, words
 from ladnn.audit.attention import energy_inside
 from ladnn.audit.labels import suspected
-from ladnn.dataset import Manifest, Record
+from ladnn.bundle import Learned, find_bundle, read_card
+from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import DataError
 from ladnn.imaging import read_image
 from ladnn.intervals import Difference, Estimate
@@ -185,6 +186,13 @@ class TestPeople:
             Path("x/b.png"): people.Person(age=40, sex="female"),
         }
 
+    def test_of_a_file_name_that_two_sources_share_are_given_to_neither(self, tmp_path):
+        rows = [("image", "age", "sex"), ("1.png", "70", "m"), ("1", "71", "m"), ("2", "41", "f")]
+        table = write_csv(tmp_path / "p.csv", rows)
+        records = listed("a/1.png", "a/2.png") + listed("b/1.png", "c/1.jpg", source="there")
+        found = people.read_people(table, records)
+        assert found == {Path("a/2.png"): people.Person(age=41, sex="female")}
+
     def test_of_unknown_age_are_no_number(self, tmp_path):
         rows = [("image", "age", "sex"), ("a.png", "Young Child", "")]
         found = people.read_people(write_csv(tmp_path / "p.csv", rows), listed("a.png"))
@@ -217,11 +225,43 @@ class TestOutside:
 
     def test_takes_the_sources_of_the_card(self):
         card = tiny_card(b"", training={"members": [{"config": {"sources": ["there"]}}]})
-        assert outside.learned_from(card, self.MANIFEST) == ("there",)
+        assert outside.learned_from(card, self.MANIFEST) == Learned(
+            sources=("there",), complete=True
+        )
 
-    def test_takes_all_with_training_images_where_the_card_names_none(self):
-        card = tiny_card(b"", training={"members": [{"config": {"sources": []}}]})
-        assert outside.learned_from(card, self.MANIFEST) == ("here", "there")
+    def card_that_names_none(self, **changes):
+        return tiny_card(b"", training={"members": [{"config": {"sources": []}}]}, **changes)
+
+    def test_takes_all_with_training_images_where_the_manifest_is_that_of_training(self):
+        hashed = hash_records(r for r in self.MANIFEST if r.split == "train")
+        card = self.card_that_names_none(data_hash=hashed)
+        found = outside.learned_from(card, self.MANIFEST)
+        assert found == Learned(sources=("here", "there"), complete=True)
+
+    def test_takes_what_export_recorded_where_the_members_name_none(self):
+        card = tiny_card(b"", training={"members": [{"config": {}}], "sources": ["there"]})
+        found = outside.learned_from(card, self.MANIFEST)
+        assert (found.saw("there"), found.saw("here")) == (True, False)
+
+    def test_knows_of_another_manifest_only_the_sources_of_validation(self):
+        card = self.card_that_names_none(metrics={"sources": {"there": {}}})
+        found = outside.learned_from(card, self.MANIFEST)
+        assert (found.saw("there"), found.saw("here")) == (True, None)
+
+    @pytest.mark.parametrize("source", ["covid-ct", "sarscov2-ct", "my-hospital"])
+    def test_claims_of_no_source_that_the_shipped_model_never_saw_it(self, source):
+        """Its members name no source and the manifest has test images alone."""
+        card = read_card(find_bundle("default"))
+        manifest = Manifest(records=tuple(listed("a", source=source, split="test")))
+        assert outside.learned_from(card, manifest).saw(source) is not False
+
+    def test_concludes_nothing_where_the_card_does_not_say(self, tmp_path):
+        training = {"members": [{"config": {"sources": []}}]}
+        folder = self.results(tmp_path, tiny_bundle(tmp_path, training=training))
+        found = outside.answer(tiny_card(b""), self.MANIFEST, [], QUICK, results=[folder])
+        assert found.findings[0].startswith("Not answered: no image examined is known to be")
+        assert "is not known of left-out on there: nothing is concluded" in found.findings[1]
+        assert found.tables[0].rows[0][1] == "unknown: its card does not say"
 
     AUC = {"value": 0.7, "low": 0.6, "high": 0.8, "reason": None}  # noqa: RUF012  (never changed)
 
@@ -238,8 +278,9 @@ class TestOutside:
         training = {"members": [{"config": {"sources": ["here"]}}]}
         folder = self.results(tmp_path, tiny_bundle(tmp_path, training=training))
         (row,) = outside.read_results(folder, self.MANIFEST)
-        assert row[:5] == ("left-out", "here", "there", 50, 9)
-        assert row[5] == Estimate(**self.AUC)
+        assert row.cells[:5] == ("left-out", "here", "there", 50, 9)
+        assert row.cells[5] == Estimate(**self.AUC)
+        assert row.seen is False
 
     def test_says_nothing_of_what_a_bundle_that_is_gone_saw(self, tmp_path):
         folder = self.results(tmp_path, tmp_path / "gone")
@@ -247,7 +288,15 @@ class TestOutside:
         assert found.findings[0].startswith("Not answered")
         assert found.tables[0].rows[0][1] == "unknown: its bundle is gone"
 
-    @pytest.mark.parametrize("text", ["{}", "{", '{"model": {}, "sources": {"a": {}}}'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{}",
+            "{",
+            '{"model": {}, "sources": {"a": {}}}',
+            '{"bundle": {"path": "b"}, "model": {"name": "m"}, "sources": []}',
+        ],
+    )
     def test_refuses_results_that_are_not_whole(self, tmp_path, text):
         for name in ("metrics.json", "config.json"):
             (tmp_path / name).write_text(text, encoding="utf-8")

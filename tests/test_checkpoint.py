@@ -1,17 +1,21 @@
 """A checkpoint comes back as it was written, and says in words what it is."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from ladnn.checkpoint import (
     Checkpoint,
+    learned_part,
     read_checkpoint,
     read_description,
     weights_sha256,
     write_checkpoint,
 )
+from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, WeightsError
 from ladnn.model import LesionNet
 
@@ -26,6 +30,35 @@ ABOUT = Checkpoint(
     config={"epochs": 9},
     validation={"auc": 0.9},
 )
+
+
+def described(*sources):
+    return replace(ABOUT, config={"sources": list(sources)})
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "names"),
+    [
+        ([described("a")], ["a"]),
+        ([described("a"), described("b")], ["a", "b"]),
+        ([described("a"), described()], ["a", "b", "c"]),
+        ([ABOUT], ["a", "b", "c"]),
+    ],
+)
+def test_what_checkpoints_learned_from_are_the_sources_of_all_of_them(descriptions, names):
+    records = [
+        Record(
+            path=Path(f"{source}-{split}.png"),
+            source=source,
+            patient=source,
+            covid=True,
+            split=split,
+        )
+        for source in ("a", "b", "c")
+        for split in ("train", "val", "test")
+    ]
+    part = learned_part(Manifest(records=tuple(records)), descriptions)
+    assert [(r.source, r.split) for r in part] == [(n, s) for n in names for s in ("train", "val")]
 
 
 @pytest.fixture(scope="module")

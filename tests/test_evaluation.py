@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from typer.testing import CliRunner
 
 from bundles import tiny_bundle, tiny_card
 from ladnn import evaluation
+from ladnn.bundle import StudyRule
 from ladnn.commands import evaluate as command
 from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import BundleError, DataError, LadnnError
 from ladnn.evaluation import COLUMNS, evaluate, prepare_folder, write_results
+from ladnn.figures.runs import read_run
 from ladnn.findings import LESIONS, Decision, LesionLabels, Prediction
 from ladnn.runtime import Assessment
 from ladnn.scoring import Settings
@@ -219,6 +222,14 @@ class TestMetrics:
         assert (rule["fraction"], rule["minimum"], rule["chosen_on"]) == (0.5, 2, "validation")
         assert rule["meaning"].startswith("the mean probability of the largest 50%")
 
+    def test_per_patient_say_that_nothing_was_chosen_where_validation_had_too_few_patients(
+        self, manifest
+    ):
+        predictor = GreyPredictor()
+        predictor.card = replace(predictor.card, study_rule=StudyRule())
+        found = evaluate(predictor, manifest, "test", settings=QUICK)
+        assert found.to_json()["patient_rule"]["chosen_on"] is None
+
     def test_per_patient_have_decisions_and_lesions_too(self, found):
         counts = found.overall.patient_decisions["balanced"].counts
         assert sum(counts.values()) == found.overall.patients
@@ -363,14 +374,33 @@ class TestFiles:
         written(found, folder)
         before = (folder / "metrics.json").read_bytes()
 
-        def refuse(self, target):
+        def refuse(self, content):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(evaluation.Path, "replace", refuse)
+        monkeypatch.setattr(evaluation.Path, "write_bytes", refuse)
         with pytest.raises(DataError, match="No space left"):
             write_results(found, folder, {})
         assert (folder / "metrics.json").read_bytes() == before
         assert len(list(folder.iterdir())) == 3
+
+    @pytest.mark.parametrize("name", ["predictions.csv", "config.json", "metrics.json"])
+    def test_of_a_run_killed_while_they_are_replaced_are_not_taken_for_a_result(
+        self, found, tmp_path, monkeypatch, name
+    ):
+        folder = tmp_path / "out"
+        written(found, folder)
+        replace_file = evaluation.Path.replace
+
+        def killed(self, target):
+            if target.name == name:
+                raise KeyboardInterrupt
+            return replace_file(self, target)
+
+        monkeypatch.setattr(evaluation.Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_results(found, folder, {})
+        with pytest.raises(DataError, match="not complete, so run ladnn evaluate again"):
+            read_run(folder)
 
 
 class TestCommand:

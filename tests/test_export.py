@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ from ladnn.backbones import BACKBONES
 from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
 from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.conversion import open_engine, prove, run_engine, run_torch, to_onnx
-from ladnn.dataset import Manifest, Record
+from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
 from ladnn.export import Identity, Options, build_model, export, read_ensemble
@@ -380,6 +380,10 @@ def test_the_card_holds_both_operating_points_and_metrics_of_validation(bundle):
     assert "auc" in json.dumps(bundle.card.metrics)
 
 
+def test_the_card_names_no_sources_of_a_training_on_another_manifest(bundle):
+    assert bundle.card.training["sources"] == []
+
+
 def test_lesions_with_few_validation_cases_are_not_calibrated(bundle):
     assert not any(bundle.card.calibrated)
 
@@ -491,6 +495,23 @@ def test_a_manifest_whose_validation_has_one_class_is_refused(nets, manifest, tm
     folder = put_checkpoint(tmp_path / "c", nets[0])
     with pytest.raises(DataError, match="0 positive of"):
         export([folder], negatives, tmp_path / "made", Identity(name="x"))
+
+
+def test_a_manifest_without_validation_of_what_was_trained_on_is_refused(nets, manifest, tmp_path):
+    folder = put_checkpoint(tmp_path / "c", nets[0], config={"sources": ["elsewhere"]})
+    with pytest.raises(DataError, match="holds no image of elsewhere, which the checkpoints were"):
+        export([folder], manifest, tmp_path / "made", Identity(name="x"))
+
+
+def test_a_bundle_is_fitted_on_what_its_checkpoints_were_trained_on(nets, manifest, tmp_path):
+    """Images of another source are gone, so that whoever looked at one would fail."""
+    gone = [replace(r, path=tmp_path / "gone.png", source="elsewhere") for r in manifest]
+    both = Manifest(records=(*manifest.records, *gone), labels=manifest.labels)
+    learned = hash_records(r for r in manifest if r.split in ("train", "val"))
+    changes = {"config": {"sources": ["phantoms"]}, "data_hash": learned}
+    folder = put_checkpoint(tmp_path / "c", nets[0], **changes)
+    card = export([folder], both, tmp_path / "made", Identity(name="x"), options=Options(decoys=1))
+    assert list(card.metrics["sources"]) == card.training["sources"] == ["phantoms"]
 
 
 def strings(content: bytes) -> Sequence[bytes]:

@@ -1,6 +1,7 @@
 """Figures that show images, reports and networks: what is drawn is what the files hold."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,23 @@ class TestMaps:
         red = shown[..., 0]
         row, column = np.unravel_index(red.argmax(), red.shape)
         assert (row * 4 // SIZE[0], column * 4 // SIZE[1]) == (1, 2)
+
+    def test_are_of_the_same_image_where_a_result_lists_the_images_in_another_order(
+        self, pair, tmp_path
+    ):
+        folder = tmp_path / "turned"
+        shutil.copytree(pair[1].run.folder, folder)
+        head, *rows = (folder / "predictions.csv").read_text(encoding="utf-8").splitlines()
+        turned = "\n".join([head, *reversed(rows)])
+        (folder / "predictions.csv").write_text(turned, encoding="utf-8")
+        maps = read_heatmaps(folder, pair[1].run.cases.paths)
+        back = slice(None, None, -1)
+        maps = Heatmaps(paths=maps.paths[back], values=maps.values[back], boxes=maps.boxes[back])
+        (folder / MAPS).write_bytes(maps.to_bytes())
+        _, second = attention.read_looking(runs.read_runs([pair[0].run.folder, folder]))
+        assert second.run.cases.paths == second.maps.paths == pair[0].run.cases.paths
+        assert_allclose(second.run.cases.probabilities, pair[1].run.cases.probabilities)
+        assert_allclose(second.maps.values, pair[1].maps.values)
 
     def test_show_the_boxes_that_were_given_at_their_place(self, pair):
         path = pair[0].run.cases.paths[3]

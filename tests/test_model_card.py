@@ -7,12 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from bundles import tiny_bundle, tiny_card
+from ladnn.audit import examination
 from ladnn.bundle import find_bundle, read_card
 from ladnn.cli import app
 from ladnn.errors import DataError
+from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.model_card.documents import OPEN, documents, markdown
-from ladnn.model_card.facts import collections, facts, packaged_rows
+from ladnn.model_card.facts import AUDIT_VERSION, collections, facts, packaged_rows
 
 ESTIMATE = {"value": 0.8, "low": 0.7, "high": 0.9, "reason": None}
 COVID = {"auc": ESTIMATE, "at": {"0.5": {"sensitivity": ESTIMATE, "specificity": ESTIMATE}}}
@@ -21,6 +23,7 @@ GROUP = {"images": 9, "patients": 4, "covid": {"per_image": COVID, "per_patient"
 
 def metrics(card):
     return {
+        "schema_version": SCHEMA_VERSION,
         "model": {"sha256": card.sha256},
         "split": "test",
         "images": {"listed": 9, "evaluated": 9, "failed": 0},
@@ -30,7 +33,11 @@ def metrics(card):
 
 def audit(card):
     answer = {"key": "lungs", "findings": ["here, lungs blanked: the model's AUC is .510."]}
-    return {"model": {"sha256": card.sha256}, "answers": [answer]}
+    return {**_head(card), "answers": [answer]}
+
+
+def _head(card):
+    return {"schema_version": AUDIT_VERSION, "model": {"sha256": card.sha256}}
 
 
 def text(name, found):
@@ -63,7 +70,7 @@ def test_every_question_asks_for_facts_that_exist():
 def full_audit(card):
     keys = ("leaks", "subgroups", "outside", "lungs", "sensitivity", "mistakes", "labels")
     answers = [{"key": key, "findings": [f"{key}."]} for key in (*keys, "performance")]
-    return {"model": {"sha256": card.sha256}, "answers": answers}
+    return {**_head(card), "answers": answers}
 
 
 def missing_names(every):
@@ -112,6 +119,29 @@ def test_measures_are_named_where_measures_are_asked_for():
 def test_how_the_weights_were_chosen_is_said(select, words):
     card = tiny_card(b"", training={"members": [{"config": {"select": select}}]})
     assert facts(card)["selection"] == words
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"members": [{"config": {"sources": ["covid-ct"]}}]}, "covid-ct (those alone)."),
+        ({"members": [{"config": {}}], "sources": ["a", "b"]}, "a, b (those alone)."),
+        ({"members": [{"config": {}}]}, "sarscov2-ct (and whatever else its training manifest"),
+    ],
+)
+def test_collections_that_validation_alone_had_are_no_training_data_of_a_limited_run(
+    training, words
+):
+    card = tiny_card(b"", training=training, metrics={"sources": {"sarscov2-ct": GROUP}})
+    assert facts(card)["training_data"].startswith(f"The training split of {words}")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("default", "as chosen on validation."), ("paper-d0", "had too few patients to choose.")],
+)
+def test_whether_validation_chose_the_rule_of_patients_is_said(name, words):
+    assert facts(read_card(find_bundle(name)))["patients"].endswith(words)
 
 
 def test_every_document_says_that_it_is_for_research():
@@ -202,6 +232,31 @@ class TestCommand:
             _, done = self.call(tmp_path, *options)
             assert isinstance(done.exception, DataError)
             assert said in str(done.exception)
+
+    @pytest.mark.parametrize(
+        ("option", "changes", "said"),
+        [
+            ("--results", {"schema_version": 1}, "has schema version 1 and this ladnn reads 2"),
+            ("--results", {"images": None}, "does not hold what `ladnn evaluate` writes"),
+            ("--results", {"sources": []}, "does not hold what `ladnn evaluate` writes"),
+            ("--results", {"sources": {"a": {}}}, "does not hold what `ladnn evaluate` writes"),
+            ("--results", {"model": None}, "is of another model"),
+            ("--audit", {"schema_version": 2}, "has schema version 2 and this ladnn reads 1"),
+            ("--audit", {"answers": ["lungs"]}, "does not hold what `ladnn audit` writes"),
+            ("--audit", {"answers": [{"key": "lungs"}]}, "does not hold what `ladnn audit` writes"),
+        ],
+    )
+    def test_refuses_a_file_of_another_version_or_damaged(self, tmp_path, option, changes, said):
+        card = read_card(tiny_bundle(tmp_path))
+        whole = metrics(card) if option == "--results" else audit(card)
+        path = tmp_path / "file.json"
+        path.write_text(json.dumps({**whole, **changes}), encoding="utf-8")
+        _, done = self.call(tmp_path, option, path)
+        assert isinstance(done.exception, DataError)
+        assert said in str(done.exception)
+
+    def test_reads_audits_of_the_version_that_is_written(self):
+        assert AUDIT_VERSION == examination.SCHEMA_VERSION
 
     def test_does_not_overwrite_what_stands_in_the_folder(self, tmp_path):
         (tmp_path / "papers").mkdir()

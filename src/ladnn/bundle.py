@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -120,7 +119,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRule:
-    """How the slices of one study make one result, chosen on validation.
+    """How the slices of one study make one result, chosen on validation where that could be.
 
     Attributes:
         rule: "mean_top": the mean of the largest probabilities over the assessable slices.
@@ -133,6 +132,11 @@ class StudyRule:
     fraction: float = 1.0
     minimum: int = 1
     operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether validation chose it: with too few patients it is the plain mean without cuts."""
+        return self != StudyRule()
 
     def __post_init__(self) -> None:
         _known("study_rule.rule", self.rule, STUDY_RULES)
@@ -154,6 +158,23 @@ def _points(data: object, where: str) -> dict[str, OperatingPoint]:
         name: OperatingPoint(**_arguments(OperatingPoint, point, f"operating point {name}"))
         for name, point in data.items()
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """The sources that a bundle was trained on.
+
+    Attributes:
+        sources: those that are known.
+        complete: whether it saw no other; what is not among `sources` is unknown otherwise.
+    """
+
+    sources: tuple[str, ...] = ()
+    complete: bool = False
+
+    def saw(self, source: str) -> bool | None:
+        """Whether it was trained on that source; None where nobody can tell."""
+        return True if source in self.sources else False if self.complete else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +257,22 @@ class Card:
         """Whether each lesion is calibrated, in the order of `LESIONS`; empty for a baseline."""
         return tuple(self.lesions[lesion].calibrated for lesion in self.classes[1:])
 
+    @property
+    def learned(self) -> Learned:
+        """What the card says of the sources of its training.
+
+        A member that names none took all that its manifest had. Export recorded those where it was
+        given that manifest; else those of validation are among them, beside others unknown.
+        """
+        members = self.training.get("members")
+        configs = [one.get("config") or {} for one in members] if isinstance(members, list) else []
+        limits = [config.get("sources") or () for config in configs]
+        recorded = self.training.get("sources") or ()
+        complete = bool(recorded) or (bool(limits) and all(limits))
+        named = dict.fromkeys(name for limit in (*limits, recorded) for name in limit)
+        beside = () if complete else self.metrics.get("sources", ())
+        return Learned(sources=tuple(dict.fromkeys([*named, *beside])), complete=complete)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one key for each attribute."""
         return asdict(self)
@@ -278,37 +315,6 @@ def write_card(card: Card, folder: Path) -> Path:
     text = json.dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
-
-
-def put_bundle(staged: Path, folder: Path, old: Path) -> None:
-    """Move a finished bundle to its folder; what a person put beside an older one there stays.
-
-    Args:
-        staged: the finished one.
-        folder: where it belongs.
-        old: where the older folder goes, if there is one.
-
-    Raises BundleError for something beside the older bundle that cannot be copied. Links stay what
-    they are, wherever they lead.
-    """
-    if folder.exists():
-        try:
-            shutil.copytree(
-                folder, staged, symlinks=True, dirs_exist_ok=True, ignore=_bundle_files(folder)
-            )
-        except shutil.Error as error:
-            _, _, reason = error.args[0][0]
-            raise BundleError(
-                f"what lies in {folder} beside the older bundle cannot be kept ({reason}): "
-                "move it elsewhere, or give another folder"
-            ) from error
-        shutil.move(folder, old)
-    staged.replace(folder)
-
-
-def _bundle_files(folder: Path) -> Callable[[str, list[str]], set[str]]:
-    """Tells `shutil.copytree` of `folder` to leave out the bundle itself."""
-    return lambda place, _: {CARD_FILE, MODEL_FILE} if Path(place) == folder else set()
 
 
 def read_card(folder: Path) -> Card:

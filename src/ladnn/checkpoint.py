@@ -5,11 +5,12 @@ A person can read the JSON without torch: which network, trained how, on what, a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ladnn.dataset import Manifest
 from ladnn.errors import DataError, WeightsError
 from ladnn.lungfield import FRAMES
 from ladnn.model import LesionNet, load_weights
@@ -98,6 +99,25 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, LesionNet]:
     )
     load_weights(net, folder)
     return description, net.eval()
+
+
+def learned_part(manifest: Manifest, descriptions: Sequence[Checkpoint]) -> Manifest:
+    """The train and val records of the sources that checkpoints were trained on.
+
+    Those of every source where one of them took all that its manifest had.
+
+    Raises:
+        DataError: when the manifest validates on none of these sources.
+    """
+    limits = [item.config.get("sources") or () for item in descriptions]
+    wanted = {name for limit in limits for name in limit} if all(limits) else {*manifest.sources}
+    kept = tuple(r for r in manifest if r.source in wanted and r.split in ("train", "val"))
+    if not any(record.split == "val" for record in kept):
+        raise DataError(
+            f"the manifest's validation split holds no image of {', '.join(sorted(wanted))}, which "
+            "the checkpoints were trained on: give the manifest of their training"
+        )
+    return Manifest(records=kept, labels=manifest.labels)
 
 
 def weights_sha256(folder: Path) -> str:

@@ -16,7 +16,7 @@ from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.heatmaps import MAPS, Heatmaps
 from ladnn.imaging import CtImage, read_image
-from ladnn.paths import write_whole
+from ladnn.paths import put_together
 from ladnn.runtime import DEFAULT_POINT, Assessment
 from ladnn.scoring import Case, Group, Settings, score
 from ladnn.splitting import PARTS
@@ -85,8 +85,8 @@ class Evaluation:
         overall: metrics over all sources.
         sources: metrics of each source alone, by name.
         calibrated: whether each lesion's probability is calibrated, by name; empty for a baseline.
-        patient_rule: how the images of a patient make one probability, chosen on validation;
-            None for the plain mean, which nobody chose.
+        patient_rule: how the images of a patient make one probability; None for the plain mean,
+            which nobody chose.
         heatmaps: of the cases, in their order; None where they were not asked for.
     """
 
@@ -139,7 +139,7 @@ class Evaluation:
             "fraction": rule.fraction,
             "minimum": rule.minimum,
             "meaning": rule_in_words(rule),
-            "chosen_on": "validation" if self.patient_rule else None,
+            "chosen_on": "validation" if rule.chosen else None,
         }
 
 
@@ -329,22 +329,26 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
 def write_results(evaluation: Evaluation, folder: Path, config: Mapping[str, Any]) -> None:
     """Write predictions.csv, config.json and, last, metrics.json, each whole or not at all.
 
-    maps.npz comes first where the evaluation kept maps; one of an earlier result is removed.
+    maps.npz comes first where the evaluation kept maps; one of an earlier result is removed. The
+    metrics.json of an earlier result goes first, so that a killed run leaves no mixture that passes
+    for a result.
 
     Raises:
         DataError: when a file cannot be written.
     """
     maps = evaluation.heatmaps
-    if maps is None:
-        (folder / MAPS).unlink(missing_ok=True)
-    files: dict[str, str | bytes] = {} if maps is None else {MAPS: maps.to_bytes()}
-    files |= {
+    files = {
+        MAPS: None if maps is None else maps.to_bytes(),
         PREDICTIONS: _csv(evaluation),
         CONFIG: _json(config),
         METRICS: _json(evaluation.to_json()),
     }
-    for name, content in files.items():
-        write_whole(folder / name, content)
+    try:
+        put_together({folder / name: text for name, text in files.items()}, folder / METRICS)
+    except OSError as error:
+        raise DataError(
+            f"the results cannot be written to {folder} ({error.strerror}): give another folder"
+        ) from error
 
 
 def _json(data: Mapping[str, Any]) -> str:

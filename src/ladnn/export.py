@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, put_bundle, write_card
-from ladnn.checkpoint import Checkpoint, read_checkpoint, weights_sha256
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
+from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
 from ladnn.conversion import Frames, differences, open_engine, prove, run_torch, to_onnx
-from ladnn.dataset import Manifest, Record
+from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.decoys import KINDS
 from ladnn.engines import Engine
 from ladnn.errors import BundleError, ConfigError
@@ -30,6 +30,7 @@ from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
 from ladnn.lungfield import input_shape, model_input
 from ladnn.model import LesionNet
+from ladnn.paths import put_folder
 from ladnn.phantom import thorax
 from ladnn.runtime import DEFAULT_ENGINE, Predictor
 
@@ -125,7 +126,7 @@ def export(
 
     Args:
         folders: of the checkpoints, one for each member.
-        manifest: its training and validation images; the test split is not touched.
+        manifest: train and val of the checkpoints' sources are taken of it, and nothing else.
         target: the bundle's folder.
         identity: for the card.
         options: how.
@@ -138,10 +139,12 @@ def export(
     chosen = options or Options()
     # what is sure to fail fails before minutes are spent
     check_target(target, force=chosen.force)
-    validation = manifest.part("val")
+    ensemble = read_ensemble(folders)
+    learned = learned_part(manifest, ensemble.descriptions)
+    validation = learned.part("val")
     check_classes(np.array([record.covid for record in validation], dtype=bool))
-    model = build_model(read_ensemble(folders), flip=chosen.flip, half=chosen.half)
-    card = _fitted_card(model, manifest, identity, chosen, stage)
+    model = build_model(ensemble, flip=chosen.flip, half=chosen.half)
+    card = _fitted_card(model, learned, identity, chosen, stage)
     return write_bundle(
         target,
         model,
@@ -168,7 +171,10 @@ def _fitted_card(
         return np.concatenate([_embedding(engine, one, advance) for one in frames])
 
     guard = fit_guard(chests, embed, size=size, frame=frame, decoys=options.decoys)
-    return make_card(model, identity, fitted, guard.to_json(), safe_precision(judged, fitted))
+    card = make_card(model, identity, fitted, guard.to_json(), safe_precision(judged, fitted))
+    # the hash shows that it is the manifest of the training, whose sources a run need not name
+    sources = list(manifest.sources) if hash_records(manifest) == card.data_hash else []
+    return replace(card, training={**card.training, "sources": sources})
 
 
 def _embedding(engine: Engine, frame: Frames, advance: Callable[[], None]) -> NDArray[np.float32]:
@@ -201,12 +207,8 @@ def _fast_engine(content: bytes) -> Engine | None:
 
 def _metrics(folder: Path, validation: Manifest, stage: Stage) -> dict[str, Any]:
     """Metrics of the finished bundle on validation, by the same code as `ladnn evaluate`."""
-    found = evaluate(
-        Predictor(load_bundle(folder)),
-        validation,
-        "val",
-        on_image=stage("metrics", len(validation)),
-    ).to_json()
+    predictor, advance = Predictor(load_bundle(folder)), stage("metrics", len(validation))
+    found = evaluate(predictor, validation, "val", on_image=advance).to_json()
     return {key: found[key] for key in ("split", "labels", "intervals", "all", "sources")}
 
 
@@ -359,7 +361,7 @@ def write_bundle(
             if measure is not None:
                 card = replace(card, metrics=measure(staged))
                 write_card(card, staged)
-            put_bundle(staged, folder, Path(scratch) / "old")
+            put_folder(staged, folder, Path(scratch) / "old", names=(CARD_FILE, MODEL_FILE))
     except OSError as error:
         raise BundleError(
             f"the bundle cannot be written to {folder} ({error.strerror}): "

@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -53,6 +54,62 @@ def write_whole(path: Path, content: str | bytes, *, what: str = "") -> None:
     except OSError as error:
         named = f"{what} {path}".strip()
         raise DataError(f"{named} cannot be written ({error.strerror})") from error
+
+
+def put_together(files: Mapping[Path, str | bytes | None], seal: Path) -> None:
+    """Write files that belong together, text as UTF-8; one whose content is None is removed.
+
+    `seal` is one of them. It goes before any other changes and comes back last, so whoever finds it
+    finds the files that belong to it. Raises OSError when that fails; where it fails before all
+    content is on the disk, the older files stay as they were.
+    """
+    parts = {path: path.with_name(f".{secrets.token_hex(8)}.part") for path in files}
+    order = sorted(files, key=lambda path: path == seal)
+    try:
+        for path, content in files.items():
+            if content is not None:
+                whole = content.encode("utf-8") if isinstance(content, str) else content
+                parts[path].write_bytes(whole)
+        seal.unlink(missing_ok=True)
+        for path in order:
+            if files[path] is None:
+                path.unlink(missing_ok=True)
+            else:
+                parts[path].replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def put_folder(staged: Path, folder: Path, old: Path, *, names: Collection[str]) -> None:
+    """Move a finished folder into place; what a person put beside an older one's `names` stays.
+
+    Args:
+        staged: the finished one.
+        folder: where it belongs.
+        old: where the older folder goes, if there is one.
+        names: of the files that belong to the folder itself.
+
+    Raises DataError for something beside them that cannot be copied. Links stay what they are,
+    wherever they lead.
+    """
+    if folder.exists():
+        try:
+            shutil.copytree(
+                folder,
+                staged,
+                symlinks=True,
+                dirs_exist_ok=True,
+                ignore=lambda place, _: set(names) if Path(place) == folder else set(),
+            )
+        except shutil.Error as error:
+            _, _, reason = error.args[0][0]
+            raise DataError(
+                f"what lies in {folder} beside {', '.join(sorted(names))} cannot be kept "
+                f"({reason}): move it elsewhere, or give another folder"
+            ) from error
+        shutil.move(folder, old)
+    staged.replace(folder)
 
 
 @contextmanager

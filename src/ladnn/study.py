@@ -70,6 +70,12 @@ def rule_in_words(rule: StudyRule) -> str:
     return f"the mean probability of {what} of a patient's assessable images{least}"
 
 
+def rule_with_origin(rule: StudyRule) -> str:
+    """The rule as `rule_in_words`, and whether validation chose it."""
+    default = "by default, for validation had too few patients to choose"
+    return f"{rule_in_words(rule)}, {'as chosen on validation' if rule.chosen else default}"
+
+
 def patients(cases: Sequence[Case], card: Card) -> Level:
     """The patients of `cases` by the card's study rule, at its cuts; see `scoring.combined`."""
     points = study_points(card)

@@ -202,12 +202,16 @@ def _sample(subjects: Sequence[Subject], plan: Plan) -> tuple[Subject, ...]:
 
 
 def _learned(card: Card, manifest: Manifest, subjects: Sequence[Subject]) -> list[Subject]:
-    """The subjects that the bundle trained on or chose by, if the manifest is that of training."""
-    sources = outside.learned_from(card, manifest)
+    """The subjects that the bundle trained on or chose by, if the manifest is that of training.
+
+    Where nobody can tell whether it learned from their source, they are among them.
+    """
+    learned = outside.learned_from(card, manifest)
     return [
         subject
         for subject in subjects
-        if subject.case.source in sources and subject.view.record.split in ("train", "val")
+        if learned.saw(subject.case.source) is not False
+        and subject.view.record.split in ("train", "val")
     ]
 
 
@@ -215,11 +219,13 @@ def _remarks(
     card: Card, manifest: Manifest, subjects: Sequence[Subject], listed: int
 ) -> tuple[str, ...]:
     remarks = [_hash_remark(card, manifest)]
-    seen = len(_learned(card, manifest, subjects))
+    seen = _learned(card, manifest, subjects)
     if seen:
+        learned = outside.learned_from(card, manifest)
+        sure = all(learned.saw(subject.case.source) for subject in seen)
         remarks.append(
-            f"{seen} of the {count(len(subjects), 'image')} examined are of the training or "
-            "validation split: numbers on those are too good."
+            f"{len(seen)} of the {count(len(subjects), 'image')} examined are of the training or "
+            f"validation split: numbers on those {'are' if sure else 'may be'} too good."
         )
     if len(subjects) < listed:
         remarks.append(f"{len(subjects)} of {listed} images are examined: a seeded sample.")
@@ -227,7 +233,7 @@ def _remarks(
 
 
 def _hash_remark(card: Card, manifest: Manifest) -> str:
-    sources = outside.learned_from(card, manifest)
+    sources = outside.learned_from(card, manifest).sources
     learned = [r for r in manifest if r.source in sources and r.split in ("train", "val")]
     if hash_records(learned) == card.data_hash:
         return (

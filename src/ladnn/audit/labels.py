@@ -47,8 +47,8 @@ def _what_they_are(split: str, *, held_out: bool) -> str:
             f"network in the bundle was trained on the {split} images."
         )
     return (
-        "They are NOT all out of sample: the images include some that the bundle was trained on, "
-        "whose wrong labels it may have learned; give --split test."
+        "They are NOT all out of sample: the images include some that the bundle was, or may have "
+        "been, trained on, whose wrong labels it may have learned; give --split test."
     )
 
 

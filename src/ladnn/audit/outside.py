@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ladnn.audit.answers import Answer, Cell, Table, auc, few, words
 from ladnn.audit.subjects import Subject
-from ladnn.bundle import Card, read_card
-from ladnn.dataset import Manifest
+from ladnn.bundle import Card, Learned, read_card
+from ladnn.dataset import Manifest, hash_records
 from ladnn.errors import BundleError, DataError
 from ladnn.evaluation import CONFIG, METRICS
 from ladnn.intervals import Estimate
@@ -17,22 +17,35 @@ from ladnn.scoring import Settings
 _HEADS = ("model", "learned from", "judged on", "images", "patients", "AUC", "")
 _FEW = "too few to conclude from"
 _GONE = "unknown: its bundle is gone"
+_UNSAID = "unknown: its card does not say"
 
 
-def learned_from(card: Card, manifest: Manifest) -> tuple[str, ...]:
+class Judged(NamedTuple):
+    """A line of the table, and whether the model was trained on its source; None if unknown."""
+
+    cells: tuple[Cell, ...]
+    seen: bool | None
+
+
+def learned_from(card: Card, manifest: Manifest) -> Learned:
     """The sources that any member of the bundle trained on, by its card.
 
     A training configuration that names no source took all that have training images in its
-    manifest; those of `manifest` stand for them.
+    manifest; `manifest` tells them where the hash in the card shows that it is the same.
     """
-    everything = tuple(
-        dict.fromkeys(record.source for record in manifest if record.split in ("train", "val"))
-    )
-    named: dict[str, None] = {}
-    for member in card.training.get("members", ()):
-        sources = member.get("config", {}).get("sources") or everything
-        named |= dict.fromkeys(map(str, sources))
-    return tuple(named) or everything
+    if card.learned.complete:
+        return card.learned
+    records = [record for record in manifest if record.split in ("train", "val")]
+    if hash_records(records) != card.data_hash:
+        return card.learned
+    return Learned(sources=tuple(dict.fromkeys(r.source for r in records)), complete=True)
+
+
+def _in_words(learned: Learned) -> str:
+    names = ", ".join(learned.sources)
+    if learned.complete:
+        return names
+    return f"{names} and what else its manifest held, unknown" if names else _UNSAID
 
 
 def answer(
@@ -52,7 +65,6 @@ def answer(
     rows = [_row(card.name, known, source, subjects, settings) for source in _sources(subjects)]
     for folder in results:
         rows += read_results(folder, manifest)
-    unseen = [row for row in rows if row[1] != _GONE and row[2] not in str(row[1]).split(", ")]
     return Answer(
         key="outside",
         title="Leave one source out",
@@ -60,8 +72,10 @@ def answer(
             "What the card names as training sources is compared with the source of each image. "
             "Result folders that were given are read for models trained without a source."
         ),
-        findings=_findings(unseen),
-        tables=(Table(title="Each source alone", heads=_HEADS, rows=tuple(rows)),),
+        findings=_findings(rows),
+        tables=(
+            Table(title="Each source alone", heads=_HEADS, rows=tuple(row.cells for row in rows)),
+        ),
     )
 
 
@@ -70,27 +84,37 @@ def _sources(subjects: Sequence[Subject]) -> tuple[str, ...]:
 
 
 def _row(
-    name: str, known: Sequence[str], source: str, subjects: Sequence[Subject], settings: Settings
-) -> tuple[Cell, ...]:
+    name: str, known: Learned, source: str, subjects: Sequence[Subject], settings: Settings
+) -> Judged:
     cases = [subject.case for subject in subjects if subject.case.source == source]
     patients = len({case.patient for case in cases})
     remark = _FEW if few([case.label for case in cases]) else ""
-    learned = ", ".join(known)
-    return (name, learned, source, len(cases), patients, auc(cases, settings), remark)
+    sizes = (len(cases), patients)
+    cells = (name, _in_words(known), source, *sizes, auc(cases, settings), remark)
+    return Judged(cells, known.saw(source))
 
 
-def _findings(unseen: Sequence[tuple[Cell, ...]]) -> tuple[str, ...]:
-    if not unseen:
-        return (
-            "Not answered: every image examined is of a source that the model learned from; give "
-            "results of a bundle trained without one by --results.",
-        )
+def _findings(rows: Sequence[Judged]) -> tuple[str, ...]:
+    unseen = [row.cells for row in rows if row.seen is False]
+    unknown = dict.fromkeys(f"{row.cells[0]} on {row.cells[2]}" for row in rows if row.seen is None)
     sentences = []
+    if not unseen:
+        why = "every image examined is of a source that the model learned from"
+        if unknown:
+            why = "no image examined is known to be of a source that the model did not learn from"
+        sentences.append(
+            f"Not answered: {why}; give results of a bundle trained without one by --results."
+        )
     for name, learned, source, images, patients, found, remark in unseen:
         what = f"{name}, which learned from {learned}, has AUC {words(found)} on {source}"
         sizes = f"{words(images)} images, {words(patients)} patients"
         verdict = remark or _against_chance(found)
         sentences.append(f"{what}, which it never saw ({sizes}); {verdict}.")
+    if unknown:
+        sentences.append(
+            f"Whether the model learned from the source is not known of {', '.join(unknown)}: "
+            "nothing is concluded from those."
+        )
     return tuple(sentences)
 
 
@@ -102,7 +126,7 @@ def _against_chance(found: Cell) -> str:
 # ------------------------------------------------------------------ results of other bundles
 
 
-def read_results(folder: Path, manifest: Manifest) -> list[tuple[Cell, ...]]:
+def read_results(folder: Path, manifest: Manifest) -> list[Judged]:
     """One row for each source in a folder of `ladnn evaluate`.
 
     Raises:
@@ -115,24 +139,30 @@ def read_results(folder: Path, manifest: Manifest) -> list[tuple[Cell, ...]]:
             _result_row(metrics["model"]["name"], learned, source, group)
             for source, group in metrics["sources"].items()
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{folder} lacks {error}: it is no result of this ladnn evaluate, so run it again"
+            f"{folder} does not hold what ladnn evaluate writes ({type(error).__name__}: {error}): "
+            "run it again"
         ) from error
 
 
-def _learned(bundle: Path, manifest: Manifest) -> str:
+def _learned(bundle: Path, manifest: Manifest) -> Learned | None:
+    """What the bundle learned from; None where it is gone."""
     try:
-        return ", ".join(learned_from(read_card(bundle), manifest))
+        return learned_from(read_card(bundle), manifest)
     except BundleError:
-        return _GONE
+        return None
 
 
-def _result_row(name: str, learned: str, source: str, group: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _result_row(
+    name: str, learned: Learned | None, source: str, group: Mapping[str, Any]
+) -> Judged:
     scores = group["covid"]["per_image"]
     found = Estimate(**scores["auc"])
     remark = _FEW if scores["caution"] else ""
-    return (name, learned, source, group["images"], group["patients"], found, remark)
+    known = _GONE if learned is None else _in_words(learned)
+    cells = (name, known, source, group["images"], group["patients"], found, remark)
+    return Judged(cells, None if learned is None else learned.saw(source))
 
 
 def _json(path: Path, folder: Path) -> Any:  # noqa: ANN401  (JSON)

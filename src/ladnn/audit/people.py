@@ -28,7 +28,7 @@ def read_people(path: Path, records: Iterable[Record]) -> dict[Path, Person]:
 
     The table is CSV with a column of file names (`File name`, `image`), `Age` and `Gender` or
     `Sex`; names may lack their extension. An age such as `40+` counts as 40, one in
-    words as unknown.
+    words as unknown. A file name that two images have, of two sources say, tells of neither.
 
     Raises:
         DataError: for a table that cannot be read or lacks a column, and one that lists none of the
@@ -36,18 +36,22 @@ def read_people(path: Path, records: Iterable[Record]) -> dict[Path, Person]:
     """
     table = read_table(path)
     columns = [_column(table, names) for names in (_NAMES, _AGES, _SEXES)]
-    paths = {record.path.name: record.path for record in records}
-    lookup = stem_lookup(list(paths))
+    known = [record.path for record in records]
+    lookup = stem_lookup([image.name for image in known])
+    owners: dict[str, list[Path]] = {}
+    for image in known:
+        owners.setdefault(clean(image.name), []).append(image)
     found = {}
     for row in table.rows:
         name, age, sex = (row.cells[column] for column in columns)
         listed = lookup.get(clean(name))
-        if listed is not None:
-            found[paths[listed]] = Person(age=_age(age), sex=_WORDS.get(sex.lower()))
+        images = [] if listed is None else owners[clean(listed)]
+        if len(images) == 1:
+            found[images[0]] = Person(age=_age(age), sex=_WORDS.get(sex.lower()))
     if not found:
         raise DataError(
-            f"{path} lists none of the manifest's images: give a table of their file names with "
-            "age and gender"
+            f"{path} lists none of the manifest's images by a name that no other image has: give a "
+            "table of their file names with age and gender"
         )
     return found
 

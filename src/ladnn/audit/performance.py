@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from ladnn.audit.answers import Answer, Cell, Table, words
 from ladnn.audit.subjects import Subject
-from ladnn.bundle import Card
+from ladnn.bundle import Card, StudyRule
 from ladnn.evaluation import score_images
 from ladnn.scoring import Group, Scores, Settings
-from ladnn.study import rule_in_words
+from ladnn.study import rule_in_words, rule_with_origin
 
 _HEADS = (
     "source",
@@ -41,14 +41,19 @@ def answer(card: Card, subjects: Sequence[Subject], settings: Settings, *, point
         key="performance",
         title="Performance",
         method=(
-            f"Rates are at the {point} threshold. For a patient: {rule_in_words(card.study_rule)}, "
-            "and the thresholds of the study rule, both chosen on validation. Clusters of "
-            "near-duplicates stand for patients where those are unknown. The AUC takes in the "
-            "images that the model would refuse."
+            f"Rates are at the {point} threshold. For a patient: {_of_a_patient(card.study_rule)}. "
+            "Clusters of near-duplicates stand for patients where those are unknown. The AUC takes "
+            "in the images that the model would refuse."
         ),
         findings=tuple(_sentence(name, group) for name, group in found.items()),
         tables=(Table(title="Per image and per patient", heads=_HEADS, rows=tuple(rows)),),
     )
+
+
+def _of_a_patient(rule: StudyRule) -> str:
+    if not rule.chosen:
+        return f"{rule_with_origin(rule)}, and the thresholds of an image"
+    return f"{rule_in_words(rule)}, and the thresholds of the study rule, both chosen on validation"
 
 
 def _row(name: str, unit: str, scores: Scores, point: str) -> tuple[Cell, ...]:

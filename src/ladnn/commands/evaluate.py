@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ladnn.bundle import Bundle
+    from ladnn.bundle import Bundle, Card
     from ladnn.evaluation import Evaluation
     from ladnn.intervals import Estimate
     from ladnn.scoring import AtThreshold, Group, Scores
@@ -117,7 +117,7 @@ def _config(
         "bundle": {
             "path": str(bundle.path.resolve()),
             **found.model,
-            "trained_on": _trained_on(bundle.card.training),
+            "trained_on": _trained_on(bundle.card),
         },
         "manifest": {
             "path": str(manifest.resolve()),
@@ -135,13 +135,9 @@ def _config(
     }
 
 
-def _trained_on(training: Mapping[str, Any]) -> list[str]:
-    """The sources that a bundle's members were limited to; none where one took all there were."""
-    members = training.get("members")
-    if not isinstance(members, list):
-        return []
-    limits = [member.get("config", {}).get("sources") or [] for member in members]
-    return sorted({name for limit in limits for name in limit}) if all(limits) else []
+def _trained_on(card: "Card") -> list[str]:
+    """The sources that a bundle was trained on; none where its card does not know them all."""
+    return sorted(card.learned.sources) if card.learned.complete else []
 
 
 # ------------------------------------------------------------------ what is printed
@@ -167,7 +163,7 @@ def _report(found: "Evaluation", folder: Path, *, as_json: bool) -> None:
 
 def print_tables(found: "Evaluation", console: "Console") -> None:
     """Print one column for each source and one for all, then the lesions over all."""
-    from ladnn.study import rule_in_words
+    from ladnn.study import rule_with_origin
 
     groups = {"all": found.overall, **found.sources} if len(found.sources) > 1 else found.sources
     model, part = found.model, f"{found.split} split, positive: COVID-19"
@@ -178,7 +174,7 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
         if caution:
             console.print(f"{name}: {caution}")
     if found.patient_rule:
-        console.print(f"a patient: {rule_in_words(found.patient_rule)}, as chosen on validation")
+        console.print(f"a patient: {rule_with_origin(found.patient_rule)}")
     if found.overall.lesions and found.overall.patient_lesions:
         console.print(_lesion_table(found.overall.lesions, found.calibrated, "image"))
         console.print(_lesion_table(found.overall.patient_lesions, found.calibrated, "patient"))

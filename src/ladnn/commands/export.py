@@ -48,8 +48,8 @@ def export(
     """Make a bundle of one checkpoint, or of several that are averaged.
 
     Writes model.onnx and card.json after torch and the runtimes were found to agree. Temperatures,
-    operating points and the guard are fitted on the manifest's validation split; the test split is
-    not touched.
+    operating points and the guard are fitted on the manifest's validation split, of the sources
+    that the checkpoints were trained on; the test split is not touched.
 
     Example: ladnn export runs/a runs/b --manifest d0.csv -o bundles/d0 --name d0 --flip --half
     """

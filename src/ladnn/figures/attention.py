@@ -1,7 +1,7 @@
 """Figure 5: images with their boxes, and where two models looked, ten rows of five."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +37,23 @@ class Looking:
 
 
 def read_looking(runs: Sequence[Run]) -> list[Looking]:
-    """The maps beside each result.
+    """The maps beside each result, all in the order of the first, so that a row is one image.
 
     Raises:
         DataError: when a result has none, or when the results are not of the same images.
     """
     same_images(runs)
-    return [Looking(run=run, maps=read_heatmaps(run.folder, run.cases.paths)) for run in runs]
+    read = [Looking(run=run, maps=read_heatmaps(run.folder, run.cases.paths)) for run in runs]
+    return [_in_order(one, runs[0].cases.paths) for one in read]
+
+
+def _in_order(one: Looking, paths: Sequence[str]) -> Looking:
+    """The same images, listed as `paths` lists them: two manifests may list them differently."""
+    place = {path: row for row, path in enumerate(one.run.cases.paths)}
+    rows = np.array([place[path] for path in paths], dtype=np.intp)
+    run = replace(one.run, cases=one.run.cases.of(rows))
+    values, boxes = one.maps.values[rows], one.maps.boxes[rows]
+    return Looking(run=run, maps=Heatmaps(paths=run.cases.paths, values=values, boxes=boxes))
 
 
 def read_boxes(path: Path, run: Run) -> dict[str, list[Box]]:

@@ -2,20 +2,25 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ladnn.bundle import Card
 from ladnn.errors import DataError
+from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
-from ladnn.study import rule_in_words
+from ladnn.study import rule_with_origin
 
 Facts = dict[str, str]
 """Sentences by name; a name that is not there cannot be answered."""
 
 Json = Mapping[str, Any]
+
+AUDIT_VERSION = 1
+"""The schema version of an audit.json, which the files of an audit write."""
 
 
 def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) -> Facts:
@@ -25,10 +30,10 @@ def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) ->
         **_use(card),
         **_fitted(card),
         **_training(card),
-        **_collections(_sources(card)),
+        **_collections(card.learned.sources),
         "validation": _performance(card.metrics),
         **_counts(card.metrics),
-        **_results(metrics, _sources(card)),
+        **_results(metrics, card.learned.sources),
         **_examined(audit),
     }
     return {name: sentence for name, sentence in found.items() if sentence}
@@ -38,14 +43,17 @@ def read_metrics(path: Path, card: Card) -> Json:
     """The `metrics.json` of this model on a test split.
 
     Raises:
-        DataError: when it cannot be read, is something else, or of another model or split.
+        DataError: when it cannot be read, is something else, damaged, or of another version, model
+            or split.
     """
-    data = _read(path, card, holds="sources", made_by="ladnn evaluate")
+    data = _read(path, card, holds="sources", made_by="ladnn evaluate", version=SCHEMA_VERSION)
     if data.get("split") != "test":
         raise DataError(
             f"{path} is of the {data.get('split')} split, which is no test: give the results of "
             "`ladnn evaluate --split test`"
         )
+    with _whole(path, "ladnn evaluate"):
+        _results(data, card.learned.sources)
     return data
 
 
@@ -53,12 +61,28 @@ def read_audit(path: Path, card: Card) -> Json:
     """The `audit.json` of this model.
 
     Raises:
-        DataError: when it cannot be read, is something else, or of another model.
+        DataError: when it cannot be read, is something else, damaged, or of another version or
+            model.
     """
-    return _read(path, card, holds="answers", made_by="ladnn audit")
+    data = _read(path, card, holds="answers", made_by="ladnn audit", version=AUDIT_VERSION)
+    with _whole(path, "ladnn audit"):
+        _examined(data)
+    return data
 
 
-def _read(path: Path, card: Card, *, holds: str, made_by: str) -> Json:
+@contextmanager
+def _whole(path: Path, made_by: str) -> Iterator[None]:
+    """What fails in here fails because the file lacks something that is always written."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path} does not hold what `{made_by}` writes ({type(error).__name__}: {error}): make "
+            "it again"
+        ) from error
+
+
+def _read(path: Path, card: Card, *, holds: str, made_by: str, version: int) -> Json:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -67,7 +91,13 @@ def _read(path: Path, card: Card, *, holds: str, made_by: str) -> Json:
         raise DataError(f"{path} is not JSON: make it again") from error
     if not isinstance(data, dict) or holds not in data:
         raise DataError(f"{path} is no result of `{made_by}`: give one")
-    if data.get("model", {}).get("sha256") != card.sha256:
+    if data.get("schema_version") != version:
+        raise DataError(
+            f"{path} has schema version {data.get('schema_version')!r} and this ladnn reads "
+            f"{version}: run `{made_by}` again"
+        )
+    model = data.get("model")
+    if not isinstance(model, dict) or model.get("sha256") != card.sha256:
         raise DataError(
             f"{path} is of another model than {card.name} {card.version} (the sha256 differs): "
             "evaluate or audit this one"
@@ -134,7 +164,7 @@ def _fitted(card: Card) -> Facts:
         "thresholds": f"{points}.",
         "calibration": f"Logits are divided by a temperature of {card.temperature:.3g}, fitted on "
         "validation.",
-        "patients": f"By {rule_in_words(card.study_rule)}, as chosen on validation.",
+        "patients": f"By {rule_with_origin(card.study_rule)}.",
         "lesions": lesions,
         "measures": "AUC, average precision, Brier score, calibration error, and sensitivity, "
         "specificity, precision, F1 and accuracy at each threshold.",
@@ -150,24 +180,19 @@ def _configs(card: Card) -> list[Json]:
     return [member["config"] for member in members if isinstance(member.get("config"), Mapping)]
 
 
-def _sources(card: Card) -> list[str]:
-    """The collections that the card names, in training or in validation."""
-    named = [source for config in _configs(card) for source in config.get("sources") or ()]
-    return list(dict.fromkeys([*named, *card.metrics.get("sources", {})]))
-
-
 def _training(card: Card) -> Facts:
     configs = _configs(card)
     if not configs:
         return {}
     each = "; ".join(_run(config) for config in configs)
-    limited = all(config.get("sources") for config in configs)
-    what = "those alone" if limited else "and whatever else its training manifest held"
+    what = (
+        "those alone" if card.learned.complete else "and whatever else its training manifest held"
+    )
     selects = dict.fromkeys(_selected(config) for config in configs)
     painted = any((config.get("augmentation") or {}).get("paint") for config in configs)
     balanced = all((config.get("sampler") or {}).get("balanced") for config in configs)
     return {
-        "training_data": f"The training split of {', '.join(_sources(card))} ({what}).",
+        "training_data": f"The training split of {', '.join(card.learned.sources)} ({what}).",
         "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
         f"{', with opacities painted into negatives' if painted else ''}.{_lesion_targets(card)}",
         "selection": f"{'; '.join(selects)}.",
