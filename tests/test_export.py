@@ -470,7 +470,7 @@ def test_what_force_cannot_keep_is_named_and_the_older_bundle_stays(proven, bund
     target = tmp_path / "made"
     exporting.write_bundle(target, proven, bundle.card)
     os.mkfifo(target / "pipe")
-    with pytest.raises(BundleError, match=r"beside the older .*pipe.*named pipe.*move it"):
+    with pytest.raises(DataError, match=r"beside card\.json, model\.onnx .*named pipe.*move it"):
         exporting.write_bundle(target, proven, bundle.card, force=True)
     assert sorted(path.name for path in target.iterdir()) == [CARD_FILE, MODEL_FILE, "pipe"]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
