@@ -99,7 +99,7 @@ def test_what_waits_in_a_batch_is_answered_when_the_storage_is_back(stored: Site
 def test_a_folder_that_is_gone_is_away_and_not_made_anew(
     page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(draining, "LONGER", 0)
+    monkeypatch.setattr(draining, "PAUSE", 0)
     folder = Path(page.services.settings.storage)
     batch = begin(page)
     add(page, batch, ("a.zip", packed(scans(2))))

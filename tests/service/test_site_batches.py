@@ -223,6 +223,15 @@ def test_an_item_over_which_replicas_die_is_given_up(site: Site):
     assert "never came to an end" in str(worklist(site, batch)[0]["error"])
 
 
+def test_an_item_whose_file_is_lost_says_so(site: Site):
+    batch = begin(site)
+    add(site, batch, ("all.zip", packed(scans(1))))
+    for digest in site.services.blobs.names():
+        site.services.blobs.remove(digest)
+    drain(site)
+    assert "not in the storage any more" in str(worklist(site, batch)[0]["error"])
+
+
 def test_cancelled_items_are_not_tested_until_they_are_tried_again(site: Site):
     batch = begin(site)
     add(site, batch, ("all.zip", packed(scans(2))))

@@ -22,8 +22,7 @@ from ladnn.service.errors import (
 from ladnn.service.logs import cause, log
 from ladnn.service.tables_batches import BatchItem
 
-PAUSE = 0.5  # seconds between looks while nothing waits
-LONGER = 2.0  # seconds until something that is away is tried again
+PAUSE = 0.5  # seconds between looks while nothing waits, or while what is needed is away
 AT_ONCE = 2  # items under way in one replica; decoding of one and the network of another overlap
 SERIES_BYTES = 512 << 20
 """The most that the slices of one item may hold together."""
@@ -109,7 +108,7 @@ class Drainer:
         except _AWAY as error:
             log().warning("batch", cause=cause(error))
             self._give_back(item)
-            self._stop.wait(LONGER)
+            self._stop.wait(PAUSE)
         except Exception as error:  # it is tried again when its lease has run out, a few times
             log().error("batch", exc_info=error)
 
@@ -151,7 +150,10 @@ def english(site: Services, error: LadnnError) -> str:
 def _uploads(site: Services, item: BatchItem) -> Sequence[predictions.Upload]:
     uploads, size = [], 0
     for file in item.files:
-        data = site.blobs.get(file.blob or "")
+        try:
+            data = site.blobs.get(file.blob or "")
+        except NotFound as error:
+            raise BadRequest("batch.file_gone") from error
         size += len(data)
         if size > SERIES_BYTES:
             raise BadRequest("batch.large_series", limit=SERIES_BYTES >> 20)
