@@ -127,6 +127,7 @@ def test_all_files_well_make_the_exit_code_zero(bundle, image):
 def test_an_error_is_one_line_in_a_table_too(bundle, tmp_path):
     result = run(tmp_path / "missing.png", "--bundle", bundle)
     assert (result.stderr.count("\n"), "Traceback" in result.output) == (1, False)
+    assert result.stderr.count("missing.png") == 1
 
 
 def test_a_table_ends_with_the_notice(bundle, image):

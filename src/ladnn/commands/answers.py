@@ -112,7 +112,9 @@ class TablePrinter:
 
     def failure(self, path: Path, error: LadnnError) -> None:
         """One file that failed, and why."""
-        sys.stderr.write(f"{plain(str(path), 200)}: {plain(str(error), 1000)}\n")
+        said = str(error)
+        named = said if said.startswith(str(path)) else f"{path}: {said}"
+        sys.stderr.write(f"{plain(named, 1000)}\n")
 
     def end(self, heatmaps: Path | None) -> None:
         """What the marks mean, where the overlays are, and the notice."""
