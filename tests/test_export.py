@@ -30,14 +30,14 @@ from ladnn.runtime import Predictor
 from synthetic import thorax
 
 ENGINES = ("openvino", "onnxruntime")
-SAMPLED = ("efficientnet_lite0", "resnet18", "densenet121", "vgg16")
+SAMPLED = ("efficientnet_lite0", "resnet18", "densenet121", "vgg16", "resnet_ct")
 MODES = ("ladnn", "baseline")
 SPREAD = 2.0
 """Standard deviation of the logits of a trained head over the images it was trained on."""
 
 
 def every_network() -> list[object]:
-    """Both modes of the ten backbones; those that are not sampled run in the soak."""
+    """Both modes of every backbone; those that are not sampled run in the soak."""
     return [
         pytest.param(
             (name, mode),
@@ -78,9 +78,9 @@ def train_head(net: LesionNet, frames: np.ndarray) -> None:
 
 
 def network(name: str, mode: str = "ladnn", seed: int = 0, size: int | None = None) -> LesionNet:
-    """A network with a trained head; the Lite family starts from its ImageNet weights."""
+    """A network with a trained head; those whose weights are installed start from them."""
     torch.manual_seed(seed)
-    weights = "imagenet" if "lite" in name else "random"
+    weights = BACKBONES[name].weights if "lite" in name or name == "resnet_ct" else "random"
     net = LesionNet(name, mode, weights=weights, input_size=size).eval()
     train_head(net, phantoms(12, net.input_size))
     return net

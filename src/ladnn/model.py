@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ladnn.backbones import Backbone, backbone
+from ladnn.backbones import CHEST_CT, IMAGENET, Backbone, backbone
+from ladnn.chest_ct import chest_ct_state
 from ladnn.errors import ConfigError, WeightsError
 from ladnn.findings import LESIONS, OUTPUTS
 from ladnn.haze import WEIGHT, Haze
@@ -55,14 +56,16 @@ class LesionNet(nn.Module):
     Args:
         name: of the backbone, a key of `BACKBONES`.
         mode: `ladnn` or `baseline`.
-        weights: "imagenet" (looked for as `weights.find_weights` says), a path to a file or to a
-            checkpoint of ours, or "random", as is None.
+        weights: "imagenet" (looked for as `weights.find_weights` says) or, for a backbone that
+            starts from there, "chest-ct" (`chest_ct`); a path to a file or to a checkpoint of
+            ours; or "random", as is None.
         bn_momentum: of every batch norm; None keeps the backbone's own.
         input_size: side of the square input in pixels; None is the backbone's own.
         haze: add the measured channel of `haze.Haze` to the pooled features.
 
     Raises:
-        ConfigError: an unknown name or mode, or another input size than 224 for VGG-16.
+        ConfigError: an unknown name or mode, another input size than 224 for VGG-16, or weights
+            that this backbone does not start from.
         WeightsError: weights that are missing, truncated or another network's.
     """
 
@@ -71,7 +74,7 @@ class LesionNet(nn.Module):
         name: str,
         mode: Mode = "ladnn",
         *,
-        weights: Path | Literal["imagenet", "random"] | None = None,
+        weights: Path | str | None = None,
         bn_momentum: float | None = None,
         input_size: int | None = None,
         haze: bool = False,
@@ -88,7 +91,7 @@ class LesionNet(nn.Module):
         self.haze = Haze() if haze else None
         self.head = _head(self.spec.embedding, MODES[mode], haze=haze)
         if weights not in (None, "random"):
-            self._load(Path(weights) if weights != "imagenet" else None)
+            self._load(weights)
         if bn_momentum is not None:
             self._set_momentum(bn_momentum)
 
@@ -139,17 +142,30 @@ class LesionNet(nn.Module):
         """Those of the two branches, which start at random."""
         return self.head.parameters()
 
-    def _load(self, path: Path | None) -> None:
+    def _load(self, weights: Path | str) -> None:
         spec = self.spec
-        path = path or find_weights(
+        if weights in (IMAGENET, CHEST_CT) and weights != spec.weights:
+            raise ConfigError(
+                f"{self.name} has no {weights} weights: set weights to {spec.weights}, to random "
+                "or to the path of a file"
+            )
+        if weights == CHEST_CT:
+            path = Path(weights)
+            state = chest_ct_state(self.backbone)
+        else:
+            path = self._imagenet() if weights == IMAGENET else Path(weights)
+            state = read_state(path)
+        fit_state(self.backbone, state, name=self.name, path=path)
+        self._load_head(state)
+
+    def _imagenet(self) -> Path:
+        spec = self.spec
+        return find_weights(
             name=self.name,
             repository=spec.repository,
             hub_files=spec.hub_files,
             package=spec.package,
         )
-        state = read_state(path)
-        fit_state(self.backbone, state, name=self.name, path=path)
-        self._load_head(state)
 
     def _load_head(self, state: dict[str, Tensor]) -> None:
         # of a checkpoint of ours the branches that both modes share are taken over too

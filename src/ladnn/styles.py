@@ -11,9 +11,6 @@ from torch import Tensor, nn
 ALPHA = 0.1
 """Of the Beta distribution of how much of its own style an image keeps: mostly all or nothing."""
 
-STAGES = 3
-"""Stages of a backbone, from the input on, after each of which styles are mixed."""
-
 _SMALLEST_VARIANCE = 1e-6
 
 
@@ -29,14 +26,15 @@ def mix_styles(features: Tensor) -> Tensor:
 
 
 def mix_while_training(net: nn.Module, stages: list[nn.Module], share: float) -> None:
-    """Mix styles after each of `stages` in that share of batches, while `net` trains.
+    """Mix styles after the first half of `stages` in that share of batches, while `net` trains.
 
-    Whether and how is drawn from torch's global generator.
+    Later stages tell what an image shows and no style any more. Whether and how styles are mixed is
+    drawn from torch's global generator.
     """
 
     def hook(_stage: nn.Module, _given: object, features: Tensor) -> Tensor:
         mixes = net.training and float(torch.rand(())) < share
         return mix_styles(features) if mixes else features
 
-    for stage in stages:
+    for stage in stages[: len(stages) // 2]:
         stage.register_forward_hook(hook)

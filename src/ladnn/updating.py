@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ladnn.backbones import CHEST_CT, IMAGENET, backbone
 from ladnn.bundle import Bundle, Card, load_bundle
 from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
@@ -178,8 +179,8 @@ def _member(settings: dict[str, Any], sources: Sequence[str]) -> TrainConfig:
     if settings.get("sources"):
         settings["sources"] = list(dict.fromkeys([*settings["sources"], *sources]))
     weights = settings.get("weights", "")
-    if weights not in ("imagenet", "random") and not Path(weights).exists():
-        settings["weights"] = "imagenet"
+    if weights not in (IMAGENET, CHEST_CT, "random") and not Path(weights).exists():
+        settings["weights"] = backbone(settings.get("backbone", TrainConfig.backbone)).weights
     return build(TrainConfig, settings, where=" of the recipe")
 
 

@@ -233,7 +233,8 @@ def _selected(config: Json) -> str:
 
 def _weights(config: Json) -> str:
     weights = str(config.get("weights") or "random weights")
-    return "ImageNet weights" if weights == "imagenet" else weights.replace("runs/", "the run ")
+    named = {"imagenet": "ImageNet weights", "chest-ct": "weights of Astra's chest CT encoder"}
+    return named.get(weights) or weights.replace("runs/", "the run ")
 
 
 # ------------------------------------------------------------------ collections
