@@ -317,6 +317,23 @@ def shell(line, **environment):
     )
 
 
+def test_a_program_stopped_while_it_loads_shows_no_traceback():
+    stopped = """
+import sys
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ladnn.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from ladnn.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", stopped], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_name_that_the_terminal_cannot_write_costs_no_result(bundle, tmp_path):
     draw(tmp_path / "in" / "肺.png")
     draw(tmp_path / "in" / "z.png")
