@@ -16,6 +16,7 @@ from ladnn.audit.labels import suspected
 from ladnn.bundle import Learned, find_bundle, read_card
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import DataError
+from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.imaging import read_image
 from ladnn.intervals import Difference, Estimate
 from ladnn.lungfield import TISSUE_LEVEL, model_input
@@ -265,10 +266,11 @@ class TestOutside:
 
     AUC = {"value": 0.7, "low": 0.6, "high": 0.8, "reason": None}  # noqa: RUF012  (never changed)
 
-    def results(self, folder, bundle):
+    def results(self, folder, bundle, version=SCHEMA_VERSION):
         covid = {"per_image": {"auc": self.AUC, "caution": None}}
         group = {"images": 50, "patients": 9, "covid": covid}
         metrics = {"model": {"name": "left-out"}, "sources": {"there": group}}
+        metrics["schema_version"] = version
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         config = {"bundle": {"path": str(bundle)}}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -288,13 +290,18 @@ class TestOutside:
         assert found.findings[0].startswith("Not answered")
         assert found.tables[0].rows[0][1] == "unknown: its bundle is gone"
 
+    def test_refuses_results_of_another_version(self, tmp_path):
+        folder = self.results(tmp_path, tmp_path / "bundle", version=1)
+        with pytest.raises(DataError, match="has schema version 1 and this ladnn reads 2"):
+            outside.read_results(folder, self.MANIFEST)
+
     @pytest.mark.parametrize(
         "text",
         [
             "{}",
             "{",
-            '{"model": {}, "sources": {"a": {}}}',
-            '{"bundle": {"path": "b"}, "model": {"name": "m"}, "sources": []}',
+            '{"schema_version": 2, "model": {}, "sources": {"a": {}}}',
+            '{"schema_version": 2, "bundle": {"path": "b"}, "model": {"name": "m"}, "sources": []}',
         ],
     )
     def test_refuses_results_that_are_not_whole(self, tmp_path, text):

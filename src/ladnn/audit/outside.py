@@ -10,7 +10,7 @@ from ladnn.audit.subjects import Subject
 from ladnn.bundle import Card, Learned, read_card
 from ladnn.dataset import Manifest, hash_records
 from ladnn.errors import BundleError, DataError
-from ladnn.evaluation import CONFIG, METRICS
+from ladnn.evaluation import CONFIG, METRICS, SCHEMA_VERSION
 from ladnn.intervals import Estimate
 from ladnn.scoring import Settings
 
@@ -130,10 +130,15 @@ def read_results(folder: Path, manifest: Manifest) -> list[Judged]:
     """One row for each source in a folder of `ladnn evaluate`.
 
     Raises:
-        DataError: when the folder is not complete.
+        DataError: when the folder is not complete, or of another version.
     """
     metrics, config = _json(folder / METRICS, folder), _json(folder / CONFIG, folder)
     try:
+        if metrics["schema_version"] != SCHEMA_VERSION:
+            raise DataError(
+                f"{folder / METRICS} has schema version {metrics['schema_version']!r} and this "
+                f"ladnn reads {SCHEMA_VERSION}: evaluate again"
+            )
         learned = _learned(Path(config["bundle"]["path"]), manifest)
         return [
             _result_row(metrics["model"]["name"], learned, source, group)

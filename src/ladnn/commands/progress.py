@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-Thing = TypeVar("Thing")
+    from ladnn.export import Stage
 
-Stage = Callable[[str, int], Callable[[], None]]
-"""Told the name of a stage and its number of images; returns what is called after each image."""
+Thing = TypeVar("Thing")
 
 
 def bar(what: str) -> Callable[[Sequence[Thing]], Iterable[Thing]]:
@@ -38,7 +37,7 @@ def bars() -> Iterator[Callable[[str, Sequence[Any]], Iterable[Any]]]:
 
 
 @contextmanager
-def stages() -> Iterator[Stage]:
+def stages() -> "Iterator[Stage]":
     """One bar for each stage of a long piece of work."""
     with _shown() as shown:
 
