@@ -82,6 +82,17 @@ def test_a_refused_positive_counts_as_missed():
     assert failed(compare(shy, replace(shy, cases=cases), {}, GATE)) == ["sensitivity"]
 
 
+def test_a_refused_negative_is_no_right_call():
+    shy = answers()
+    cases = [
+        c if c.label else replace(c, decisions={"balanced": Decision.NOT_ASSESSABLE})
+        for c in shy.cases
+    ]
+    verdict = compare(answers(), replace(shy, cases=cases), {"source a": range(200)}, GATE)
+    assert failed(verdict) == ["right calls in source a"]
+    assert "source a 1.000 to 0.500" in verdict.reason
+
+
 def test_a_subgroup_beyond_its_margin_refuses_what_passes_over_all():
     groups = {"the small hospital": list(range(30))}
     loose = replace(GATE, sensitivity_margin=0.5, auc_margin=0.5)

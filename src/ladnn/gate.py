@@ -113,16 +113,17 @@ class Answers:
     @property
     def calls(self) -> NDArray[np.float64]:
         """1 where an image is assessable and called positive at the threshold, else 0."""
-        return np.array([self._is_called(case) for case in self.cases], dtype=np.float64)
+        return (self._assessable & (self.probabilities >= self.threshold)).astype(np.float64)
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether each image is called what it is."""
-        return np.asarray((self.calls > 0) == self.labels)
+        """Whether each image is assessable and called what it is."""
+        return np.asarray(self._assessable & ((self.calls > 0) == self.labels))
 
-    def _is_called(self, case: Case) -> bool:
-        refused = Decision.NOT_ASSESSABLE in case.decisions.values()
-        return case.probability >= self.threshold and not refused
+    @property
+    def _assessable(self) -> NDArray[np.bool_]:
+        refused = [Decision.NOT_ASSESSABLE in case.decisions.values() for case in self.cases]
+        return ~np.array(refused, dtype=np.bool_)
 
 
 def compare(
@@ -135,7 +136,8 @@ def compare(
 
     Not inferior means that the lower end of the paired interval of the difference stays above
     minus the margin, for sensitivity and for AUC. An image that a model does not assess is one
-    that it does not call: refusing a positive costs sensitivity.
+    that it does not call: refusing a positive costs sensitivity, and refusing any image costs a
+    right call in its subgroups.
 
     Args:
         champion: its answers.
