@@ -357,3 +357,39 @@ def test_versions_that_were_never_judged_are_not_compared(tmp_path: Path):
 
     with pytest.raises(RegistryError, match="never judged"):
         compare_versions(place, "tiny-1", "tiny-1")
+
+
+def test_versions_are_compared_in_every_subgroup_that_either_was_judged_in(tmp_path: Path):
+    from ladnn.locked_test import compare_versions
+
+    def judged(wrong: range, **more: object) -> bytes:
+        rows = [
+            {
+                "image": str(row),
+                "source": "home",
+                "patient": row,
+                "label": row % 2,
+                "probability": 0.9 if row % 2 != (row in wrong) else 0.1,
+                "decision": "positive" if row % 2 != (row in wrong) else "negative",
+            }
+            for row in range(400)
+        ]
+        test = {"sha256": "a" * 64}
+        data = {"locked_test": test, "metrics": {"operating_point": "balanced"}, "cases": rows}
+        return json.dumps({**data, **more, "data_version": "", "threshold": 0.5}).encode()
+
+    place = Registry(Store(str(tmp_path / "registry")))
+    groups = {"home": list(range(400)), "pneumonia": list(range(40))}
+    for version, told in (
+        ("1", judged(range(0))),  # of a program that did not write subgroups yet
+        ("2", judged(range(0, 20, 2), subgroups=groups)),
+    ):
+        bundle = tiny_bundle(tmp_path / version, bias=float(version), version=version)
+        place.add(bundle, {"evaluation.json": told}, by="ada", why="a test")
+    verdict = compare_versions(place, "tiny-1", "tiny-2")
+    assert [(one.name, one.passed) for one in verdict.checks[2:]] == [
+        ("right calls in home", True),
+        ("right calls in pneumonia", False),
+    ]
+    alone = compare_versions(place, "tiny-1", "tiny-1")
+    assert [one.name for one in alone.checks[2:]] == ["right calls in home"]

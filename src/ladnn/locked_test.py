@@ -88,6 +88,7 @@ def evidence(bundle: Bundle, found: Evaluation, manifest: Manifest) -> bytes:
         "threshold": point.threshold,
         "metrics": found.to_json(),
         "cases": rows,
+        "subgroups": subgroups(records),
     }
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
 
@@ -110,12 +111,14 @@ class Trial:
         data_version: hash of what the version was trained on.
         metrics: as in metrics.json.
         answers: image by image; patients are numbers and images are hashes.
+        subgroups: positions of its images by name; the sources alone in what older versions wrote.
     """
 
     test: Mapping[str, Any]
     data_version: str
     metrics: Mapping[str, Any]
     answers: Answers
+    subgroups: Mapping[str, Sequence[int]]
 
 
 def read_trial(registry: Registry, label: str) -> Trial | None:
@@ -143,7 +146,15 @@ def read_trial(registry: Registry, label: str) -> Trial | None:
         data_version=data["data_version"],
         metrics=data["metrics"],
         answers=Answers(cases=cases, threshold=data["threshold"]),
+        subgroups=data.get("subgroups") or _by_source(cases),
     )
+
+
+def _by_source(cases: Sequence[Case]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for row, case in enumerate(cases):
+        found.setdefault(case.source, []).append(row)
+    return found
 
 
 def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
@@ -160,10 +171,8 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     old, new = trials
     if old.test["sha256"] != new.test["sha256"]:
         raise RegistryError(f"{first} and {second} were judged on different tests: judge one anew")
-    rows: dict[str, list[int]] = {}
-    for row, case in enumerate(old.answers.cases):
-        rows.setdefault(case.source, []).append(row)
-    return compare(old.answers, new.answers, rows if len(rows) > 1 else {}, Gate())
+    richer = max(old.subgroups, new.subgroups, key=len)  # the test is the same, so both are of it
+    return compare(old.answers, new.answers, richer, Gate())
 
 
 def refuse_other_test(registry: Registry, champion: str, base: Manifest) -> None:
