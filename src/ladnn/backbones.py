@@ -140,7 +140,7 @@ BACKBONES: dict[str, Backbone] = {
     "efficientnet_lite0": _lite(0, 224),
     "efficientnet_lite1": _lite(1, 240),
     "efficientnet_lite2": _lite(2, 260),
-    "resnet_ct": Backbone(
+    "resnet_ct": Backbone(  # docs/adr/0013-chest-ct-weights.md
         timm="resnet152",
         channels=1024,
         embedding=1024,
