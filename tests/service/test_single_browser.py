@@ -144,7 +144,8 @@ def test_the_theme_is_the_system_s_until_one_is_chosen(tab: Page, system: str):
     colours = {"light": "rgb(244, 246, 248)", "dark": "rgb(13, 18, 23)"}
     other = {"light": "dark", "dark": "light"}[system]
     expect(ground).to_have_css("background-color", colours[system])
-    tab.get_by_role("button", name=f"{other.capitalize()} theme").click()
+    with tab.expect_response(lambda answer: answer.request.method == "POST"):
+        tab.get_by_role("button", name=f"{other.capitalize()} theme").click()
     expect(ground).to_have_css("background-color", colours[other])
     tab.goto("/models")
     expect(ground).to_have_css("background-color", colours[other])

@@ -239,7 +239,8 @@ const prefer = (form) => {
     body.set(button.name, button.value);
     if (button.name === "theme") {
       paint(form, button.value);
-      saving = fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(() => {});
+      // kept alive, because who goes on at once would take it back
+      saving = fetch(form.action, { method: "POST", body, redirect: "manual", keepalive: true }).catch(() => {});
       return;
     }
     await saving;
