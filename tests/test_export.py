@@ -20,7 +20,14 @@ from ladnn.conversion import open_engine, prove, run_engine, run_torch, to_onnx
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
-from ladnn.export import Identity, Options, build_model, export, read_ensemble
+from ladnn.export import (
+    Identity,
+    Options,
+    build_model,
+    export,
+    phantom_frames,
+    read_ensemble,
+)
 from ladnn.findings import LESIONS, Lesion, LesionLabels
 from ladnn.graph import BundleGraph
 from ladnn.imaging import read_image
@@ -476,13 +483,42 @@ def test_what_force_cannot_keep_is_named_and_the_older_bundle_stays(proven, bund
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
-def test_checkpoints_of_different_input_sizes_are_refused(nets, tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"frame": "whole-1"}, r"differ in frame \(lungs-2, whole-1\)"),
+        ({"mode": "baseline"}, r"differ in mode \(ladnn, baseline\)"),
+    ],
+)
+def test_checkpoints_that_cannot_share_a_graph_are_refused(nets, tmp_path, changes, words):
+    other = network("resnet18", mode=changes.get("mode", "ladnn"), size=SIZE)
     folders = [
         put_checkpoint(tmp_path / "a", nets[0]),
-        put_checkpoint(tmp_path / "b", nets[1], input_size=96),
+        put_checkpoint(tmp_path / "b", other, **changes),
     ]
-    with pytest.raises(ConfigError, match=r"differ in input_size \(64, 96\)"):
+    with pytest.raises(ConfigError, match=words):
         read_ensemble(folders)
+
+
+def test_networks_of_two_sizes_and_of_the_box_and_the_pair_share_a_graph(nets, tmp_path):
+    small = network("resnet18", seed=4, size=48)
+    folders = [
+        put_checkpoint(tmp_path / "a", nets[0], frame="lungpair-1"),
+        put_checkpoint(tmp_path / "b", small, frame="lungbox-1"),
+    ]
+    ensemble = read_ensemble(folders)
+    assert (ensemble.size, ensemble.frame) == (SIZE, "lungpair-1")
+    model = build_model(ensemble)
+    assert model.agreement["probability"] < 1e-4
+    pair = phantom_frames(SIZE, "lungpair-1")
+    box = phantom_frames(SIZE, "lungbox-1")
+    own = np.stack([np.asarray(Image.fromarray(each).resize((48, 48))) for each in box])
+    logits, maps, embedding = run_batch(model.content, pair)
+    expected = run_torch(BundleGraph(nets[:1]), box), run_torch(BundleGraph([small]), own)
+    assert logits == pytest.approx(np.mean([e.logits for e in expected], axis=0), abs=0.02)
+    assert maps.shape[2:] == expected[0].heatmaps.shape[2:]
+    assert embedding[:, :512] == pytest.approx(expected[0].embedding, rel=1e-3, abs=1e-4)
+    assert embedding[:, 512:] == pytest.approx(expected[1].embedding, abs=0.05)
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):

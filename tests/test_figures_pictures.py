@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -283,7 +284,9 @@ class TestReports:
 
 
 def convolution(name, inputs, outputs, side):
-    return layers.Convolution(name=name, inputs=inputs, outputs=outputs, height=side, width=side)
+    return layers.Convolution(
+        name=name, inputs=inputs, outputs=outputs, seen=side, height=side, width=side
+    )
 
 
 class TestStages:
@@ -320,7 +323,7 @@ class TestStages:
 
 @pytest.fixture(scope="module")
 def network():
-    return layers.read_network(load_bundle("default"))
+    return layers.read_networks(load_bundle("default"))[0]
 
 
 class TestArchitecture:
@@ -336,14 +339,14 @@ class TestArchitecture:
             assert (drawn.channels, side // drawn.height) == (stage["num_chs"], stage["reduction"])
 
     def test_draws_a_block_for_image_stages_and_pool(self, network):
-        figure = architecture.draw(load_bundle("default"), network)
+        figure = architecture.draw(load_bundle("default"), [network])
         rectangles = [p for p in figure.axes[0].patches if p.get_width() > 0]
         assert len(rectangles) == 1 + len(network.stages) + 1
         assert any("Interlobular septal thickening" in text for text in words(figure))
 
     def test_of_a_graph_without_names_is_refused(self, tmp_path):
         with pytest.raises(BundleError, match="no names that tell stages"):
-            layers.read_network(load_bundle(tiny_bundle(tmp_path)))
+            layers.read_networks(load_bundle(tiny_bundle(tmp_path)))
 
 
 EXPECTED = {
@@ -353,8 +356,6 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_stages_of_an_exported_network_are_read_from_its_graph(name, tmp_path):
-    from types import SimpleNamespace
-
     import torch
 
     from ladnn.conversion import to_onnx
@@ -365,6 +366,39 @@ def test_the_stages_of_an_exported_network_are_read_from_its_graph(name, tmp_pat
     net = LesionNet(name, "baseline", weights="random", input_size=64).eval()
     card = SimpleNamespace(members=[SimpleNamespace(backbone=name)])
     bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), (64, 64)), path=tmp_path, card=card)
-    found = layers.read_network(bundle)
+    (found,) = layers.read_networks(bundle)
     assert [(stage.name, stage.channels) for stage in found.stages] == EXPECTED[name]
     assert (found.outputs, found.hidden, found.map_size) == (1, (), (2, 2))
+    assert (found.backbone, found.members, found.side) == (name, 1, 64)
+
+
+def test_networks_that_differ_are_drawn_one_below_the_other(tmp_path):
+    import torch
+
+    from ladnn.conversion import to_onnx
+    from ladnn.graph import BundleGraph
+    from ladnn.model import LesionNet
+
+    torch.manual_seed(0)
+    names = ("resnet18", "densenet121", "resnet18")
+    sides = (64, 96, 64)
+    nets = [
+        LesionNet(name, weights="random", input_size=side).eval()
+        for name, side in zip(names, sides, strict=True)
+    ]
+    card = SimpleNamespace(
+        name="mixed",
+        version="1",
+        backbone="resnet18+densenet121",
+        members=[SimpleNamespace(backbone=name) for name in names],
+        combination={"logits": "mean over 3 members"},
+    )
+    model = to_onnx(BundleGraph(nets), (96, 96), half=True)
+    found = layers.read_networks(SimpleNamespace(model=model, path=tmp_path, card=card))
+    assert [(n.backbone, n.members, n.side, n.embedding) for n in found] == [
+        ("resnet18", 2, 64, 512), ("densenet121", 1, 96, 1024)
+    ]  # fmt: skip
+    figure = architecture.draw(SimpleNamespace(card=card), found)
+    assert len(figure.axes) == 2
+    assert {"resnet18", "densenet121"} <= set(words(figure))
+    assert any("2 networks of resnet18; logits: mean over 3 members" in w for w in words(figure))

@@ -28,7 +28,7 @@ from ladnn.graph import BundleGraph, combination
 from ladnn.guard_fitting import Chest, fit_guard
 from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
-from ladnn.lungfield import input_shape, model_input
+from ladnn.lungfield import input_shape, joint_frame, model_input
 from ladnn.model import LesionNet
 from ladnn.paths import put_folder
 from ladnn.phantom import thorax
@@ -48,16 +48,27 @@ _AT_WORK = 86_400  # seconds that an export may take, with room to spare
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """The checkpoints that make one bundle; all of one mode, input size and frame."""
+    """The checkpoints that make one bundle; all of one mode.
+
+    Attributes:
+        descriptions, nets, hashes: of each checkpoint.
+        frame: that shows every network what it sees.
+    """
 
     descriptions: tuple[Checkpoint, ...]
     nets: tuple[LesionNet, ...]
     hashes: tuple[str, ...]
+    frame: str
 
     @property
-    def first(self) -> Checkpoint:
-        """The description whose mode, input size and frame all share."""
-        return self.descriptions[0]
+    def mode(self) -> str:
+        """That all share."""
+        return self.descriptions[0].mode
+
+    @property
+    def size(self) -> int:
+        """Side of the squares that the bundle takes; a network of a smaller one reduces them."""
+        return max(item.input_size for item in self.descriptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +168,7 @@ def export(
 def _fitted_card(
     model: Model, manifest: Manifest, identity: Identity, options: Options, stage: Stage
 ) -> Card:
-    size, frame = model.ensemble.first.input_size, model.ensemble.first.frame
+    size, frame = model.ensemble.size, model.ensemble.frame
     engine = open_engine(DEFAULT_ENGINE, model.content)
     fast = _fast_engine(model.content) if options.precision == "auto" else None
     records = manifest.part("val").records
@@ -219,24 +230,31 @@ def read_ensemble(folders: Sequence[Path]) -> Ensemble:
     """Read checkpoints that belong together.
 
     Raises:
-        ConfigError: none, or members of different modes, input sizes or frames.
+        ConfigError: none, or members of different modes, or of frames that no frame joins.
         WeightsError: a checkpoint that cannot be read.
     """
     if not folders:
         raise ConfigError("there is no checkpoint to export: give at least one folder")
     read = [read_checkpoint(folder) for folder in folders]
-    for key in ("mode", "input_size", "frame"):
-        values = list(dict.fromkeys(getattr(description, key) for description, _ in read))
-        if len(values) > 1:
-            raise ConfigError(
-                f"the checkpoints differ in {key} ({', '.join(map(str, values))}): "
-                f"export those that agree"
-            )
+    descriptions = tuple(description for description, _ in read)
+    frames = [item.frame for item in descriptions]
+    frame = joint_frame(frames)
+    if frame is None:
+        raise _differing("frame", frames)
+    modes = [item.mode for item in descriptions]
+    if len(set(modes)) > 1:
+        raise _differing("mode", modes)
     return Ensemble(
-        descriptions=tuple(description for description, _ in read),
+        descriptions=descriptions,
         nets=tuple(net for _, net in read),
         hashes=tuple(weights_sha256(folder) for folder in folders),
+        frame=frame,
     )
+
+
+def _differing(what: str, values: Sequence[str]) -> ConfigError:
+    given = ", ".join(dict.fromkeys(values))
+    return ConfigError(f"the checkpoints differ in {what} ({given}): export those that agree")
 
 
 def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -> Model:
@@ -251,7 +269,7 @@ def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -
         BundleError: when torch and a runtime disagree.
         WeightsError: weights that float16 cannot hold.
     """
-    size, frame = ensemble.first.input_size, ensemble.first.frame
+    size, frame = ensemble.size, ensemble.frame
     graph = BundleGraph(ensemble.nets, flip=flip, half=half)
     frames = phantom_frames(size, frame)
     content = to_onnx(graph, input_shape(size, frame), half=half)
@@ -280,16 +298,16 @@ def make_card(
     model: Model, identity: Identity, fitted: Fitted, guard: Mapping[str, Any], precision: str
 ) -> Card:
     """The card of a proven model, without metrics; `replace` adds those."""
-    ensemble, first = model.ensemble, model.ensemble.first
+    ensemble = model.ensemble
     descriptions = ensemble.descriptions
     return Card(
         name=identity.name,
         version=identity.version,
         backbone="+".join(dict.fromkeys(item.backbone for item in descriptions)),
-        mode=first.mode,
-        input_size=first.input_size,
-        preprocessing=first.frame,
-        classes=OUTPUTS if first.mode == "ladnn" else OUTPUTS[:1],
+        mode=ensemble.mode,
+        input_size=ensemble.size,
+        preprocessing=ensemble.frame,
+        classes=OUTPUTS if ensemble.mode == "ladnn" else OUTPUTS[:1],
         members=tuple(
             Member(backbone=d.backbone, seed=d.seed, epoch=d.epoch, checkpoint_sha256=sha256)
             for d, sha256 in zip(descriptions, ensemble.hashes, strict=True)

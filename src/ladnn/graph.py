@@ -102,8 +102,10 @@ class MemberGraph(nn.Module):
     """One network of the graph, folded; the checkpoint's network stays as it was."""
 
     mean: Tensor
+    reduction: Tensor | None
 
-    def __init__(self, net: LesionNet, *, half: bool) -> None:
+    def __init__(self, net: LesionNet, *, size: int, half: bool) -> None:
+        """`size` is the side of the graph's squares, which the network sees at its own."""
         super().__init__()
         self.outputs = HiddenOutputs(net) if net.spec.hidden else PooledOutputs(net)
         trunk = _trunk(net)
@@ -116,9 +118,13 @@ class MemberGraph(nn.Module):
         self.haze = net.haze
         if half:
             round_to_half(self)
+        own = net.input_size
+        self.register_buffer("reduction", None if own == size else _reduction(size, own))
 
     def forward(self, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Float [N, 1, R, S] in [0, 1], see `LesionNet.features` -> logits, maps, embedding."""
+        if self.reduction is not None:
+            grey = _squares_reduced(grey, self.reduction)
         seen = grey[..., : grey.shape[-1], :] - self.mean
         activations: Tensor = self.trunk.forward_features(seen)  # type: ignore[operator]
         if self.haze is not None:
@@ -126,6 +132,19 @@ class MemberGraph(nn.Module):
             activations = torch.cat([activations, self.haze(grey, (height, width))], dim=1)
         result: tuple[Tensor, Tensor, Tensor] = self.outputs(activations)
         return result
+
+
+def _squares_reduced(grey: Tensor, reduction: Tensor) -> Tensor:
+    """Each square of [N, 1, R, S] by two matrix products, which every runtime does alike."""
+    squares = torch.split(grey, grey.shape[3], dim=2)
+    return torch.cat([reduction @ each @ reduction.T for each in squares], dim=2).clamp(0, 1)
+
+
+def _reduction(size: int, smaller: int) -> Tensor:
+    """Float [smaller, size]: what Pillow's bicubic reduction does to a column of `size` pixels."""
+    columns = torch.eye(size)[None, None]
+    shape = (smaller, size)
+    return functional.interpolate(columns, shape, mode="bicubic", antialias=True)[0, 0]
 
 
 def _trunk(net: LesionNet) -> nn.Module:
@@ -153,9 +172,11 @@ def combination(members: int, *, flip: bool) -> dict[str, str]:
 class BundleGraph(nn.Module):
     """All members and, if asked, their view of the mirrored image, as one network.
 
-    Logits are the mean over views and members. With more than one view each map is divided by
-    its own largest value per image before the mean; a lone one stays unscaled. Embeddings are
-    averaged over the two views and concatenated over members.
+    It takes squares of the largest member's size, which the others see reduced. Logits are the
+    mean over views and members. With more than one view each map is divided by its own largest
+    value per image before the mean, those of a coarser grid after they were enlarged to the
+    finest; a lone one stays unscaled. Embeddings are averaged over the two views and concatenated
+    over members.
     """
 
     def __init__(
@@ -163,7 +184,8 @@ class BundleGraph(nn.Module):
     ) -> None:
         """`half` rounds the weights to float16 values; `flip` adds the mirrored view."""
         super().__init__()
-        self.members = nn.ModuleList(MemberGraph(net, half=half) for net in nets)
+        size = max(net.input_size for net in nets)
+        self.members = nn.ModuleList(MemberGraph(net, size=size, half=half) for net in nets)
         self.flip = flip
         self.eval()
 
@@ -174,7 +196,8 @@ class BundleGraph(nn.Module):
         if len(outputs) == 1:
             return outputs[0]
         logits, maps, embeddings = zip(*outputs, strict=True)
-        return _mean(logits), _mean([_scaled(each) for each in maps]), torch.cat(embeddings, dim=1)
+        scaled = [_scaled(each) for each in _on_one_grid(maps)]
+        return _mean(logits), _mean(scaled), torch.cat(embeddings, dim=1)
 
     def _views(self, member: nn.Module, grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if not self.flip:
@@ -191,6 +214,15 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
     for part in parts[1:]:
         total = total + part
     return total / len(parts)
+
+
+def _on_one_grid(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps [N, K, h, w] of members, each on the finest grid of them all."""
+    grid = max(tuple(each.shape[2:]) for each in maps)
+    return [
+        each if each.shape[2:] == grid else functional.interpolate(each, grid, mode="bilinear")
+        for each in maps
+    ]
 
 
 def _scaled(maps: Tensor) -> Tensor:

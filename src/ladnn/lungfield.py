@@ -92,6 +92,17 @@ def model_input(pixels: Pixels, size: int, frame: str = FRAMES[0]) -> tuple[Pixe
     return squares(planes(pixels, field, frame), size), field
 
 
+def joint_frame(frames: Sequence[str]) -> str | None:
+    """The frame that shows all of these what they see; None where there is none.
+
+    The first square of a pair is the box alone.
+    """
+    wanted = set(frames)
+    if wanted == {"lungbox-1", _PAIR}:
+        return _PAIR
+    return wanted.pop() if len(wanted) == 1 else None
+
+
 def input_shape(size: int, frame: str) -> tuple[int, int]:
     """Rows and columns of what `model_input` makes."""
     return (2 * size if frame == _PAIR else size), size

@@ -76,10 +76,10 @@ def architecture(
 
     def draw() -> "Figure":
         from ladnn.figures import architecture
-        from ladnn.figures.layers import read_network
+        from ladnn.figures.layers import read_networks
 
         loaded = load_bundle(bundle)
-        return architecture.draw(loaded, read_network(loaded))
+        return architecture.draw(loaded, read_networks(loaded))
 
     _produce("figure-2-architecture", output, draw, overwrite=overwrite)
 

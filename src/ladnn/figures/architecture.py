@@ -16,30 +16,36 @@ if TYPE_CHECKING:
 TALL, MIDDLE = 1.5, 1.35  # inches: height of the image's block, and the line through all blocks
 _START, _END = 0.22, 4.75  # inches across that the blocks take
 _BRANCHES = 5.75
+_ROW = 2.8  # inches down
 
 
-def draw(bundle: Bundle, network: Network) -> "Figure":
-    """Draw the image, the stages, the pool or the hidden layers, and the branches."""
-    figure = paper.sheet(paper.PAGE, 3.2)
-    axes = figure.subplots()
-    axes.set(xlim=(0, paper.PAGE), ylim=(0, 2.6))
-    axes.set_axis_off()
-    side = bundle.card.input_size
-    last = _blocks(axes, network.stages, side)
-    vector = _vector(axes, network, last)
-    _branches(axes, network, vector)
-    paper.foot(figure, *_how(bundle, network), notice=False, pad=0.0)
+def draw(bundle: Bundle, networks: Sequence[Network]) -> "Figure":
+    """Draw of each architecture the image, the stages, the pool or the hidden layers, the branches.
+
+    A bundle whose networks differ has one row for each kind.
+    """
+    figure = paper.sheet(paper.PAGE, _ROW * len(networks) + 0.4)
+    rows = figure.subplots(len(networks), squeeze=False)[:, 0]
+    for axes, network in zip(rows, networks, strict=True):
+        axes.set(xlim=(0, paper.PAGE), ylim=(0, 2.6))
+        axes.set_axis_off()
+        if len(networks) > 1:
+            axes.text(0.05, 2.55, network.backbone, fontsize=7, va="top", weight="bold")
+        last = _blocks(axes, network.stages, network.side)
+        vector = _vector(axes, network, last)
+        _branches(axes, network, vector)
+    paper.foot(figure, *_how(bundle, networks), notice=False, pad=0.0)
     return figure
 
 
-def _how(bundle: Bundle, network: Network) -> list[str]:
+def _how(bundle: Bundle, networks: Sequence[Network]) -> list[str]:
     card = bundle.card
-    many = f"{network.members} networks of this architecture" if network.members > 1 else ""
-    joined = {card.combination.get("logits", ""): None} if network.members > 1 else {}
     lines = "Below each block: its name in the network, channels, height x width, convolutions"
+    counts = [f"{n.members} networks of {n.backbone}" for n in networks if n.members > 1]
+    joined = [f"logits: {card.combination.get('logits', '')}"] if len(card.members) > 1 else []
     return [
         f"{card.name} {card.version}: {card.backbone}, read from its graph. {lines}",
-        "; ".join([part for part in (many, *(f"logits: {said}" for said in joined)) if part]),
+        "; ".join(counts + joined),
     ]
 
 

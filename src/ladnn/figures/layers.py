@@ -1,8 +1,9 @@
 """What a bundle's graph is made of: the stages of its networks, read from model.onnx itself."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ladnn.bundle import Bundle
 from ladnn.engines import openvino_silent
@@ -19,12 +20,13 @@ class Convolution:
     Attributes:
         name: in the network, as `blocks.1.0.conv_dw`.
         inputs, outputs: channels.
-        height, width: of its output.
+        seen: height of its input. height, width: of its output.
     """
 
     name: str
     inputs: int
     outputs: int
+    seen: int
     height: int
     width: int
 
@@ -49,17 +51,21 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The networks of a bundle, which share one architecture.
+    """The networks of a bundle that share one backbone, as the first of them is.
 
     Attributes:
+        backbone: as the card names it.
         members: how many there are.
-        stages: of each, from the image on.
+        side: of the square image that they see.
+        stages: from the image on.
         hidden: lengths of the hidden layers after the last stage; none after a global pool.
         embedding: length of the vector that the branches of one member see.
-        outputs: logits, 6 or 1. map_size: height and width of the maps.
+        outputs: logits, 6 or 1. map_size: height and width of the bundle's maps.
     """
 
+    backbone: str
     members: int
+    side: int
     stages: tuple[Stage, ...]
     hidden: tuple[int, ...]
     embedding: int
@@ -67,44 +73,44 @@ class Network:
     map_size: tuple[int, int]
 
 
-def read_network(bundle: Bundle) -> Network:
-    """Read the architecture from the graph.
+def read_networks(bundle: Bundle) -> tuple[Network, ...]:
+    """Read the architectures from the graph, one for each backbone that the card names.
 
     Raises:
-        BundleError: for a graph that `ladnn export` did not write, whose layers have other names,
-            and for one of networks that differ.
+        BundleError: for a graph that `ladnn export` did not write, whose layers have other names.
     """
     model = openvino_silent().Core().read_model(bundle.model, b"")
     operations = model.get_ordered_ops()
     found = dict[int, list[Convolution]]()
     for member, one in _convolutions(operations):
         found.setdefault(member, []).append(one)
-    shapes = {
-        name: list(output.get_partial_shape())
-        for output in model.outputs
-        for name in output.get_names()
-    }
     if not found:
         raise BundleError(
             f"the layers of {bundle.path} have no names that tell stages: draw a bundle that "
             "ladnn export wrote"
         )
-    members = bundle.card.members
-    if len({member.backbone for member in members}) > 1:
-        raise BundleError(
-            f"{bundle.path} joins networks of different backbones: draw a bundle of one alone"
+    shapes = dict(_shapes(operations))
+    height, width = _lengths(model.output("heatmaps").get_partial_shape())[2:]
+    kinds = dict[str, Network]()
+    for number, described in enumerate(bundle.card.members):
+        name = described.backbone
+        if name in kinds:  # whose frozen stages may be stored as those of the first of its kind
+            kinds[name] = replace(kinds[name], members=kinds[name].members + 1)
+            continue
+        of = f"members.{number}.outputs."
+        outputs, embedding = shapes[f"{of}head_weight"]
+        hidden = tuple(shapes[bias][0] for n in (1, 2) if (bias := f"{of}bias{n}") in shapes)
+        kinds[name] = Network(
+            backbone=name,
+            members=1,
+            side=found[number][0].seen,
+            stages=stages(found[number], None if hidden else embedding),
+            hidden=hidden,
+            embedding=embedding,
+            outputs=outputs,
+            map_size=(height, width),
         )
-    hidden = _hidden(operations)
-    embedding = shapes["embedding"][1].get_length() // len(members)
-    last = hidden[0] if hidden else embedding
-    return Network(
-        members=len(members),
-        stages=stages(found[0], None if hidden else last),
-        hidden=hidden,
-        embedding=embedding,
-        outputs=shapes["logits"][1].get_length(),
-        map_size=(shapes["heatmaps"][2].get_length(), shapes["heatmaps"][3].get_length()),
-    )
+    return tuple(kinds.values())
 
 
 def stages(convolutions: Sequence[Convolution], embedding: int | None) -> tuple[Stage, ...]:
@@ -152,15 +158,15 @@ def _convolutions(operations: Sequence[object]) -> Iterator[tuple[int, Convoluti
         if named is None:
             continue
         member, name = named
-        inputs = operation.input(0).get_partial_shape()[1]  # type: ignore[attr-defined]
-        shape = operation.output(0).get_partial_shape()  # type: ignore[attr-defined]
-        outputs, height, width = (shape[axis].get_length() for axis in (1, 2, 3))
+        _, inputs, seen, _ = _lengths(operation.input(0).get_partial_shape())  # type: ignore[attr-defined]
+        _, outputs, height, width = _lengths(operation.output(0).get_partial_shape())  # type: ignore[attr-defined]
         yield (
             member,
             Convolution(
                 name=name,
-                inputs=inputs.get_length(),
+                inputs=inputs,
                 outputs=outputs,
+                seen=seen,
                 height=height,
                 width=width,
             ),
@@ -179,11 +185,14 @@ def _weights(operation: object, kind: str) -> tuple[int, str] | None:
         node = node.input_value(0).get_node()
 
 
-def _hidden(operations: Sequence[object]) -> tuple[int, ...]:
-    """Lengths of the hidden layers of the first member, in their order; none without any."""
-    found = {}
+def _shapes(operations: Sequence[object]) -> Iterator[tuple[str, list[int]]]:
+    """Name and shape of the weights and biases that make the outputs, hidden layers included."""
     for operation in operations:
-        match = re.match(r"members\.0\.outputs\.bias(\d)", operation.get_friendly_name())  # type: ignore[attr-defined]
-        if match:
-            found[match[1]] = operation.output(0).get_partial_shape()[0].get_length()  # type: ignore[attr-defined]
-    return tuple(found[number] for number in sorted(found))
+        name = operation.get_friendly_name()  # type: ignore[attr-defined]
+        if ".outputs." in name and operation.get_type_name() in ("Constant", "Convert"):  # type: ignore[attr-defined]
+            yield name, _lengths(operation.output(0).get_partial_shape())  # type: ignore[attr-defined]
+
+
+def _lengths(shape: Iterable[Any]) -> list[int]:
+    """Of openvino's shape; -1 where it is open."""
+    return [axis.get_length() if axis.is_static else -1 for axis in shape]
