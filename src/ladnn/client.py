@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
@@ -27,6 +26,7 @@ _LOST = (502, 504)  # a proxy that does not know what became of the request
 _LONGEST_PAUSE = 30.0  # seconds, whatever a server asks for
 _ABOUT_THE_FILE = (413, 422)
 _KEY = r"[!-~]*"  # any visible character of ASCII, and nothing else
+_ID = r"[A-Za-z0-9_-]+"
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """What ends a request before any of it is sent, so that it certainly did nothing."""
 
@@ -57,11 +57,13 @@ class Client:
         The certificate of an https site is checked by the authorities of this machine, or by those
         in the file that the variable SSL_CERT_FILE names.
 
-        Raises RemoteError for an address that is none, a key that cannot be one, or a SSL_CERT_FILE
-        that cannot be read.
+        Raises RemoteError for an address that is none, a key or a timeout that cannot be one, or a
+        SSL_CERT_FILE that cannot be read.
         """
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
+        if not timeout > 0:
+            raise RemoteError(f"an answer cannot take {timeout:g} s: give a timeout above 0")
         if not re.fullmatch(_KEY, key):
             raise RemoteError(
                 "the API key has a space or another character that no key has: copy it again"
@@ -346,8 +348,10 @@ def _address(id: str) -> str:  # noqa: A002
 
 
 def _part(text: str) -> str:
-    """A part of a path, whatever its text."""
-    return quote(text, safe="")
+    """An id as a part of a path; what is none would ask for something else."""
+    if not re.fullmatch(_ID, text):
+        raise RemoteError(f"{text!r} is no id: give one as an answer of the site has it")
+    return text
 
 
 def _wished(headers: Mapping[str, str], otherwise: float) -> float:

@@ -419,6 +419,20 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str):
     assert key.strip() not in str(caught.value)
 
 
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+def test_a_timeout_that_is_no_time_is_refused(timeout: float):
+    with pytest.raises(RemoteError, match="give a timeout above 0"):
+        Client("https://ladnn.example.org", timeout=timeout)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../reviews/x", "a b", "\ud800", "ü"])
+def test_what_is_no_id_is_refused_before_anything_is_asked(name: str):
+    with Client("http://localhost:9", retries=0) as client:
+        for ask in (client.prediction, client.delete, client.withdraw_contribution):
+            with pytest.raises(RemoteError, match="is no id"):
+                ask(name)
+
+
 def test_a_request_that_cannot_be_sent_is_made_once_and_not_quoted():
     pauses = list[float]()
     with (
