@@ -53,7 +53,7 @@ def _against_torch(
     for precision in [key for key in seconds if key != "torch"]:
         taken = seconds[precision]
         told = f"{note}; {1e3 * taken:.2f} ms"
-        if passes > 1:
+        if passes > 1 and all(member.backbone == name for member in bundle.card.members):
             told += f"; {passes * seconds['torch'] / taken:.1f}x of {passes} networks in torch"
         chosen = precision == bundle.card.precision
         figures.append(

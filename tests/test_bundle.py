@@ -12,6 +12,7 @@ from ladnn.bundle import (
     MODEL_FILE,
     Card,
     LesionCalibration,
+    Member,
     OperatingPoint,
     StudyRule,
     find_bundle,
@@ -157,6 +158,13 @@ def test_a_point_without_a_band_decides_every_probability():
 def test_an_unknown_operating_point_is_refused_with_the_known_ones():
     with pytest.raises(BundleError, match="tiny has balanced, screening"):
         tiny_card(b"").operating_point("best")
+
+
+def test_the_networks_of_a_card_are_counted_by_their_backbone():
+    card = tiny_card(b"")
+    lite, resnet = (Member(backbone=name, seed=0, epoch=1) for name in ("lite", "resnet"))
+    assert replace(card, members=(lite,)).networks == "1 x lite"
+    assert replace(card, members=(lite, resnet, lite)).networks == "2 x lite + 1 x resnet"
 
 
 def test_a_lesion_without_a_temperature_keeps_its_logit():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
@@ -245,6 +246,12 @@ class Card:
                 f"{', '.join(sorted(self.operating_points))}"
             )
         return self.operating_points[name]
+
+    @property
+    def networks(self) -> str:
+        """How many of which backbone, as `2 x efficientnet_lite0`; several kinds with a plus."""
+        counts = Counter(member.backbone for member in self.members)
+        return " + ".join(f"{count} x {name}" for name, count in counts.items())
 
     @property
     def temperatures(self) -> tuple[float, ...]:

@@ -47,6 +47,7 @@ def export(
 ) -> None:
     """Make a bundle of one checkpoint, or of several that are averaged.
 
+    Their backbones and input sizes may differ; their mode may not, nor what they see of an image.
     Writes model.onnx and card.json after torch and the runtimes were found to agree. Temperatures,
     operating points and the guard are fitted on the manifest's validation split, of the sources
     that the checkpoints were trained on; the test split is not touched.
@@ -78,7 +79,7 @@ def _report(card: "Card", folder: Path) -> None:
     agreement = card.training["agreement"]
     points = ", ".join(f"{name} {p.threshold:.3f}" for name, p in card.operating_points.items())
     lesions = [name for name, item in card.lesions.items() if not item.calibrated]
-    typer.echo(f"{card.name} {card.version}: {len(card.members)} x {card.backbone} in {folder}")
+    typer.echo(f"{card.name} {card.version}: {card.networks} in {folder}")
     typer.echo(f"torch and the runtimes agree within {agreement['probability']:.1e}")
     typer.echo(f"temperature {card.temperature:.2f}; operating points {points}; {card.precision}")
     if lesions:
