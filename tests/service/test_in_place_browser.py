@@ -7,7 +7,7 @@ from playwright.sync_api import Page, Route, expect
 from sites import Site
 from tabs import become, choose, enter, fill_in, payload, send_image
 from test_collection import REPORT, image
-from test_resending import TYPED, end_sessions
+from test_resending import TYPED, end_sessions, press
 from test_site_batches import scans
 
 from ladnn.service.accounts.permissions import Role
@@ -36,6 +36,21 @@ def test_a_refusal_changes_its_language_and_keeps_what_was_typed(scripted: Page,
     assert scripted.get_by_label("报告").input_value() in (TYPED + "!", "!" + TYPED)
     scripted.get_by_role("button", name="English").click()
     expect(scripted.get_by_role("heading", level=1)).to_contain_text("Your session is over")
+
+
+def test_what_is_shown_once_outlasts_another_language(tab: Page, page: Site):
+    enter(tab, page, Role.CLINICIAN)
+    tab.goto("/account")
+    fill_in(tab, name="workstation")
+    tab.locator("[name=scope]").first.check()
+    tab.locator("[action='/account/keys'] button").click()
+    key = tab.locator(".once").input_value()
+    beside = press(tab, "中文")
+    expect(beside.locator("html")).to_have_attribute("lang", "zh")
+    assert tab.locator(".once").input_value() == key
+    if beside is tab:
+        expect(tab.get_by_role("heading", level=1)).to_have_text("您的新密钥")
+        expect(tab.get_by_role("link", name="完成")).to_be_visible()
 
 
 def test_a_wrong_password_is_told_in_the_language_that_is_chosen_then(scripted: Page):

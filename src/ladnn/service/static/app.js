@@ -280,9 +280,9 @@ const translate = async (address, body) => {
   const fresh = new DOMParser().parseFromString((await answer?.text()) ?? "", "text/html");
   const { lang } = fresh.documentElement;
   if (!fresh.querySelector("[data-prefer]") || lang === document.documentElement.lang) return; // nothing is lost
-  // A refusal is of no address: what is found there is another page, of which the head alone is the same.
-  if (document.querySelector("[data-refusal]")) all("title, main", fresh).forEach((part) => part.remove());
-  else if (fresh.querySelector("[data-refusal]")) return; // the session is over: sending the form tells so
+  // An answer to a form is of no address: what is found there is another page, of which the head alone is the same.
+  if (document.querySelector("[data-answer]")) all("title, main", fresh).forEach((part) => part.remove());
+  else if (fresh.querySelector("[data-answer]")) return; // the session is over: sending the form tells so
   retell(document.documentElement, fresh.documentElement);
   all("[data-show][aria-current]").forEach((row) => { document.querySelector("[data-map]").alt = row.dataset.alt; });
   spoken(lang).forEach((element) => { element.textContent = element.getAttribute(`data-in-${lang}`); });
