@@ -132,3 +132,16 @@ def test_what_was_chosen_against_the_report_stays_after_a_refusal(scripted: Page
     report.fill(f"{REPORT} Air bronchograms.")
     expect(scripted.get_by_label("Air bronchograms")).to_have_value("1")
     expect(opacity).to_have_value("0")
+
+
+def test_a_report_says_so_where_the_site_cannot_be_reached(scripted: Page, page: Site):
+    enter(scripted, page, Role.CLINICIAN)
+    scripted.goto("/contribute")
+    scripted.route("**/contribute/report", lambda route: route.abort())
+    fill_in(scripted, report=REPORT)
+    scripted.get_by_role("button", name="Propose lesions").click()
+    expect(scripted.get_by_text("The site cannot be reached")).to_be_visible()
+    assert scripted.locator("[name=report]").input_value() == REPORT
+    scripted.unroute("**/contribute/report")
+    scripted.get_by_role("button", name="Propose lesions").click()
+    expect(scripted.locator("mark").first).to_be_visible()

@@ -212,8 +212,9 @@ const suggest = (form) => {
     body.set("csrf", form.querySelector('[name="csrf"]').value);
     body.set("report", text.value);
     body.set("part", "1");
-    const answer = await fetch("/contribute/report", { method: "POST", body });
-    if (!answer.ok || number !== latest) return answer.ok;
+    const answer = await fetch("/contribute/report", { method: "POST", body }).catch(() => null);
+    if (!answer) place.textContent = place.dataset.wordsLost; // to send the form would lose what was typed
+    if (!answer?.ok || number !== latest) return !answer || answer.ok;
     place.innerHTML = await answer.text();
     all("[data-proposed]", place).forEach((one) => {
       const choice = choices[one.dataset.proposed];
