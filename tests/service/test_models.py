@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,9 @@ from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, migrations, models
 from ladnn.service.champion import Champion
 from ladnn.service.database import Database
+from ladnn.service.i18n import read_catalogues
 from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
+from ladnn.service.version_views import check_in_words
 from ladnn.service.watching import Watcher, Week, agreement
 from ladnn.storage import Store
 
@@ -473,6 +476,22 @@ def test_two_versions_are_compared(page: Site, tmp_path: Path):
     shown = page.client.get("/models/compare?first=tiny-1&second=tiny-2").text
     assert 'class="line n2"' in shown
     assert "image by image" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("sensitivity", ["灵敏度"]),
+        ("AUC", ["AUC"]),
+        ("right calls in covid-ct", ["判断正确率", "covid-ct"]),
+        ("right calls in a, b, positives", ["判断正确率", "a, b", "阳性"]),
+        ("right calls in images with GGO", ["判断正确率", "有磨玻璃影的图像"]),
+        ("right calls in images with X", ["判断正确率", "images with X"]),
+    ],
+)
+def test_what_is_compared_is_named_in_the_language_of_the_page(name: str, told: list[str]):
+    say = partial(read_catalogues().say, "zh")
+    assert re.split("[\uff1a\uff0c]", check_in_words(say, name)) == told
 
 
 @pytest.mark.parametrize("path", ["/models/none-1", "/models/compare?first=tiny-1&second=none"])

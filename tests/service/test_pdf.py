@@ -6,11 +6,14 @@ import re
 import pytest
 from reportlab.pdfbase import pdfmetrics
 from sites import Site
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from test_site_cases import send, slices
 
 from ladnn import overlay
 from ladnn.service import pdf, wording
 from ladnn.service.i18n import read_catalogues
+from ladnn.service.tables import Case
 
 ASCII = set(map(chr, range(0x20, 0x7F)))
 
@@ -47,6 +50,33 @@ def test_the_pdf_has_a_colour_bar_and_says_what_its_score_is_of(
     assert any(
         re.match(r"The image (is|looks) .*like those .* Fitness \d\.\d\d of 1", s) for s in said
     )
+
+
+def test_a_slice_that_cannot_be_judged_has_no_number_beside_a_study_s_result(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    address, said = send(page.client, *slices()), []
+    page.services.database.write(spoil)
+    shown = page.client.get(address).text
+    numbers = re.findall(r'Slice \d</span><span class="number">(.*?)</span>', shown)
+    assert (len(numbers), numbers[-1]) == (4, "\u2013")
+    assert "\u2013" not in numbers[:-1]
+    monkeypatch.setattr(pdf.Canvas, "drawString", lambda *given: said.append(given[-1]))
+    for position, void in ((0, False), (3, True)):
+        said.clear()
+        page.client.get(f"{address}/report.pdf?image={position}")
+        assert ("These numbers mean nothing for this image." in said) == void
+
+
+def spoil(session: Session) -> None:
+    """Let a study have three slices that can be judged and one that cannot."""
+    for case in session.scalars(select(Case)):
+        case.decision = "positive"
+        for image in case.images:
+            ok = image.position < 3
+            image.decision = "positive" if ok else "not_assessable"
+            said = image.prediction
+            image.prediction = said | {"in_distribution": said["in_distribution"] | {"ok": ok}}
 
 
 def test_the_overlay_of_a_study_says_which_slice_it_shows(

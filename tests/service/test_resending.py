@@ -15,6 +15,7 @@ from test_collection import CURATOR, FIELDS, SECOND, give, image, judge
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.errors import DatabaseAway
+from ladnn.service.i18n import read_catalogues
 from ladnn.service.tables import SignIn
 from ladnn.service.tables_contributions import Contribution
 
@@ -162,7 +163,7 @@ def test_a_page_says_in_its_own_words_that_a_side_must_be_named(page: Site):
     case = give(page).json()["id"]
     judge(page, case, CURATOR, "correct", covid=False)
     refused = person(page, SECOND).post(f"/review/{case}", data={"verdict": "accept"})
-    told = re.search(r'role="alert">.*?<span>(.*?)</span>', refused.text, re.DOTALL)
+    told = re.search(r'role="alert">.*?<span[^>]*>(.*?)</span>', refused.text, re.DOTALL)
     assert (refused.status_code, told is not None) == (422, True)
     assert "by the button" in told[1]
     assert "accept_contributed" not in told[1]
@@ -259,3 +260,26 @@ def test_a_contribution_after_the_session_s_end_is_sent_again_by_hand(tab: Page,
         tab.get_by_role("button", name="Send it again").click()
     tab.wait_for_url(re.compile("/contributions/."))
     expect(tab.get_by_role("main")).to_contain_text("P-7")
+
+
+def test_a_refusal_has_its_words_in_every_language(page: Site):
+    _, shown = sent_too_late(page)
+    for language, words in read_catalogues().words.items():
+        for key in ("error.session_over", "again.sign_in", "again.send", "error.home"):
+            assert f'data-in-{language}="{html.escape(words[key], quote=True)}"' in shown
+
+
+def test_a_form_that_is_refused_says_why_in_every_language(page: Site):
+    browser = person(page, "clinician")
+    answer = browser.post("/contribute", data=FIELDS, files={"file": ("a.png", b"no image")})
+    assert answer.status_code == 422
+    assert 'data-in-zh="a.png 是文本' in answer.text
+    assert 'data-in-en="a.png is text' in answer.text
+
+
+def test_a_contribution_that_is_refused_still_shows_what_its_report_proposes(page: Site):
+    lesions = ["0", "", "", "", ""]
+    fields = FIELDS | {"consent": "", "lesions": lesions}
+    refused = person(page, "clinician").post("/contribute", data=fields).text
+    assert 'data-proposed="0" data-value="1"' in refused  # beside the choice, which stays
+    assert refused.count('<option value="0" selected>') == 1

@@ -221,3 +221,13 @@ def test_an_error_of_the_interface_is_problem_json(page: Site):
     answer = page.client.post("/api/v1/predictions")
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "status", "detail", "errors"} <= set(answer.json())
+
+
+def test_about_names_the_lesions_that_the_model_which_answers_has_uncalibrated(page: Site):
+    card = page.services.predictor().card
+    told = page.client.get("/about").text
+    [said] = re.findall(r"for a calibrated probability: (.*?)\. Results say", told)
+    rare = {
+        WORDS["en"][f"output.{name}"] for name, one in card.lesions.items() if not one.calibrated
+    }
+    assert set(said.split(", ")) == rare

@@ -56,6 +56,15 @@ def test_an_image_chosen_on_the_page_leads_to_its_result_with_its_maps(
     assert loaded(tab, "Where the model looked for: Consolidation")
 
 
+def test_a_frame_that_was_typed_stays_where_the_file_is_refused(page: Site, scan: bytes):
+    token = page.client.get("/").text.split('name="csrf" value="')[1][:64]
+    form = {"csrf": token, "frame": "2"}
+    refused = page.client.post("/", data=form, files={"file": ("scan.png", scan)})
+    assert refused.status_code == 422
+    assert '<details class="more" open>' in refused.text
+    assert re.search(r'<input name="frame"[^>]* value="2">', refused.text)
+
+
 def loaded(tab: Page, name: str) -> bool:
     """Whether a picture of that name is there and was drawn from what the server sent."""
     picture = tab.get_by_role("img", name=name)

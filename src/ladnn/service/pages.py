@@ -1,9 +1,10 @@
 """Pages: templates with the words, the navigation and the tokens that every page has."""
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import jinja2
 from markupsafe import Markup
@@ -31,6 +32,23 @@ NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("/admin", "nav.admin", Permission.MANAGE_ACCOUNTS),
 )
 """Address, key of its name, and the permission that whoever sees it has."""
+
+
+class Told(str):
+    """A sentence in the language of a page.
+
+    Attributes:
+        again: the same in the language that it is given.
+    """
+
+    __slots__ = ("again",)
+    again: Callable[[str], str]
+
+    def __new__(cls, language: str, again: Callable[[str], str]) -> Self:
+        """What `again` says in the language of the page."""
+        told = super().__new__(cls, again(language))
+        told.again = again
+        return told
 
 
 def render(
@@ -80,10 +98,18 @@ def return_to(request: Request) -> str:
     return path or "/"
 
 
-def say(request: Request, key: str, **values: object) -> str:
+def say(request: Request, key: str, **values: object) -> Told:
     """The sentence of a key in the language of the request."""
     site = services(request)
-    return site.catalogues.say(language_of(request, site.settings.language), key, **values)
+    language = language_of(request, site.settings.language)
+    return Told(language, lambda one: site.catalogues.say(one, key, **values))
+
+
+def say_again(request: Request, sentence: str) -> Told:
+    """A sentence of the decoder in the language of the request."""
+    site = services(request)
+    language = language_of(request, site.settings.language)
+    return Told(language, lambda one: retell(partial(site.catalogues.say, one), sentence))
 
 
 @lru_cache(maxsize=1)
@@ -100,7 +126,16 @@ def _templates() -> jinja2.Environment:
     environment.globals["percent"] = percent
     environment.globals["moment"] = moment
     environment.globals["retell"] = retell
+    environment.globals["in_each"] = in_each
     return environment
+
+
+def in_each(sentence: str) -> Markup:
+    """Attributes that hold a sentence in every language, where it can be told again."""
+    if not isinstance(sentence, Told):
+        return Markup()
+    words = [(language, sentence.again(language)) for language in LANGUAGES]
+    return Markup(" ").join(Markup('data-in-{}="{}"').format(*one) for one in words)
 
 
 @lru_cache(maxsize=64)

@@ -142,6 +142,8 @@ def report(
         sheet.write(say("result.outputs_slice", number=slice_number(image)), 11, bold=True)
     sheet.pictures([(picture, say("result.scan")), (looked, say("result.map_of", name=name))])
     sheet.ramp(say("result.ramp"))
+    if case.decision != Decision.NOT_ASSESSABLE and image.decision == Decision.NOT_ASSESSABLE:
+        sheet.write(say("result.void"), bold=True)
     for output, probability, calibrated in rows:
         remark = "" if calibrated else say("result.too_few")
         sheet.row(say(f"output.{output}"), percent(probability), probability, remark)

@@ -1,6 +1,5 @@
 """Errors to answers: application/problem+json (RFC 9457) for programs, a page for people."""
 
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -27,8 +26,7 @@ from ladnn.service.errors import (
     TooLarge,
 )
 from ladnn.service.logs import cause, log
-from ladnn.service.pages import render, say
-from ladnn.service.refusals import retell
+from ladnn.service.pages import render, say, say_again
 from ladnn.service.resending import kept
 
 MAX_FIELDS, MAX_FIELD_KIB = 1000, 1024
@@ -105,7 +103,7 @@ def _note_away(request: Request, error: Exception) -> None:
 
 def _image_error(request: Request, error: Exception) -> Response:
     """An image that cannot be read: programs are told the very cause, people in their language."""
-    told = str(error) if is_api(request) else retell(partial(say, request), str(error))
+    told = str(error) if is_api(request) else say_again(request, str(error))
     return answer(request, 422, told)
 
 

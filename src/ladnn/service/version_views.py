@@ -1,5 +1,6 @@
 """What is shown of the versions: results, curves, history, agreement and drift."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from ladnn.bundle import MODEL_FILE, Card
 from ladnn.errors import BundleError, DamagedError, RegistryError, UnreachableError
+from ladnn.findings import LESIONS
 from ladnn.gate import Answers, Verdict
 from ladnn.locked_test import Trial, compare_versions, read_trial
 from ladnn.registry import Event, Registry, Status, Version
@@ -15,10 +17,14 @@ from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
 from ladnn.service.models import registry_of
 from ladnn.service.watching import Agreement, Week, agreement
+from ladnn.service.wording import Say
 from ladnn.statistics import curve
 
 RATES = ("sensitivity", "specificity", "accuracy")
 _POINTS = 120
+_RIGHT_CALLS = re.compile(  # as `gate` and `locked_test.subgroups` name them
+    r"right calls in (?:images with (\w+)|(.+), (positives|negatives)|(.+))"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +152,21 @@ def use(site: Services, card: Card) -> Use:
             weeks=site.watcher.drift(session, name, version),
         )
     )
+
+
+def check_in_words(say: Say, name: str) -> str:
+    """What the gate compares, for a row of a table; a name that is not known as it is."""
+    if name == "sensitivity":
+        return say("models.rate.sensitivity")
+    found = _RIGHT_CALLS.fullmatch(name)
+    if found is None:
+        return name
+    lesion, source, flag, group = found.groups()
+    if lesion in LESIONS:
+        return say("models.right_with", lesion=say(f"output.{lesion}"))
+    if flag is not None:
+        return say(f"models.right_{flag}", source=source)
+    return say("models.right", group=group or f"images with {lesion}")
 
 
 def roc_path(answers: Answers) -> str:

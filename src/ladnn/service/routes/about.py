@@ -10,7 +10,7 @@ from ladnn.service import about, models, retention, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
-from ladnn.service.pages import render
+from ladnn.service.pages import render, say
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,6 +30,11 @@ def page(request: Request, _: Reader) -> Response:
         kept=[(kind.name, getattr(site.settings, kind.setting)) for kind in retention.KINDS],
         row=version_views.answering(registry, card),
         known=about.tested_of(card),
+        rare=say(request, "about.between").join(
+            say(request, f"output.{name}")
+            for name, one in card.lesions.items()
+            if not one.calibrated
+        ),
         tested=about.tested(),
         ship=about.ship(),
         citation=about.citation(),

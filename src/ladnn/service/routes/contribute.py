@@ -1,7 +1,6 @@
 """Contribute: the form, its proposals from a report, and what became of what one gave."""
 
 import io
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -16,11 +15,10 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
 from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
-from ladnn.service.pages import render, say
+from ladnn.service.pages import render, say, say_again
 from ladnn.service.paging import Offset
 from ladnn.service.predictions import read_upload
 from ladnn.service.proposals import propose
-from ladnn.service.refusals import retell
 
 router = APIRouter(include_in_schema=False)
 
@@ -108,8 +106,7 @@ def send(
         upload = read_upload(file)
         made = contributions.contribute(services(request), principal, upload, proposal)
     except ImageError as error:
-        told = retell(partial(say, request), str(error))
-        return _page(request, principal, fields, error=told)
+        return _page(request, principal, fields, error=say_again(request, str(error)))
     except BadRequest as error:
         return _page(request, principal, fields, error=say(request, error.key, **error.values))
     return RedirectResponse(f"/contributions/{made.public_id}", status_code=303)
@@ -125,6 +122,8 @@ def _page(
     offset: int = 0,
 ) -> Response:
     site = services(request)
+    if error and fields.report:
+        proposed = propose(fields.report[:MAX_REPORT])
     if len(fields.lesions) != len(LESIONS):  # of no form of this site; the page shows one for each
         fields.lesions = [""] * len(LESIONS)
     mine = site.database.read(

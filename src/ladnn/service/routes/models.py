@@ -47,6 +47,7 @@ def compare(request: Request, _: Reader, first: str, second: str) -> Response:
         "compare.html",
         pair=found.pair,
         verdict=found.verdict,
+        check_in_words=version_views.check_in_words,
         others=list(registry.versions()),
     )
 

@@ -1,6 +1,5 @@
 """The first page: one image, or the slices of one series, is tested."""
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -12,9 +11,8 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
-from ladnn.service.pages import render, say
+from ladnn.service.pages import render, say, say_again
 from ladnn.service.paging import Offset
-from ladnn.service.refusals import retell
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,9 +43,9 @@ def send(
         number = _frame(frame)
         case, _new = predictions.assess(services(request), principal, uploads, frame=number)
     except ImageError as error:
-        return _page(request, retell(partial(say, request), str(error)), status=422)
+        return _page(request, say_again(request, str(error)), status=422, frame=frame)
     except BadRequest as error:
-        return _page(request, say(request, error.key, **error.values), status=422)
+        return _page(request, say(request, error.key, **error.values), status=422, frame=frame)
     return RedirectResponse(f"/results/{case.share_token}", status_code=303)
 
 
@@ -61,7 +59,9 @@ def _frame(text: str) -> int | None:
     return int(text) - 1
 
 
-def _page(request: Request, error: str = "", status: int = 200, offset: int = 0) -> Response:
+def _page(
+    request: Request, error: str = "", status: int = 200, offset: int = 0, frame: str = ""
+) -> Response:
     principal = welcome(request)
     site = services(request)
     cases = site.database.read(
@@ -72,6 +72,7 @@ def _page(request: Request, error: str = "", status: int = 200, offset: int = 0)
         "single.html",
         status_code=status,
         error=error,
+        frame=frame,
         cases=cases[:RECENT],
         more=len(cases) > RECENT,
         offset=offset,

@@ -44,6 +44,7 @@ const receive = (form) => {
   window.addEventListener("pageshow", () => {
     form.classList.remove("busy");
     busy.textContent = "";
+    input.value = ""; // or the same file, chosen once more, would be no change
   });
 };
 
@@ -158,7 +159,8 @@ const view = (root) => {
     if (next) next.click();
   };
   const keys = {
-    0: () => choose(null), " ": () => { map.hidden = !map.hidden; },
+    0: () => choose(null),
+    " ": () => { map.hidden = !map.hidden || !rows.some((row) => row.getAttribute("aria-current")); },
     PageUp: () => step(-1), PageDown: () => step(1),
   };
   onKeys((key) => keys[key] ?? (rows[key - 1] && (() => choose(rows[key - 1]))));
@@ -199,6 +201,9 @@ const suggest = (form) => {
   const place = form.querySelector("[data-proposal]");
   const choices = all("[data-lesion]", form);
   choices.forEach((choice) => choice.addEventListener("change", () => { choice.dataset.chosen = "1"; }));
+  all("[data-proposed]", place).forEach((one) => { // a form that was refused comes back with what was chosen
+    if (choices[one.dataset.proposed].value !== one.dataset.value) choices[one.dataset.proposed].dataset.chosen = "1";
+  });
   let waiting = 0;
   let latest = 0;
   const ask = async () => { // whether the server answered
@@ -207,8 +212,9 @@ const suggest = (form) => {
     body.set("csrf", form.querySelector('[name="csrf"]').value);
     body.set("report", text.value);
     body.set("part", "1");
-    const answer = await fetch("/contribute/report", { method: "POST", body });
-    if (!answer.ok || number !== latest) return answer.ok;
+    const answer = await fetch("/contribute/report", { method: "POST", body }).catch(() => null);
+    if (!answer) place.textContent = place.dataset.wordsLost; // to send the form would lose what was typed
+    if (!answer?.ok || number !== latest) return !answer || answer.ok;
     place.innerHTML = await answer.text();
     all("[data-proposed]", place).forEach((one) => {
       const choice = choices[one.dataset.proposed];
@@ -228,11 +234,13 @@ const suggest = (form) => {
 };
 
 // Theme and language change where one is, so that what was typed, chosen or attached stays.
-const prefer = (form) => {
+const prefer = () => {
   let saving = null; // a theme that the next page is to have
-  form.addEventListener("submit", async (event) => {
+  document.addEventListener("submit", async (event) => { // of the document, for the head may be replaced
+    const form = event.target;
+    if (!form.matches("[data-prefer]")) return;
     const button = event.submitter;
-    const inPlace = button.name === "theme" || form.target || begun();
+    const inPlace = button.name === "theme" || form.target || begun() || spoken().length > 0;
     if (!inPlace && !saving) return;
     event.preventDefault();
     const body = new FormData(form);
@@ -256,8 +264,11 @@ const paint = (form, theme) => {
   all('[name="theme"]', form).find((button) => button.value !== theme).focus();
 };
 
-// Whether anything on the page is other than it came.
-const begun = () => all("main input, main textarea, main select").some((field) => {
+// What only this page tells, being the answer to a form: it holds the words in every language.
+const spoken = (language = document.documentElement.lang) => all(`[data-in-${language}]`);
+
+// Whether anything on the page is other than it came, or is on its way.
+const begun = () => all("[data-sending-bar]").some((bar) => bar.offsetParent) || all("main input, main textarea, main select").some((field) => {
   if (field.type === "file") return field.files.length > 0;
   if (field.matches("select")) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((one) => one.defaultSelected));
   if (field.matches('[type="checkbox"], [type="radio"]')) return field.checked !== field.defaultChecked;
@@ -267,9 +278,15 @@ const begun = () => all("main input, main textarea, main select").some((field) =
 // The page in another language is fetched for its words alone.
 const translate = async (address, body) => {
   const answer = await fetch(address, { method: "POST", body }).catch(() => null);
-  if (!answer?.ok) return; // nothing is lost, and sending the form tells what is wrong
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = new DOMParser().parseFromString((await answer?.text()) ?? "", "text/html");
+  const { lang } = fresh.documentElement;
+  if (!fresh.querySelector("[data-prefer]") || lang === document.documentElement.lang) return; // nothing is lost
+  // An answer to a form is of no address: what is found there is another page, of which the head alone is the same.
+  if (document.querySelector("[data-answer]")) all("title, main", fresh).forEach((part) => part.remove());
+  else if (fresh.querySelector("[data-answer]")) return; // the session is over: sending the form tells so
   retell(document.documentElement, fresh.documentElement);
+  all("[data-show][aria-current]").forEach((row) => { document.querySelector("[data-map]").alt = row.dataset.alt; });
+  spoken(lang).forEach((element) => { element.textContent = element.getAttribute(`data-in-${lang}`); });
   all("[data-report-text]").forEach((text) => { if (text.value) text.dispatchEvent(new Event("input")); });
 };
 
@@ -279,7 +296,7 @@ const retell = (old, fresh) => {
   if (old.matches("button")) old.value = fresh.value;
   const words = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
   const [said, meant] = [words(old), words(fresh)];
-  if (said.length === meant.length && !old.matches("textarea")) said.forEach((node, place) => { node.data = meant[place].data; });
+  if (said.length === meant.length && !old.matches("textarea, output")) said.forEach((node, place) => { node.data = meant[place].data; });
   const kind = (element) => (element.matches("form") ? element.getAttribute("action") : [element.tagName, element.className, element.name, ...ways(element)].join(" "));
   const rest = [...old.children];
   [...fresh.children].forEach((child) => {
@@ -289,8 +306,9 @@ const retell = (old, fresh) => {
 };
 
 // Where a row's links and forms lead: one that came or went meanwhile must not lend its words to another.
-const ways = (row) => (row.matches("tr, li") ? all("[href], [action], [formaction]", row) : []).map((one) =>
-  (one.getAttribute("href") ?? one.getAttribute("action") ?? one.getAttribute("formaction") ?? "").split("?")[0]);
+const ways = (row) => (row.matches("tr, li") ? all(LEADING, row) : [row].filter((one) => one.matches("a[href]"))).map((one) =>
+  new URL(one.getAttribute("href") ?? one.getAttribute("action") ?? one.getAttribute("formaction"), location).pathname);
+const LEADING = "[href], [action], [formaction]";
 
 const copy = (button) => button.addEventListener("click", async () => {
   const link = document.querySelector("[data-link]");
@@ -308,5 +326,5 @@ document.addEventListener("DOMContentLoaded", () => {
   all("[data-magnify]").forEach(magnify);
   all("[data-copy]").forEach(copy);
   all("[data-report]").forEach(suggest);
-  all("[data-prefer]").forEach(prefer);
+  prefer();
 });
