@@ -147,7 +147,7 @@ BACKBONES: dict[str, Backbone] = {
         # of an image in the lung window; what lies below is handed on as less than 0
         mean=((CT_LOW - LUNG_WINDOW.level) / LUNG_WINDOW.width + 0.5,) * 3,
         std=(CT_WIDTH / LUNG_WINDOW.width,) * 3,
-        blocks=(3, 8, 5),
+        blocks=(3, 8, 2),
         weights=CHEST_CT,
     ),
 }

@@ -237,24 +237,20 @@ def read_ensemble(folders: Sequence[Path]) -> Ensemble:
         raise ConfigError("there is no checkpoint to export: give at least one folder")
     read = [read_checkpoint(folder) for folder in folders]
     descriptions = tuple(description for description, _ in read)
-    frames = [item.frame for item in descriptions]
+    modes, frames = ([getattr(d, key) for d in descriptions] for key in ("mode", "frame"))
     frame = joint_frame(frames)
-    if frame is None:
-        raise _differing("frame", frames)
-    modes = [item.mode for item in descriptions]
-    if len(set(modes)) > 1:
-        raise _differing("mode", modes)
+    if frame is None or len(set(modes)) > 1:
+        what, values = ("frame", frames) if frame is None else ("mode", modes)
+        raise ConfigError(
+            f"the checkpoints differ in {what} ({', '.join(dict.fromkeys(values))}): "
+            f"export those that agree"
+        )
     return Ensemble(
         descriptions=descriptions,
         nets=tuple(net for _, net in read),
         hashes=tuple(weights_sha256(folder) for folder in folders),
         frame=frame,
     )
-
-
-def _differing(what: str, values: Sequence[str]) -> ConfigError:
-    given = ", ".join(dict.fromkeys(values))
-    return ConfigError(f"the checkpoints differ in {what} ({given}): export those that agree")
 
 
 def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -> Model:
