@@ -241,10 +241,8 @@ def read_ensemble(folders: Sequence[Path]) -> Ensemble:
     frame = joint_frame(frames)
     if frame is None or len(set(modes)) > 1:
         what, values = ("frame", frames) if frame is None else ("mode", modes)
-        raise ConfigError(
-            f"the checkpoints differ in {what} ({', '.join(dict.fromkeys(values))}): "
-            f"export those that agree"
-        )
+        given = ", ".join(dict.fromkeys(values))
+        raise ConfigError(f"the checkpoints differ in {what} ({given}): export those that agree")
     return Ensemble(
         descriptions=descriptions,
         nets=tuple(net for _, net in read),
@@ -294,8 +292,7 @@ def make_card(
     model: Model, identity: Identity, fitted: Fitted, guard: Mapping[str, Any], precision: str
 ) -> Card:
     """The card of a proven model, without metrics; `replace` adds those."""
-    ensemble = model.ensemble
-    descriptions = ensemble.descriptions
+    ensemble, descriptions = model.ensemble, model.ensemble.descriptions
     return Card(
         name=identity.name,
         version=identity.version,
