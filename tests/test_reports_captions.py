@@ -100,6 +100,13 @@ def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
         ("No effusion, lymphadenopathy, GGO in both lungs.", "GGO"),
         ("No pleural effusion, GGO, consolidation and crazy paving.", "GGO Csld CrPa"),
         ("No pleural effusion, bilateral GGO, consolidation.", "GGO Csld"),
+        ("GGO with no cavity, consolidation.", "GGO"),
+        ("There is no pleural effusion, air bronchogram.", ""),
+        ("No pleural effusion, bilateral consolidation.", "Csld"),
+        ("No pleural effusion, consolidation (arrow).", "Csld"),
+        ("No fever, consolidation.", "Csld"),
+        ("No abnormality, GGO.", "GGO"),
+        ("A, no lesion, B, consolidation.", "Csld"),
     ],
 )
 def test_a_list_of_bare_names_is_denied_as_a_whole(text, expected):

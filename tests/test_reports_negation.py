@@ -203,6 +203,17 @@ def test_covid_is_of_this_patient_found_and_not_sought(text, covid):
         ("Consolidation: N/A", "Csld"),
         ("Effusion absent: consolidation on the left.", "Csld"),
         ("Consolidation - no air bronchogram.", "Csld"),
+        ("Consolidation No; GGO Yes", "GGO"),
+        ("Consolidation No, GGO Yes, crazy paving No.", "GGO"),
+        ("GGO Yes Consolidation No Crazy-paving No", "GGO"),
+        ("Consolidation\tNo\nGGO\tYes", "GGO"),
+        ("Consolidation | no | GGO | yes", "GGO"),
+        ("GGO +, consolidation -, crazy paving +", "GGO CrPa"),
+        ("GGO present, consolidation absent, air bronchogram absent.", "GGO"),
+        ("Absent are consolidation and crazy paving.", ""),
+        ("Consolidation in patient no. 5, GGO in patient no. 6.", "GGO Csld"),
+        ("Consolidation, GGO and no effusion.", "GGO Csld"),
+        ("GGO in both lungs, lymphadenopathy absent.", "GGO"),
     ],
 )
 def test_a_form_denies_by_its_cells_and_heads(text, expected):

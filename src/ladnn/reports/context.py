@@ -6,7 +6,7 @@ to it, until one that begins another statement.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ladnn.reports.cues import BE, SEEN, Course, Cue, Side, cues
 from ladnn.reports.vocabulary import Term
@@ -50,7 +50,11 @@ _GERM = re.compile(
     r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
     r"\b(?:(?:rt-?)?pcr|swabs?|tests?|serolog\w+|antigens?|cultures?)\b"
 )
-_MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after)\b")
+# Of two names the first, to the comma.
+_PAIR = re.compile(r"\s*[\w-]+(?:\s+[\w-]+)?\s*,\s*$")
+# Who finds nothing at all begins no list: `no abnormality, GGO`; nor is a panel a name.
+_ANYTHING = re.compile(r"\b(?:abnormal\w*|lesions?|findings?|[a-k])\s*,")
+_MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after|yes|no)\b")
 _NEW_STATEMENT = re.compile(
     r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
     r"bilateral|patchy|scattered|large|extensive|increased|typical|single|small|local|obvious)\b"
@@ -67,9 +71,11 @@ _NEW_SUBJECT = re.compile(
 )
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
-_ALONE = re.compile(r"[(:=?-]|(?:excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
+_ALONE = re.compile(r"[(:=?|-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
 # A mark that could be of anything: it denies the bare name before it, with no place or time.
-_BESIDE = re.compile(r"[=-]|:\s*[0n]$")
+_BESIDE = re.compile(r"[=|-]|:\s*[0n]$|(?:no|none|nil|absent)$")
+# The cells of a form without any mark: `GGO yes consolidation no crazy paving no`.
+_ANSWER = re.compile(r"\s+(?:yes\b|no\s*\.?$)")
 _OTHER_CLAUSE = re.compile(
     r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
 )
@@ -103,6 +109,7 @@ class Judged:
 def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[Judged]:
     """The course of each of `terms`, all inside `sentence`, a span of the plain text `lower`."""
     found = [cue for cue in cues(lower, *sentence) if not any(_within(cue, t) for t in terms)]
+    found = _answers(found, lower, sentence, terms)
     judged = []
     for term in terms:
         reaching = [cue for cue in found if _reaches(cue, term, lower, sentence)]
@@ -112,6 +119,22 @@ def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[
         course = Course.PRESENT if cue is None else cue.course
         judged.append(Judged(term=term, course=course, cue=cue))
     return judged
+
+
+def _answers(
+    found: list[Cue], lower: str, sentence: tuple[int, int], terms: Sequence[Term]
+) -> list[Cue]:
+    """`found`, where names that `yes` or `no` answers make each bare `no` the answer before it."""
+    if not any(_ANSWER.match(lower, term.end, sentence[1]) for term in terms):
+        return found
+    named = {term.end for term in terms}
+    return [
+        replace(cue, side=Side.AFTER)
+        if lower[cue.start : cue.end] == "no"
+        and sentence[0] + len(lower[sentence[0] : cue.start].rstrip()) in named
+        else cue
+        for cue in found
+    ]
 
 
 def _within(cue: Cue, term: Term) -> bool:
@@ -184,11 +207,15 @@ def _governs(before: str, gap: str, rest: str) -> bool:
 
 
 def _bare(gap: str, tail: str) -> bool:
-    """Whether a statement is a list of three names or more and nothing else.
+    """Whether a statement is a list of names and nothing else; of two only without any adjective.
 
-    So `no effusion, consolidation, lymphadenopathy` is, and not `no effusion, consolidation in the
-    left lobe`.
+    So `no effusion, consolidation, lymphadenopathy` is, and `no effusion, consolidation`, but not
+    `no effusion, bilateral consolidation` nor `no effusion, consolidation in the left lobe`.
     """
+    if _ANYTHING.search(gap):
+        return False
+    if _PAIR.match(gap) and not tail.strip():
+        return True
     items = f"{gap} {tail}".split(",")
     if len(items) < 3 or any(len(item.split()) > _BARE_ITEM for item in items):
         return False

@@ -65,9 +65,11 @@ _SHOW = (
 _EXCLUDE = r"(?:exclud(?:ed?|ing)|rul(?:ed?|ing) out|dismiss(?:ed)?)"
 # What the verb of a denial may have beside it: `has also been excluded`.
 _ALSO = r"(?: (?:also|been|now|then|thus|therefore|completely|entirely|again|both|all))*"
-_END = r"(?=\s*(?:[.;,]|$|but\b|in\b))"
+_END = r"(?=\s*(?:[.;,|]|$|but\b|in\b))"
 # The cell of a form: `consolidation: none`, `- absent`, `= 0`; no measure such as `0.5 cm`.
 _CELL = rf"(?:no|none|absent|negative|nil|n|0(?![.,]?\d)|not {SEEN}|undetect(?:ed|able)){_END}"
+# The same without a mark before it: `consolidation no, GGO yes`; no number such as `no. 5`.
+_BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.
 # Without a course: what only looks like a cue (`no change`, `not absorbed`, `no fever`).
@@ -141,9 +143,13 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"(?:in|on) none{_END}",
             rf": ?{_CELL}",
             rf"= ?{_CELL}",
+            rf"\| ?{_CELL}",
+            _BARE_CELL,
             rf"- {_CELL}",
             rf"\((?:no|none|absent|nil|negative|0|not {SEEN})\)",
             r"\(-\)",
+            # `GGO +, consolidation -, ...`
+            r"(?<=\s)-(?=[,;.])",
         ),
     ),
     (
@@ -162,7 +168,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"nor {BE}(?: there)?(?: any)?",
             r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
-            r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",
+            r"(?:no|without|neither|nor|absence of|absent(?: (?:is|are|was|were))?|lack(?:s|ed|ing)?(?: of| any)*)",
             r"(?:(?:free|clear|absence|void) (?:of|from)|(?:negative|unremarkable) for|devoid of|"
             r"exclud(?:es|ed|ing)|"
             r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
@@ -206,11 +212,12 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
 )
 
 
+_MARKS = (":", ",", "=", r"\(", r"\?", r"\|", "-", r"(?<=\s)-")
+
+
 def _pattern(phrase: str) -> str:
     words = phrase.replace("...", r"(?: \w+){0,2}?").replace(" ?", r"\s*").replace(" ", r"\s+")
-    return (
-        ("" if phrase.startswith((":", ",", "=", r"\(", r"\?", "-")) else r"\b") + words + r"(?!\w)"
-    )
+    return ("" if phrase.startswith(_MARKS) else r"\b") + words + r"(?!\w)"
 
 
 _KINDS = tuple((course, side) for course, side, _ in _PHRASES)
