@@ -117,6 +117,21 @@ _PAST = re.compile(
     r"\s+(?:(?!(?:with|in|who|and\s+new)\b)[\w-]+\s+){0,3}$"
     r"|(?<!-)(?<!years\s)(?<!year\s)\bold\s+(?:pulmonary\s+)?$"
 )
+# An infection of a year ago or more, for six months at the least: over, and nobody's finding now.
+_YEARS = (
+    r"(?:(?:about|around|approximately|more\s+than|over|almost|nearly)\s+)?(?:"
+    r"(?:an?|one|two|three|four|five|several|many|some|a\s+few|\d+(?:\.\d+)?)(?:\s+and\s+a\s+half)?\s+years?|"
+    r"(?:six|seven|eight|nine|ten|eleven|twelve|eighteen|[6-9]|[1-9]\d)\s+months?)\s+"
+    r"(?:ago|earlier|before|previously|prior|back)|(?:in\s+)?(?:the\s+)?(?:last|previous|preceding)\s+year"
+)
+_LONG_AGO = re.compile(
+    r"(?:\s*,?\s+(?:pneumonia|infection|disease|and|was|were|had|has|been|recovered|discharged|cured|"
+    rf"from\s+(?:it|which)|who|he|she|positive|confirmed|diagnosed)){{0,6}},?\s+\(?(?:{_YEARS})\b"
+)
+_LONG_AGO_BEFORE = re.compile(
+    rf"(?:^|[,;:.(]\s*)(?:{_YEARS}),?\s+(?:(?:he|she|the|this|patient|had|has|was|been|recovered|"
+    r"from|diagnosed|with|infected|by|an?|suffered|contracted|mild|moderate|severe)\s+){0,6}$"
+)
 # A name that tells whom someone met, or what was looked for, is no diagnosis.
 _NO_DIAGNOSIS = re.compile(
     r"\b(?:(?:screen|test|examin|check|swab|pcr|assay|cultur|serolog|antibod|antigen|rna)\w*\s+for|"
@@ -136,6 +151,10 @@ _LEFT_OPEN = re.compile(
     r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|unlike|as\s+opposed\s+to|"
     r"in\s+contrast\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
     r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
+)
+_NOT_TYPICAL = re.compile(
+    r"\b(?:not|never)\s+(?:\w+\s+)?(?:typical|characteristic|classic(?:al)?|pathognomonic|specific)\s+"
+    r"(?:\w+\s+)?(?:of|for|in)\s+$"
 )
 # And right after it, where nothing later in the sentence finds it.
 _LEFT_OPEN_AFTER = re.compile(
@@ -228,10 +247,18 @@ def _in_section(
     return replace(judged, course=Course.UNCERTAIN)
 
 
+def _long_ago(judged: Judged, before: str, lower: str, stop: int) -> bool:
+    """Whether what is named was over long before this report."""
+    return bool(_LONG_AGO_BEFORE.search(before) or _LONG_AGO.match(lower, judged.term.end, stop))
+
+
 def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """`judged` with its course read as that of COVID-19."""
     before = _before(judged, lower, sentence)
-    if _OF_KIN.search(before) or (kind in ("name", "positive") and _MET.search(before)):
+    met = kind in ("name", "positive") and (
+        _MET.search(before) or _long_ago(judged, before, lower, sentence[1])
+    )
+    if met or _OF_KIN.search(before):
         return replace(judged, course=Course.UNCERTAIN)
     if kind in ("positive", "negative"):
         return _tested(kind == "positive", judged, lower, sentence)
@@ -289,6 +316,8 @@ def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
         return replace(judged, course=Course.UNCERTAIN)
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
+    if judged.course is Course.NEGATED and _NOT_TYPICAL.search(before):
+        return replace(judged, course=Course.UNCERTAIN)
     sought = (_NO_DIAGNOSIS.search(before) and not _FALSELY.search(before)) or _TARGET.match(
         lower, judged.term.end, sentence[1]
     )
