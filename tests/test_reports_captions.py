@@ -24,6 +24,7 @@ def labels(report):
         ("Consoli- dation with air broncho- gram", "Csld AirBr"),
         ("Patchy consoli-dation and con solidation.", "Csld"),
         ("Inter-lobular septal thicken-ing", "InSepThi"),
+        ("Gro-und glass, cra- zy pav- ing and sep- tal thickening", "GGO CrPa InSepThi"),
         ("Bronchi filled with air run through the lesion.", "AirBr"),
         ("Ground-glass opaci- ties; GGO- consolidation", "GGO Csld"),
         ("GGO/consolidation in both lower lobes.", "GGO Csld"),

@@ -24,6 +24,9 @@ LEXICON = (
 )
 """Long words of the vocabulary whose misspellings are read as meant."""
 
+_SHORT = ("crazy", "frosted", "glass", "ground", "patchy", "paving", "septa", "septal", "septum")
+"""Words too short to be told through a slip; one that a line end cut has a dash."""
+
 _LONG = 12  # letters, from which two slips are still the same word
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
@@ -49,6 +52,9 @@ _ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
 # A word that a line end has cut: `consoli- dation`, `consoli-dation`, `consoli dation`.
 _CUT = "|".join(
     f"{word[:at]}(?:- ?| ){word[at:]}" for word in LEXICON for at in range(2, len(word) - 1)
+)
+_CUT += "|" + "|".join(
+    f"{word[:at]}- ?{word[at:]}" for word in _SHORT for at in range(2, len(word) - 1)
 )
 # `didn't`, also with its quote lost; `can't` and `won't` are short for more than a verb and `not`.
 _VERB = "did|does|do|is|are|was|were|has|have|had|could|would|should|might|must|need"
@@ -109,6 +115,8 @@ def _plain_character(character: str) -> str:
     if character.isspace() or unicodedata.category(character) == "Cc":
         return " "
     parts = unicodedata.normalize("NFKD", character)
+    if unicodedata.decomposition(character).startswith("<circle>"):
+        parts = f"({parts})"  # the number of a panel in a ring
     return "".join(
         _SWAPS.get(part, " " if part.isspace() else part)
         for part in parts
@@ -156,7 +164,7 @@ def meant(word: str) -> str:
     if word == "w/o":
         return "without"
     joined = word.replace("-", "").replace(" ", "")
-    if joined in LEXICON:
+    if joined in LEXICON or joined in _SHORT:
         return joined
     if joined != word:
         return word
