@@ -54,7 +54,9 @@ _GERM = re.compile(
 _PAIR = re.compile(r"\s*[\w-]+(?:\s+[\w-]+)?\s*,\s*$")
 # Who finds nothing at all begins no list: `no abnormality, GGO`; nor is a panel a name.
 _ANYTHING = re.compile(r"\b(?:abnormal\w*|lesions?|findings?|[a-k])\s*,")
-_MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after|yes|no)\b")
+_MORE_THAN_A_NAME = re.compile(
+    r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after|yes|no)\b"
+)
 _NEW_STATEMENT = re.compile(
     r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
     r"bilateral|patchy|scattered|large|extensive|increased|typical|single|small|local|obvious)\b"
@@ -71,7 +73,9 @@ _NEW_SUBJECT = re.compile(
 )
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
-_ALONE = re.compile(r"[(:=?|-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
+_ALONE = re.compile(
+    r"[(:=?|-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b"
+)
 # A mark that could be of anything: it denies the bare name before it, with no place or time.
 _BESIDE = re.compile(r"[=|-]|:\s*[0n]$|(?:no|none|nil|absent)$")
 # The cells of a form without any mark: `GGO yes consolidation no crazy paving no`.

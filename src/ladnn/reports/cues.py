@@ -168,7 +168,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"nor {BE}(?: there)?(?: any)?",
             r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
-            r"(?:no|without|neither|nor|absence of|absent(?: (?:is|are|was|were))?|lack(?:s|ed|ing)?(?: of| any)*)",
+            r"(?:no|without|neither|nor|absence of|absent(?: (?:is|are|was|were))?|"
+            r"lack(?:s|ed|ing)?(?: of| any)*)",
             r"(?:(?:free|clear|absence|void) (?:of|from)|(?:negative|unremarkable) for|devoid of|"
             r"exclud(?:es|ed|ing)|"
             r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
