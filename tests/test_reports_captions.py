@@ -221,6 +221,10 @@ def test_covid_is_read_through_repeated_tests_and_other_causes(text, covid):
         ("Two throat swabs were negative; the third one was positive.", Covid.POSITIVE),
         ("False-negative RT-PCR for SARS-CoV-2 in a woman with GGO.", Covid.POSITIVE),
         ("GGO was absorbed and the RT-PCR turned negative.", Covid.POSITIVE),
+        ("A negative first RT-PCR but a positive second test.", Covid.POSITIVE),
+        ("RT-PCR testing negative, repeat testing positive.", Covid.POSITIVE),
+        ("Nucleic acid test of sputum (+).", Covid.POSITIVE),
+        ("MERS-CoV infection: consolidation.", Covid.NEGATIVE),
         ("He was discharged after two negative swabs for SARS-CoV-2.", Covid.UNSTATED),
     ],
 )

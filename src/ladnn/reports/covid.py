@@ -32,16 +32,21 @@ _TESTS = (
 _ANY_ANTIBODY = re.compile(r"\b(?:ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)\b")
 _PCR = re.compile(r"\b(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?)\b")
 _TEST = rf"\b{_TESTS}\b[^.;,]{{0,60}}?\b"
-_SIGN = rf"\b{_TESTS}(?:\s+(?:tests?|assays?|results?))?\s*:?\s*\(%s\)"
+_SIGN = (
+    rf"\b{_TESTS}(?:\s+(?:tests?|assays?|results?))?(?:\s+(?:of|in|from)(?:\s+[\w-]+){{1,2}}?)?"
+    r"\s*:?\s*\(%s\)"
+)
 # The other order: `a positive RT-PCR`, `two negative swabs for SARS-CoV-2`.
 _BEFORE_TEST = rf"\s+(?:(?!(?:and|but|or)\b)[\w-]+\s+){{0,3}}?{_TESTS}\b"
 _SOUGHT = (
     rf"(?:\s+(?:tests?|assays?|results?|testing))?(?:\s+(?:for|of)\s+(?:the\s+)?(?:{_NAMES}))?"
 )
 _AGAIN = r"(?:second|third|fourth|fifth|next|last|final|repeat(?:ed)?)"
+_ONE_TEST = r"(?:(?:rt\s*-?\s*)?(?:pcr\s+)?(?:test(?:ing)?|swab|sample|specimen|result)|one)"
 _POSITIVE = (
     rf"{_TEST}positive\b|\b(?:then|later|subsequently|turned|became|finally)\s+positive\b"
-    rf"|\b{_AGAIN}\s+(?:(?:one|test|swab|sample)\s+)?(?:was\s+|came\s+back\s+)?positive\b"
+    rf"|\bpositive\s+{_AGAIN}\s+{_ONE_TEST}\b"
+    rf"|\b{_AGAIN}\s+(?:{_ONE_TEST}\s+)?(?:was\s+|came\s+back\s+)?positive\b"
     rf"|\bpositive\s+(?:on|at|in)\s+(?:the\s+)?{_AGAIN}\b"
     rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
 )
@@ -63,7 +68,7 @@ _PNEUMONIA = (
     r"mers(?:\s*-?\s*cov)?|sars(?!\s*-?\s*cov))"
 )
 _DISEASE = (
-    r"(?:(?:tuberculosis|lung\s+cancers?|adenocarcinomas?|lung\s+tumou?rs?)"
+    r"(?:(?:mers(?:\s*-?\s*cov)?\s+infection|tuberculosis|lung\s+cancers?|adenocarcinomas?|lung\s+tumou?rs?)"
     r"|(?:hypersensitivity|radiation|drug\s*-?\s*induced)\s+pneumonitis"
     r"|idiopathic\s+pulmonary\s+fibrosis|sarcoidosis|alveolar\s+proteinosis"
     r"|lymphangitic\s+carcinomatosis|(?:pulmonary|lung)\s+(?:metastas[ei]s|lymphoma)"
@@ -126,6 +131,7 @@ _YEARS = (
 )
 _LONG_AGO = re.compile(
     r"(?:\s*,?\s+(?:pneumonia|infection|disease|and|was|were|had|has|been|recovered|discharged|cured|"
+    r"patients?|case|"
     rf"from\s+(?:it|which)|who|he|she|positive|confirmed|diagnosed)){{0,6}},?\s+\(?(?:{_YEARS})\b"
 )
 _LONG_AGO_BEFORE = re.compile(
