@@ -70,6 +70,14 @@ def labels(text):
         ("Comparison: CT of 3 May with consolidation. Findings: GGO only.", "GGO"),
         ("Consolidation and a swab that came back negative.", "Csld"),
         ("GGO and RT-PCR was negative.", "GGO"),
+        ("Air bronchogram is not obvious.", ""),
+        ("GGO (89%), consolidation (0/20), crazy paving (0%).", "GGO"),
+        ("GGO in five lobes, consolidation in 0 lobes.", "GGO"),
+        ("Lesions not yet consolidated.", ""),
+        ("The GGO did not progress to consolidation.", "GGO"),
+        ("GGO without progression to consolidation.", "GGO"),
+        ("The GGO has not changed; no change to the consolidation.", "GGO Csld"),
+        ("No more consolidation; only GGO remains.", "GGO Csld"),
     ],
 )
 def test_what_is_denied_or_asked_is_no_finding_and_its_neighbours_are(text, expected):
@@ -312,6 +320,7 @@ def test_a_phrase_beside_a_statement_of_covid_takes_nothing_from_it(text):
         ("RT-PCR was positive 18 months ago.", Covid.UNSTATED),
         ("Bacterial pneumonia in a man with COVID-19 in the previous year.", Covid.NEGATIVE),
         ("COVID-19 a year ago and again now: RT-PCR positive.", Covid.POSITIVE),
+        ("A COVID-19 patient who recovered a year ago.", Covid.UNSTATED),
         ("A man who recovered from COVID-19, now with residual GGO.", Covid.POSITIVE),
         ("He recovered from COVID-19 two months ago; residual GGO.", Covid.POSITIVE),
         ("GGO three months after COVID-19.", Covid.POSITIVE),

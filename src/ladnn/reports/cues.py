@@ -75,6 +75,17 @@ _BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 # Without a course: what only looks like a cue (`no change`, `not absorbed`, `no fever`).
 _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
     (
+        Course.NEGATED,
+        Side.BEFORE,
+        # What something did not become: `GGO that did not progress to consolidation`.
+        (
+            r"(?:not|never)(?: (?:yet|\w+ly))? (?:progress|develop|evolv|turn|chang|transform|"
+            r"convert)\w* (?:in)?to",
+            r"(?:no|without) (?:progression|evolution|transformation|conversion|transition) "
+            r"(?:in)?to",
+        ),
+    ),
+    (
         None,
         Side.EITHER,
         (
@@ -108,6 +119,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Side.EITHER,
         (
             rf"(?:{BE} )?no longer(?: \w+)? {SEEN}",
+            r"no more(?! than\b)",
             r"no longer(?: (?:any|shows?|showing|has|have))?",
             rf"(?:{BE} )?not(?: \w+ly)? {SEEN} any ?(?:more|longer)",
         ),
@@ -139,7 +151,10 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} not{_END}",
             rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
-            rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
+            rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no|zero|0) "
+            r"(?:of|out of|lobes?|lungs?|images?|patients?|cases?)",
+            r"\((?:0(?:\.0+)? ?%|0 ?/ ?\d+|0 of \d+)[^()]{0,20}\)",
+            rf"{BE} not(?: (?:very|so))? (?:obvious|noticeable)",
             rf"(?:in|on) none{_END}",
             rf": ?{_CELL}",
             rf"= ?{_CELL}",
@@ -173,7 +188,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:(?:free|clear|absence|void) (?:of|from)|(?:negative|unremarkable) for|devoid of|"
             r"exclud(?:es|ed|ing)|"
             r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
-            r"not(?: (?:an?|any|in|the))?",
+            r"(?:zero|0) (?:of|out of) (?:the )?\w+ \w+ (?:with|had|have|showed)",
+            r"not(?: (?:an?|any|in|the|yet))?",
             r"never (?:an?|any)",
             r"non(?=[ -]+(?:covid|consolid|ground))",
         ),
