@@ -300,6 +300,23 @@ def test_respectively_deals_findings_out_to_panels_in_their_order(text, expected
     assert [labels(one.report) for one in label_images(images)] == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No pleural effusion\nConsolidation in the right lower lobe", "Csld"),
+        ("No effusion\r\n\r\nGGO in both lungs", "GGO"),
+        ("No effusion\nGGO in both lungs", "GGO"),
+        ("- No GGO\n- Consolidation\n- No air bronchogram", "Csld"),
+        ("1. No GGO\n2. Consolidation", "Csld"),
+        ("CT of both lungs shows no\nConsolidation", ""),
+        ("Small effusion, ground\nglass opacity and\nconsolidation", "GGO Csld"),
+        ("CT of both lungs on admission shows no obvious\nGGO or nodules", ""),
+    ],
+)
+def test_a_line_end_ends_a_statement_where_a_list_or_a_capital_follows(text, expected):
+    assert labels(label_report(text)) == expected
+
+
 def test_pneumonia_of_another_coronavirus_is_another_cause():
     assert label_report("MERS pneumonia: bilateral consolidation.").covid is Covid.NEGATIVE
     assert label_report("SARS-CoV-2 pneumonia: consolidation.").covid is Covid.POSITIVE

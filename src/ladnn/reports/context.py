@@ -23,7 +23,7 @@ _MARKED = 2  # words between a finding and a bare mark: `air bronchogram sign = 
 
 _BREAK = re.compile(
     r"[;:]|,\s+with\b|\b(?:but|however|although|though|except|whereas|while|yet|apart\s+from|"
-    r"other\s+than|which|that|show(?:s|ed|ing)?|reveal\w*|demonstrat\w+|"
+    r"other\s+than|than|besides|beyond|aside\s+from|which|that|show(?:s|ed|ing)?|reveal\w*|demonstrat\w+|"
     r"there\s+(?:is|are|was|were)|then|followed\s+by|progress(?:ed|ing)?|develop\w*|appear\w*|"
     r"only|presence\s+of)\b"
 )
@@ -71,6 +71,11 @@ _NEW_SUBJECT = re.compile(
     r"|\b(?:whose|who|when|where|because|since|as|if)\b"
     r"|\bin\s+an?\s+(?:[\w-]+\s+){0,4}?(?:patients?|m[ae]n|wom[ae]n)\b"
 )
+# What an image shows is no subject of a verb behind a comma: `shows GGO, and X was not found`.
+_SHOWN = re.compile(
+    r"\b(?:show(?:s|ed|ing)?|reveal(?:s|ed|ing)?|demonstrat(?:es?|ed|ing)|depict(?:s|ed|ing)?|"
+    r"display(?:s|ed|ing)?)\s+(?!that\b)(?:(?!(?:that|and)\b)[\w-]+,?\s+){0,8}$"
+)
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
 _ALONE = re.compile(
@@ -94,7 +99,7 @@ _TIME = (
 _CAME_LATER = re.compile(
     r"(?:(?!\b(?:and|but|while|whereas|with|which|that|who)\b)[^.;:,]){0,60}?,?\s*\b(?:"
     rf"(?:but|and|yet|however|which|that),?\s+{_IT}(?:(?:had|has|have)\s+{_ADVERBS})?"
-    r"(?:appeared|developed|emerged|occurred|arose)(?=\s*(?:[.,;)]|$)|\s+(?:on|at|in|after|within|"
+    r"(?:appear(?:s|ed)?|develop(?:s|ed)?|emerge[sd]?|occur(?:s|red)?|arose)(?=\s*(?:[.,;)]|$)|\s+(?:on|at|in|after|within|"
     r"by|during|over|later|subsequently|bilaterally|(?:[\w-]+\s+){1,3}(?:later|after\w*))\b)"
     rf"|(?:but|yet|however),?\s+{_IT}(?:was|were|became)\s+{_ADVERBS}{SEEN}\b"
     rf"(?=[^.;:,]*\b{_TIME}\b))"
@@ -155,11 +160,24 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
         return _changes(gap, before)
     if term.lesion is not None and _GERM.search(gap):
         return False
-    if before:
-        if lower[cue.end - 1] == ":":  # the head of a list
-            return not (_BREAK.search(gap) or _VERB.search(gap))
-        rest = lower[term.end : sentence[1]]
-        return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
+    reaches = _reaches_on if before else _reaches_back
+    return reaches(cue, term, lower, sentence, gap)
+
+
+def _reaches_on(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], gap: str) -> bool:
+    """Whether a cue reaches a finding after it, over `gap`."""
+    if lower[cue.end - 1] == ":":  # the head of a list
+        return not (_BREAK.search(gap) or _VERB.search(gap))
+    if lower[cue.start : cue.end] == "non" and gap.strip(" -"):
+        return False
+    rest = lower[term.end : sentence[1]]
+    return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
+
+
+def _reaches_back(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], gap: str) -> bool:
+    """Whether a cue reaches a finding before it, over `gap`."""
+    if "," in gap and _SHOWN.search(lower, max(sentence[0], term.start - 120), term.start):
+        return False
     return _closes(gap, lower[cue.start : cue.end])
 
 

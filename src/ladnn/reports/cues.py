@@ -180,7 +180,10 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
             r"(?: any)?",
             rf"nor {BE}(?: \w+){{1,3}}? {_SHOW}(?: any)?",
-            rf"nor {BE}(?: there)?(?: any)?",
+            rf"(?:nor|neither) {BE}(?: there)?(?: any)?",
+            # `Consolidation was absent, as were air bronchograms.`
+            r"(?<=absent),? as (?:was|were)",
+            r"unaccompanied by|unassociated with",
             r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent(?: (?:is|are|was|were))?|"
@@ -229,7 +232,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
 )
 
 
-_MARKS = (":", ",", "=", r"\(", r"\?", r"\|", "-", r"(?<=\s)-")
+_MARKS = (":", ",", "=", r"\(", r"\?", r"\|", "-", "(?<=")
 
 
 def _pattern(phrase: str) -> str:

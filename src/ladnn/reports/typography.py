@@ -32,12 +32,15 @@ _LONG = 12  # letters, from which two slips are still the same word
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _QUOTES = "\u2018\u2019\u201a\u201b\u2032`\u00b4\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb"
 _NOTHING = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_STOP = "\ue000"  # stands for a line end that ends a statement
+_SHORT_LINE = 30  # characters; a longer one is rather wrapped than ended
 _SWAPS = {
     **dict.fromkeys(_DASHES, "-"),
     **dict.fromkeys(_QUOTES, "'"),
     **dict.fromkeys(_NOTHING, ""),
     '"': "'",
     "\ufffd": "-",
+    _STOP: ". ",
     # The full stops and commas of Chinese typesetting
     "\u3002": ".",
     "\u3001": ",",
@@ -48,6 +51,13 @@ _SWAPS = {
 _DAMAGED = re.compile(
     r"(?<=\w)(?:\u00e2[\u0080-\u00ff\u0152-\u2122]{0,2}|[\u2e80-\u9fff]{1,2}\??)(?=\w)"
 )
+_LINE_END = re.compile(r"\n\s*")
+# Before a line end that ends a statement: no mark, and no word that asks for another.
+_FINISHED = re.compile(
+    r"(?<![\s.,:;!?-])(?<!\b(?:an|no|of|in|on|at|to|by|or|is|as))(?<!\b(?:and|the|was|nor|for|any))"
+    r"(?<!\b(?:both|with|from|were))(?<!\b[aA])$"
+)
+_ITEM = re.compile(r"(?:[-*\u2022\u00b7\u2013]|\(?\d{1,2}[.)])\s")
 _ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
 # A word that a line end has cut: `consoli- dation`, `consoli-dation`, `consoli dation`.
 _CUT = "|".join(
@@ -89,6 +99,7 @@ class Plain:
 def plain(original: str) -> Plain:
     """Make `original` plain; see `Plain`."""
     repaired = _ASKED.sub("-", _DAMAGED.sub(_dashes, original))
+    repaired = _LINE_END.sub(_full_stop, repaired)
     characters: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -106,6 +117,21 @@ def plain(original: str) -> Plain:
 def _dashes(match: re.Match[str]) -> str:
     """As many characters as were there, so that every offset stays true."""
     return "-" * len(match[0])
+
+
+def _full_stop(match: re.Match[str]) -> str:
+    """A full stop where a line end ends a statement, as many characters as were there.
+
+    So it does before a blank line, the mark of a list, or, behind a small letter, a word with a
+    capital (one of capitals behind a short line); elsewhere it is only a blank.
+    """
+    text, (start, end) = match.string, match.span()
+    before = text[max(0, start - 10) : start].rstrip(" \t\r")
+    short = start < _SHORT_LINE or "\n" in text[start - _SHORT_LINE : start]
+    ends = match[0].count("\n") > 1 or bool(_ITEM.match(text, end))
+    after = text[end : end + 2]
+    ends = ends or (before[-1:].islower() and (after.istitle() or (short and after.isupper())))
+    return _STOP.ljust(end - start) if ends and _FINISHED.search(before) else match[0]
 
 
 @lru_cache(maxsize=4096)
