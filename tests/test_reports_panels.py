@@ -49,6 +49,12 @@ def test_a_panel_in_a_phrase_of_place_is_of_the_words_before_it(caption):
         "A = GGO, B = consolidation",
         "A\u2014GGO; B\u2014consolidation.",
         "A CT on day 1 shows GGO. B CT on day 4 shows consolidation.",
+        "1A: GGO in the left lung. 1B: consolidation in the right lung.",
+        "Figure 1A GGO; Figure 1B consolidation",
+        "a: GGO, b: consolidation",
+        "A.GGO in both lungs B.Consolidation in one",
+        "Case A, GGO; case B, consolidation.",
+        "Case 1, a man: GGO; Case 2, a woman: consolidation.",
         "Fig. 1 A Chest CT shows GGO. B Chest CT shows consolidation",
         "Fig. 3 a Chest CT of a man shows GGO. b Chest CT of a woman shows consolidation.",
     ],
@@ -77,6 +83,32 @@ def test_panels_are_told_by_sides_rows_numbers_and_bare_capitals(caption):
 )
 def test_panels_that_end_a_statement_take_it_though_others_lead(caption, expected):
     assert of_each(caption, expected.count("|") + 1) == expected
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "A/B: GGO; C: consolidation",
+        "A+B: GGO; C: consolidation",
+        "GGO (A/B), consolidation (C)",
+        "A to B: GGO. C: consolidation",
+        "GGO (A through B) and consolidation (C)",
+        "Fig. 2a-b show GGO, Fig. 2c shows consolidation.",
+        "Fig. 2a, b: GGO. Fig. 2c: consolidation.",
+        "GGO in A and B, consolidation in C.",
+    ],
+)
+def test_lists_and_runs_of_panels_have_many_joints(caption):
+    assert of_each(caption, 3) == "GGO|GGO|Csld"
+
+
+def test_a_count_in_brackets_names_no_panels():
+    assert label_report("GGO (3/20) and consolidation (1/20).").panels == ()
+
+
+def test_an_abbreviation_after_a_panel_begins_no_statement():
+    report = label_report("Baseline (A) and follow-up (B) CT. GGO in both lungs.")
+    assert report[LESIONS[0]].panels == ()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _LABEL = r"(?:\d{0,2}[A-Za-z]|[Ii]{2,3}|[Ii][Vv]|[Vv][Ii]{1,3}|[A-Za-z]\d{1,2}|\d{1,2})"
-_ONE = rf"(?:{_LABEL})(?:\s*(?:-|to)\s*(?:{_LABEL}))?"
-_LIST = rf"{_ONE}(?:\s*(?:,\s*and|,|;|and|&)\s*{_ONE}){{0,11}}"
+_TO = r"(?:-|\bto\b|\bthrough\b)"
+_SLASH = r"(?<=[A-Ka-k])[/+](?=[A-Ka-k])"  # no count such as 3/20
+_ONE = rf"(?:{_LABEL})(?:\s*{_TO}\s*(?:{_LABEL}))?"
+_LIST = rf"{_ONE}(?:(?:\s*(?:,\s*and|,|;|and|&)\s*|{_SLASH}){_ONE}){{0,11}}"
 _SHOWS = (
     r"(?:show|depict|reveal|demonstrat|illustrat|display|indicat|present|represent|is\b|are\b|"
     r"was\b|were\b|obtained\b|taken\b|manifest)"
@@ -33,12 +35,12 @@ _BESIDE = re.compile(
 )
 # a Axial image; b, c Coronal images
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
-_JOIN = r"\s*(?:-|,\s*and\b|,|and|&)\s*"
+_JOIN = rf"(?:\s*(?:{_TO}|,\s*and\b|,|and|&)\s*|{_SLASH})"
 _LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:)-])){{0,11}}"
 _CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
     rf"(?:(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
-    rf"|(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>{_LETTERS})"
+    rf"|(?:^|[.:;]\s*|[\s,](?=[A-Ka-k]:\s|[A-K]\.[A-Z]\w\w))(?P<letters>{_LETTERS})"
     r"(?:[.:)]|,(?=\s*\w))(?=\s*\S)"
     # A (day 3): text; A = text, B - text
     rf"|(?:^|[.:;]\s*)(?P<told>{_CAPITALS})\s+\([^()]{{1,60}}\)(?=\s*[:,]|\s+{_SHOWS})"
@@ -49,12 +51,16 @@ _LEADING = re.compile(
     rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+\w)|[B-K](?=\s+[A-Z0-9]))"
     rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?!a\s+(?!and\b|{_SHOWS}))(?P<panel>{_LETTERS})(?=[\s,:.;]|$)"
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)\s+(?P<number>\d{{1,2}})(?=\s*[:.,;]|\s+{_SHOWS}|$)"
+    # Case 1, male: text; patient B: text
+    r"|\b(?:[Cc]ase|[Pp]atient)\s+(?:(?P<of>\d{1,2})(?=\s*[:,(])|(?P<case>[A-K])(?=\s*[:.,]))"
     rf"|\b[Ii]n\s+(?P<within>{_CAPITALS})(?=\s*(?:[.,:;)]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
     r"|(?:^|[\s,;])(?P<half>[A-Ka-k])\)(?=\s)"
     # Figure 2A: / Fig. 1a shows; A1-A3, text
     rf"|\b[Ff]ig(?:ure)?s?\.?\s*(?P<figure>\d{{1,2}}[A-Ka-k](?:{_JOIN}\d{{0,2}}[A-Ka-k]\b)*)"
     rf"(?=\s*[:.,]|\s+{_SHOWS})"
-    rf"|(?:^|[.:;]\s*)(?P<numbered>[A-K]\d(?:{_JOIN}[A-K]\d)*)(?=[.:,]\s)"
+    rf"|(?:^|[.:;]\s*)(?P<numbered>(?:[A-K]\d|\d[A-K])(?:{_JOIN}(?:[A-K]\d|\d[A-K]))*)"
+    r"(?=[.:,]\s)"
+    rf"|(?:^|[.;]\s*)[Ff]ig(?:ure)?s?\.?\s*(?P<begun>\d{{1,2}}[A-Ka-k])(?=\s+(?!and\b|to\b)\w)"
     # Left panel: / in the upper image
     rf"|\b(?P<side>{_SIDE})(?={_PART})"
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture|[Cc]olumn)s?\s+(?:on|at)\s+the\s+(?P<at>{_SIDE})\b"
@@ -76,6 +82,7 @@ _COMPARED = re.compile(
 )
 _CLAUSE_START = re.compile(r"(?:^|[.;:,]|\b(?:and|while|whereas|but))\s*$")
 _STATES_NEXT = re.compile(rf"\s+(?:there\b|{_SHOWS})")
+_BETWEEN = re.compile(r"\s*(?:,\s*and\b|[,;.&/+]|\band\b)\s*")
 _SENTENCE_START = re.compile(r"(?:^|[.:;])\s*$")
 _VERB_BEFORE = re.compile(rf"\b(?:{_SHOWS})\w*(?:\s+that)?\s*:?\s*$")
 
@@ -131,7 +138,7 @@ def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Design
         name = str(match.lastgroup)
         start = match.start() if name == "at" else match.start(name)
         compared = _COMPARED.search(text, max(0, start - 60), start)
-        if compared or (name == "number" and lettered) or _inside_brackets(text, start):
+        if compared or (name in ("number", "of") and lettered) or _inside_brackets(text, start):
             continue
         follows = _follows(text, start, match.end(name))
         yield Designator(
@@ -171,7 +178,7 @@ def _bracketed(text: str, start: int, end: int, words: str) -> Designator:
     """Leading where a sentence begins with it, or where a capital or a verb says so."""
     before, after = text[max(0, start - 40) : start], text[end : end + 3].lstrip()
     begins = bool(_SENTENCE_START.search(before) or _VERB_BEFORE.search(before))
-    leading = bool(after[:1].isalnum()) and (begins or after[:1].isupper())
+    leading = bool(after[:1].isalnum()) and (begins or after[:2].istitle())
     return Designator(labels=_labels(words), start=start, end=end, leading=leading, bracketed=True)
 
 
@@ -180,15 +187,29 @@ def _labels(words: str) -> tuple[str, ...]:
     if words.lower() in _ORDINALS:
         return (str(_ORDINALS.index(words.lower()) + 1),)
     labels: list[str] = []
-    for part in re.split(r"\s*(?:,\s*and\b|[,;.&]|\band\b)\s*", words.strip()):
-        first, _, last = (x.strip().upper() for x in re.sub(r"\bto\b", "-", part).partition("-"))
-        labels += _range(first, last) if last else [first]
+    figure = ""
+    for part in _BETWEEN.split(words.strip()):
+        ends = [_whole(end.strip().upper(), figure) for end in re.split(_TO, part, maxsplit=1)]
+        labels += _range(ends[0], _whole(ends[1], _figure(ends[0]))) if ends[1:] else ends
+        figure = _figure(ends[0])
     return tuple(dict.fromkeys(label for label in labels if label))
+
+
+def _figure(label: str) -> str:
+    """The number of the figure that `2A` begins with; empty where there is none."""
+    return label[:-1] if label[-1:].isalpha() and label[:-1].isdigit() else ""
+
+
+def _whole(label: str, figure: str) -> str:
+    """The B of `2A, B` is 2B."""
+    return figure + label if len(label) == 1 and label.isalpha() else label
 
 
 def _range(first: str, last: str) -> list[str]:
     if len(first) == len(last) == 1 and first.isalpha() and last.isalpha() and first < last:
         return [chr(code) for code in range(ord(first), ord(last) + 1)]
+    if _figure(first) and _figure(first) == _figure(last):
+        return [_figure(first) + letter for letter in _range(first[-1], last[-1])]
     if len(first) == len(last) == 2 and first[0] == last[0] and (first + last)[1::2].isdigit():
         return [first[0] + number for number in _range(first[1], last[1])]
     if first.isdigit() and last.isdigit() and int(first) < int(last) <= int(first) + 30:
