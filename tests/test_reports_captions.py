@@ -224,6 +224,7 @@ def test_covid_is_read_through_repeated_tests_and_other_causes(text, covid):
         ("A negative first RT-PCR but a positive second test.", Covid.POSITIVE),
         ("RT-PCR testing negative, repeat testing positive.", Covid.POSITIVE),
         ("Nucleic acid test of sputum (+).", Covid.POSITIVE),
+        ("RT-PCR: negative on Jan 28, positive on Jan 31.", Covid.POSITIVE),
         ("MERS-CoV infection: consolidation.", Covid.NEGATIVE),
         ("He was discharged after two negative swabs for SARS-CoV-2.", Covid.UNSTATED),
     ],

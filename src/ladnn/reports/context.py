@@ -250,11 +250,11 @@ def _closes(gap: str, cue: str) -> bool:
     A mark such as `(-)` or `: none` is of the nearest words, and so is a verb in the singular or a
     participle by itself where a comma parts it from what comes before.
     """
-    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
-        return False
     if cue == "-free":  # `consolidation-free`
         return not gap
-    if _BESIDE.match(cue) and (_MORE_THAN_A_NAME.search(gap) or len(gap.split()) > _MARKED):
+    if _BESIDE.match(cue) and (len(gap.split()) > _MARKED or _MORE_THAN_A_NAME.search(gap)):
+        return False
+    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
         return False
     return not (_ALONE.match(cue) and _APART.search(gap)) and len(gap.split()) <= _FAR
 

@@ -45,7 +45,7 @@ _AGAIN = r"(?:second|third|fourth|fifth|next|last|final|repeat(?:ed)?)"
 _ONE_TEST = r"(?:(?:rt\s*-?\s*)?(?:pcr\s+)?(?:test(?:ing)?|swab|sample|specimen|result)|one)"
 _POSITIVE = (
     rf"{_TEST}positive\b|\b(?:then|later|subsequently|turned|became|finally)\s+positive\b"
-    rf"|\bpositive\s+{_AGAIN}\s+{_ONE_TEST}\b"
+    rf"|\bpositive\s+{_AGAIN}\s+{_ONE_TEST}\b|(?<=,\s)(?:but\s+|then\s+)?positive\s+(?:on|after)\b"
     rf"|\b{_AGAIN}\s+(?:{_ONE_TEST}\s+)?(?:was\s+|came\s+back\s+)?positive\b"
     rf"|\bpositive\s+(?:on|at|in)\s+(?:the\s+)?{_AGAIN}\b"
     rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
