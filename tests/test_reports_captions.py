@@ -24,6 +24,12 @@ def labels(report):
         ("Consoli- dation with air broncho- gram", "Csld AirBr"),
         ("Patchy consoli-dation and con solidation.", "Csld"),
         ("Inter-lobular septal thicken-ing", "InSepThi"),
+        ("GGOand consolidation withinterlobular septal thickening", "GGO Csld InSepThi"),
+        ("ground-glass opacityand consolidation", "GGO Csld"),
+        (
+            "\u9225\u6e08round\u9225\u604elass\u9225?opacities and crazy\u9225\u605caving",
+            "GGO CrPa",
+        ),
         ("Gro-und glass, cra- zy pav- ing and sep- tal thickening", "GGO CrPa InSepThi"),
         ("Bronchi filled with air run through the lesion.", "AirBr"),
         ("Ground-glass opaci- ties; GGO- consolidation", "GGO Csld"),

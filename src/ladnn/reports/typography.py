@@ -58,6 +58,8 @@ _FINISHED = re.compile(
     r"(?<!\b(?:both|with|from|were))(?<!\b[aA])$"
 )
 _ITEM = re.compile(r"(?:[-*\u2022\u00b7\u2013]|\(?\d{1,2}[.)])\s")
+# UTF-8 read as GB18030: a dash or a quote took the letter after it along.
+_TAKEN = re.compile("\u9225.")
 _ASKED = re.compile(r"(?<=[A-Za-z])\?(?=[a-z])")
 # A word that a line end has cut: `consoli- dation`, `consoli-dation`, `consoli dation`.
 _CUT = "|".join(
@@ -70,8 +72,14 @@ _CUT += "|" + "|".join(
 _VERB = "did|does|do|is|are|was|were|has|have|had|could|would|should|might|must|need"
 _CONTRACTED = re.compile(rf"(?P<verb>{_VERB}|ca|wo)(?:n' ?t|nt)")
 _WHOLE = {"ca": "cannot", "wo": "will not"}
+# A blank lost before or after a word of the vocabulary: `andconsolidation`, `GGOand`.
+_GLUED = (
+    r"\b(?:and|with|without|of|no|showing|multiple|bilateral)(?=(?:ground|consolid|crazy|interlob|septal)\w|ggos?\b)"
+    r"|\b(?:ggos?|glass|opacit(?:y|ies)|consolidations?|thickening|paving|bronchograms?)"
+    r"(?=(?:and|with|in|was|were)(?:\b|ground|consolid|crazy|interlob))"
+)
 _WORD = re.compile(
-    rf"\bw/o\b|\b(?:{_CUT})\b|\b(?:(?:{_VERB}|ca|wo)n' ?t|(?:{_VERB}|ca)nt)\b"
+    rf"(?P<glued>{_GLUED})|\bw/o\b|\b(?:{_CUT})\b|\b(?:(?:{_VERB}|ca|wo)n' ?t|(?:{_VERB}|ca)nt)\b"
     r"|[a-z]{7,}"
 )
 
@@ -98,7 +106,7 @@ class Plain:
 
 def plain(original: str) -> Plain:
     """Make `original` plain; see `Plain`."""
-    repaired = _ASKED.sub("-", _DAMAGED.sub(_dashes, original))
+    repaired = _ASKED.sub("-", _DAMAGED.sub(_dashes, _TAKEN.sub(_given_back, original)))
     repaired = _LINE_END.sub(_full_stop, repaired)
     characters: list[str] = []
     starts: list[int] = []
@@ -112,6 +120,15 @@ def plain(original: str) -> Plain:
             starts.append(index)
             ends.append(index + 1)
     return _respelt("".join(characters), starts, ends)
+
+
+def _given_back(match: re.Match[str]) -> str:
+    """The mark and the letter that two Chinese characters were, where they were that."""
+    try:
+        pair = match[0].encode("gb18030").decode("utf-8")
+    except UnicodeError:
+        return match[0]
+    return pair if len(pair) == len(match[0]) else match[0]
 
 
 def _dashes(match: re.Match[str]) -> str:
@@ -157,7 +174,7 @@ def _respelt(text: str, starts: list[int], ends: list[int]) -> Plain:
     new_ends: list[int] = []
     done = 0
     for match in _WORD.finditer(_lower(text)):
-        word = meant(match[0])
+        word = f"{match[0]} " if match["glued"] else meant(match[0])
         if word == match[0]:
             continue
         begin, end = match.span()
