@@ -112,6 +112,8 @@ def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
         ("No pleural effusion, bilateral consolidation.", "Csld"),
         ("No pleural effusion, consolidation (arrow).", "Csld"),
         ("No fever, consolidation.", "Csld"),
+        ("No sputum, GGO.", "GGO"),
+        ("There is no enlarged lymph node, consolidation.", ""),
         ("No abnormality, GGO.", "GGO"),
         ("A, no lesion, B, consolidation.", "Csld"),
     ],

@@ -23,6 +23,7 @@ def of_each(caption: str, count: int) -> str:
         "GGO in image A; consolidation in image B.",
         "There is GGO in panel A and consolidation in panel B.",
         "GGO (white arrows) in A, consolidation (black arrows) in B.",
+        "Note the GGO in A and the consolidation in B (arrows).",
         "In A, GGO is seen; in B, consolidation.",
         "In panel A there is GGO, and in panel B there is consolidation.",
         "GGO in the first image and consolidation in the second image.",

@@ -50,8 +50,13 @@ _GERM = re.compile(
     r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
     r"\b(?:(?:rt-?)?pcr|swabs?|tests?|serolog\w+|antigens?|cultures?)\b"
 )
-# Of two names the first, to the comma.
-_PAIR = re.compile(r"\s*[\w-]+(?:\s+[\w-]+)?\s*,\s*$")
+# Of two names the first, to the comma: another sign, for `no fever, GGO` denies no sign.
+_PAIR = re.compile(
+    r"\s*(?:[\w-]+\s+){0,3}?(?:\w*effusions?|cavit\w+|\w*adenopath\w*|(?:lymph\s+)?nodes?|nodul\w+|"
+    r"mass(?:es)?|calcifi\w+|\w*thora(?:x|ces)|fibro\w+|emphysema\w*|bronchiecta\w+|atelecta\w+|"
+    r"halo|reticul\w+|thickening|infiltrat\w+|opacit\w+|consolidation\w*|ggos?|glass|paving|"
+    r"\w*bronchograms?)(?:\s+signs?)?\s*,\s*$"
+)
 # Who finds nothing at all begins no list: `no abnormality, GGO`; nor is a panel a name.
 _ANYTHING = re.compile(r"\b(?:abnormal\w*|lesions?|findings?|[a-k])\s*,")
 _MORE_THAN_A_NAME = re.compile(
@@ -74,7 +79,7 @@ _NEW_SUBJECT = re.compile(
 # What an image shows is no subject of a verb behind a comma: `shows GGO, and X was not found`.
 _SHOWN = re.compile(
     r"\b(?:show(?:s|ed|ing)?|reveal(?:s|ed|ing)?|demonstrat(?:es?|ed|ing)|depict(?:s|ed|ing)?|"
-    r"display(?:s|ed|ing)?)\s+(?!that\b)(?:(?!(?:that|and)\b)[\w-]+,?\s+){0,8}$"
+    r"display(?:s|ed|ing)?)\s+(?!that\b)(?:(?!that\b)[\w-]+,?\s+){0,8}$"
 )
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
@@ -101,6 +106,7 @@ _CAME_LATER = re.compile(
     rf"(?:but|and|yet|however|which|that),?\s+{_IT}(?:(?:had|has|have)\s+{_ADVERBS})?"
     r"(?:appear(?:s|ed)?|develop(?:s|ed)?|emerge[sd]?|occur(?:s|red)?|arose)(?=\s*(?:[.,;)]|$)|\s+(?:on|at|in|after|within|"
     r"by|during|over|later|subsequently|bilaterally|(?:[\w-]+\s+){1,3}(?:later|after\w*))\b)"
+    r"|(?:(?<=,\s)|(?:and|but|then)\s+)(?:present|visible|evident)\s+(?:on|at|by|after)\b"
     rf"|(?:but|yet|however),?\s+{_IT}(?:was|were|became)\s+{_ADVERBS}{SEEN}\b"
     rf"(?=[^.;:,]*\b{_TIME}\b))"
 )

@@ -53,7 +53,7 @@ _LEADING = re.compile(
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)\s+(?P<number>\d{{1,2}})(?=\s*[:.,;]|\s+{_SHOWS}|$)"
     # Case 1, male: text; patient B: text
     r"|\b(?:[Cc]ase|[Pp]atient)\s+(?:(?P<of>\d{1,2})(?=\s*[:,(])|(?P<case>[A-K])(?=\s*[:.,]))"
-    rf"|\b[Ii]n\s+(?P<within>{_CAPITALS})(?=\s*(?:[.,:;)]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
+    rf"|\b[Ii]n\s+(?P<within>{_CAPITALS})(?=\s*(?:[.,:;()]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
     r"|(?:^|[\s,;])(?P<half>[A-Ka-k])\)(?=\s)"
     # Figure 2A: / Fig. 1a shows; A1-A3, text
     rf"|\b[Ff]ig(?:ure)?s?\.?\s*(?P<figure>\d{{1,2}}[A-Ka-k](?:{_JOIN}\d{{0,2}}[A-Ka-k]\b)*)"
