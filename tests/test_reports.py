@@ -217,6 +217,7 @@ def test_any_text_is_read_and_every_span_is_true(text):
         *("(A) shows GGO ", "normal (A) ", "(red arrow, ", "Fig. 1A-", "GGO (A) and ", "a) "),
         *("negative for a, ", "Indication: GGO ", "history of ", "didn't ", "contact with a, "),
         *("consoli- ", "thickening of ", "GGO in the lung and ", "neither lung ", "(ii) and "),
+        *("a", "GGO yes consolidation no ", "GGO in A, ", "(A) GGO, x (B), ", "a year ago, "),
     ],
 )
 def test_a_hostile_repetition_takes_no_more_than_linear_work(phrase):

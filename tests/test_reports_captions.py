@@ -24,6 +24,13 @@ def labels(report):
         ("Consoli- dation with air broncho- gram", "Csld AirBr"),
         ("Patchy consoli-dation and con solidation.", "Csld"),
         ("Inter-lobular septal thicken-ing", "InSepThi"),
+        ("GGOand consolidation withinterlobular septal thickening", "GGO Csld InSepThi"),
+        ("ground-glass opacityand consolidation", "GGO Csld"),
+        (
+            "\u9225\u6e08round\u9225\u604elass\u9225?opacities and crazy\u9225\u605caving",
+            "GGO CrPa",
+        ),
+        ("Gro-und glass, cra- zy pav- ing and sep- tal thickening", "GGO CrPa InSepThi"),
         ("Bronchi filled with air run through the lesion.", "AirBr"),
         ("Ground-glass opaci- ties; GGO- consolidation", "GGO Csld"),
         ("GGO/consolidation in both lower lobes.", "GGO Csld"),
@@ -100,6 +107,15 @@ def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
         ("No effusion, lymphadenopathy, GGO in both lungs.", "GGO"),
         ("No pleural effusion, GGO, consolidation and crazy paving.", "GGO Csld CrPa"),
         ("No pleural effusion, bilateral GGO, consolidation.", "GGO Csld"),
+        ("GGO with no cavity, consolidation.", "GGO"),
+        ("There is no pleural effusion, air bronchogram.", ""),
+        ("No pleural effusion, bilateral consolidation.", "Csld"),
+        ("No pleural effusion, consolidation (arrow).", "Csld"),
+        ("No fever, consolidation.", "Csld"),
+        ("No sputum, GGO.", "GGO"),
+        ("There is no enlarged lymph node, consolidation.", ""),
+        ("No abnormality, GGO.", "GGO"),
+        ("A, no lesion, B, consolidation.", "Csld"),
     ],
 )
 def test_a_list_of_bare_names_is_denied_as_a_whole(text, expected):
@@ -213,6 +229,11 @@ def test_covid_is_read_through_repeated_tests_and_other_causes(text, covid):
         ("Two throat swabs were negative; the third one was positive.", Covid.POSITIVE),
         ("False-negative RT-PCR for SARS-CoV-2 in a woman with GGO.", Covid.POSITIVE),
         ("GGO was absorbed and the RT-PCR turned negative.", Covid.POSITIVE),
+        ("A negative first RT-PCR but a positive second test.", Covid.POSITIVE),
+        ("RT-PCR testing negative, repeat testing positive.", Covid.POSITIVE),
+        ("Nucleic acid test of sputum (+).", Covid.POSITIVE),
+        ("RT-PCR: negative on Jan 28, positive on Jan 31.", Covid.POSITIVE),
+        ("MERS-CoV infection: consolidation.", Covid.NEGATIVE),
         ("He was discharged after two negative swabs for SARS-CoV-2.", Covid.UNSTATED),
     ],
 )
@@ -286,6 +307,23 @@ def test_another_disease_of_the_lungs_is_named_in_place_of_covid(text, covid):
 def test_respectively_deals_findings_out_to_panels_in_their_order(text, expected):
     images = [(f"{number}.png", text) for number in range(len(expected))]
     assert [labels(one.report) for one in label_images(images)] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No pleural effusion\nConsolidation in the right lower lobe", "Csld"),
+        ("No effusion\r\n\r\nGGO in both lungs", "GGO"),
+        ("No effusion\nGGO in both lungs", "GGO"),
+        ("- No GGO\n- Consolidation\n- No air bronchogram", "Csld"),
+        ("1. No GGO\n2. Consolidation", "Csld"),
+        ("CT of both lungs shows no\nConsolidation", ""),
+        ("Small effusion, ground\nglass opacity and\nconsolidation", "GGO Csld"),
+        ("CT of both lungs on admission shows no obvious\nGGO or nodules", ""),
+    ],
+)
+def test_a_line_end_ends_a_statement_where_a_list_or_a_capital_follows(text, expected):
+    assert labels(label_report(text)) == expected
 
 
 def test_pneumonia_of_another_coronavirus_is_another_cause():

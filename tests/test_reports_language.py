@@ -132,6 +132,7 @@ def test_a_text_in_another_language_is_noted_and_yields_nothing(text):
         "Tracheostomy tube, NG tube, central line in situ.",
         "Hampton hump.",
         "Organising pneumonia, perilobular.",
+        "GGO 10 \u00d7 12 mm; nodule 8 \u00d7 9 mm.",
         "Fallbericht: ground-glass opacities in both lungs of a woman.",
     ],
 )

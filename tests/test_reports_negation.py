@@ -70,6 +70,22 @@ def labels(text):
         ("Comparison: CT of 3 May with consolidation. Findings: GGO only.", "GGO"),
         ("Consolidation and a swab that came back negative.", "Csld"),
         ("GGO and RT-PCR was negative.", "GGO"),
+        ("No other findings than GGO.", "GGO"),
+        ("GGO unaccompanied by consolidation.", "GGO"),
+        ("Non-consolidative GGO.", "GGO"),
+        ("CT showed GGO and consolidation, crazy paving not seen.", "GGO Csld"),
+        ("CT only demonstrates GGO, and consolidation cannot be found.", "GGO"),
+        ("CT showed that GGO, septal thickening, and consolidation were absent.", ""),
+        ("Consolidation was absent, as were air bronchograms.", ""),
+        ("No GGO was seen, neither was consolidation.", ""),
+        ("Air bronchogram is not obvious.", ""),
+        ("GGO (89%), consolidation (0/20), crazy paving (0%).", "GGO"),
+        ("GGO in five lobes, consolidation in 0 lobes.", "GGO"),
+        ("Lesions not yet consolidated.", ""),
+        ("The GGO did not progress to consolidation.", "GGO"),
+        ("GGO without progression to consolidation.", "GGO"),
+        ("The GGO has not changed; no change to the consolidation.", "GGO Csld"),
+        ("No more consolidation; only GGO remains.", "GGO Csld"),
     ],
 )
 def test_what_is_denied_or_asked_is_no_finding_and_its_neighbours_are(text, expected):
@@ -170,7 +186,6 @@ def test_what_is_not_excluded_is_uncertain(words):
         ("Paramedic who transported COVID-19 patients, now with fever; GGO.", Covid.UNSTATED),
         ("Pneumonia due to SARS-CoV-2 with consolidation.", Covid.POSITIVE),
         ("Fully vaccinated patient with breakthrough COVID-19; GGO.", Covid.POSITIVE),
-        ("He recovered from COVID-19 a year ago; now pulmonary embolism.", Covid.POSITIVE),
         ("Patient treated with tocilizumab for COVID-19: GGO.", Covid.POSITIVE),
         ("Patients managed at our COVID-19 centre: GGO.", Covid.UNSTATED),
         ("Doctor infected while treating COVID-19 patients, RT-PCR positive; GGO.", Covid.POSITIVE),
@@ -203,6 +218,17 @@ def test_covid_is_of_this_patient_found_and_not_sought(text, covid):
         ("Consolidation: N/A", "Csld"),
         ("Effusion absent: consolidation on the left.", "Csld"),
         ("Consolidation - no air bronchogram.", "Csld"),
+        ("Consolidation No; GGO Yes", "GGO"),
+        ("Consolidation No, GGO Yes, crazy paving No.", "GGO"),
+        ("GGO Yes Consolidation No Crazy-paving No", "GGO"),
+        ("Consolidation\tNo\nGGO\tYes", "GGO"),
+        ("Consolidation | no | GGO | yes", "GGO"),
+        ("GGO +, consolidation -, crazy paving +", "GGO CrPa"),
+        ("GGO present, consolidation absent, air bronchogram absent.", "GGO"),
+        ("Absent are consolidation and crazy paving.", ""),
+        ("Consolidation in patient no. 5, GGO in patient no. 6.", "GGO Csld"),
+        ("Consolidation, GGO and no effusion.", "GGO Csld"),
+        ("GGO in both lungs, lymphadenopathy absent.", "GGO"),
     ],
 )
 def test_a_form_denies_by_its_cells_and_heads(text, expected):
@@ -247,6 +273,9 @@ def test_a_list_that_or_closes_ends_before_a_finding_with_its_own_verb_or_place(
         ("GGOs were not present at admission but developed three days later.", "GGO"),
         ("Initially there was no consolidation, which later appeared in both lungs.", "Csld"),
         ("No consolidation was seen at baseline, but it developed by day 7.", "Csld"),
+        ("There is no consolidation or GGO at first, but both appear at follow-up.", "GGO Csld"),
+        ("Consolidation was absent on day 1, present on day 5.", "Csld"),
+        ("No GGO or nodules present on CT.", ""),
         ("No GGO on admission but developed respiratory failure three days later.", ""),
         ("No consolidation, which is usually seen in bacterial pneumonia.", ""),
         ("GGO was absent on day 1 and pleural effusion appeared on day 5.", ""),
@@ -292,3 +321,24 @@ def test_a_phrase_that_leaves_covid_open_states_nothing(text):
 )
 def test_a_phrase_beside_a_statement_of_covid_takes_nothing_from_it(text):
     assert label_report(text).covid is Covid.POSITIVE
+
+
+@pytest.mark.parametrize(
+    ("text", "covid"),
+    [
+        ("He recovered from COVID-19 a year ago; now pulmonary embolism.", Covid.UNSTATED),
+        ("Two years ago she had COVID-19; now consolidation.", Covid.UNSTATED),
+        ("RT-PCR was positive 18 months ago.", Covid.UNSTATED),
+        ("Bacterial pneumonia in a man with COVID-19 in the previous year.", Covid.NEGATIVE),
+        ("COVID-19 a year ago and again now: RT-PCR positive.", Covid.POSITIVE),
+        ("A COVID-19 patient who recovered a year ago.", Covid.UNSTATED),
+        ("A man who recovered from COVID-19, now with residual GGO.", Covid.POSITIVE),
+        ("He recovered from COVID-19 two months ago; residual GGO.", Covid.POSITIVE),
+        ("GGO three months after COVID-19.", Covid.POSITIVE),
+        ("COVID-19 in a man with lobectomy two years ago.", Covid.POSITIVE),
+        ("A woman who had a transplant two years ago, with COVID-19.", Covid.POSITIVE),
+        ("Not typical of COVID-19: consolidation and nodules.", Covid.UNSTATED),
+    ],
+)
+def test_an_infection_that_was_over_long_ago_states_nothing(text, covid):
+    assert label_report(text).covid is covid

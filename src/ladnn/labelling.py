@@ -75,7 +75,9 @@ def label_images(pairs: Sequence[tuple[str, str]], progress: Progress = iter) ->
 
 def _panels(images: Sequence[str], report: Report) -> Iterator[tuple[str, str]]:
     letters = [panel for panel in report.panels if panel.isalpha()]
-    numbers = [panel for panel in report.panels if panel.isdigit()]
+    if all(len(letter) == 1 for letter in letters):
+        letters.sort()
+    numbers = sorted((panel for panel in report.panels if panel.isdigit()), key=int)
     for family in (letters, numbers, report.panels):
         if len(images) > 1 and len(family) == len(images):
             yield from zip(images, family, strict=True)

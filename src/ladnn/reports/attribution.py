@@ -16,7 +16,9 @@ Item = tuple[int, int, Designator | None]
 _OTHER_FINDING = re.compile(
     r"\b(?:normal|unremarkable|clear\s+lungs?|no\s+(?:\w+\s+)?(?:lesions?|abnormalit\w+)|nodul\w+|"
     r"effusions?|fibros\w+|fibrotic|emphysema\w*|mass(?:es)?|bronchiectasis|cavit\w+|halo\s+signs?|"
-    r"lesions?|abnormalit\w+|reticul\w+|stripe?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening)\b"
+    r"lesions?|abnormalit\w+|reticul\w+|stripe?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening|"
+    r"(?:complete\w*|full\w*|final\w*|entire\w*|nearly|almost|basically)\s+(?:absor[bp]\w+|resol\w+|"
+    r"disappear\w*|cleared|clearance))\b"
 )
 # `(A) shows`, `(B) obtained on day 3 demonstrates`, `(C):`
 _SHOWS_NEXT = re.compile(
@@ -28,6 +30,9 @@ _TIME_BEFORE = re.compile(
     r"\s*(?:(?:and|then)\s+)?(?:on|at|after|before|during|by|initial\w*|baseline|follow\w*|day)\b"
 )
 _BREAK = re.compile(r"[,;:]|\b(?:and|while|whereas|but|then)\b")
+_CLAUSE = re.compile(r"[,;:]\s*(?:and\b)?|\b(?:while|whereas|but|then|which|that)\b")
+_AND = re.compile(r"\band\b")
+_ENDS_NEXT = re.compile(r"\s*(?:[,.;)]|$|(?:and|but|while|whereas)\b)")
 # Between panels that are told of together: `axial (A) and coronal (B) images`.
 _TOGETHER = re.compile(r"\s*(?:,\s*)?(?:and\s+)?(?:[\w-]+\s*){0,3}$")
 
@@ -55,6 +60,8 @@ def panels_of(
                 found[index] = labels
         elif _lead(lower, sentence, items):
             marks |= _leading(lower, items)
+            for index, labels in _trailing(lower, items).items():
+                found[index] = labels
         else:
             for index, labels in _following(items).items():
                 found[index] = labels
@@ -159,6 +166,25 @@ def _leading(lower: str, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
             marks[place.end] = (marks[before.end] if before and joined else ()) + place.labels
         before = place
     return marks
+
+
+def _trailing(lower: str, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
+    """Findings of panels that end a statement, though the first of their sentence lead.
+
+    So `(A) shows GGO, which became consolidation (B)` ends, and not `(A) shows GGO, day 7 (B)
+    consolidation`.
+    """
+    found: dict[int, tuple[str, ...]] = {}
+    places = [place for _, _, place in items if place]
+    for before, place in pairwise(places):
+        if place.leading or not _ENDS_NEXT.match(lower, place.end):
+            continue
+        breaks = [one.end() for one in _CLAUSE.finditer(lower, before.end, place.start)]
+        breaks = breaks or [one.end() for one in _AND.finditer(lower, before.end, place.start)]
+        if breaks:
+            inside = (item for item in items if breaks[-1] <= item[0] < place.start)
+            found |= dict.fromkeys((index for _, index, _ in inside if index >= 0), place.labels)
+    return found
 
 
 def _following(items: Sequence[Item]) -> dict[int, tuple[str, ...]]:

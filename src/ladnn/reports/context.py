@@ -6,7 +6,7 @@ to it, until one that begins another statement.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ladnn.reports.cues import BE, SEEN, Course, Cue, Side, cues
 from ladnn.reports.vocabulary import Term
@@ -23,7 +23,7 @@ _MARKED = 2  # words between a finding and a bare mark: `air bronchogram sign = 
 
 _BREAK = re.compile(
     r"[;:]|,\s+with\b|\b(?:but|however|although|though|except|whereas|while|yet|apart\s+from|"
-    r"other\s+than|which|that|show(?:s|ed|ing)?|reveal\w*|demonstrat\w+|"
+    r"other\s+than|than|besides|beyond|aside\s+from|which|that|show(?:s|ed|ing)?|reveal\w*|demonstrat\w+|"
     r"there\s+(?:is|are|was|were)|then|followed\s+by|progress(?:ed|ing)?|develop\w*|appear\w*|"
     r"only|presence\s+of)\b"
 )
@@ -50,7 +50,18 @@ _GERM = re.compile(
     r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
     r"\b(?:(?:rt-?)?pcr|swabs?|tests?|serolog\w+|antigens?|cultures?)\b"
 )
-_MORE_THAN_A_NAME = re.compile(r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after)\b")
+# Of two names the first, to the comma: another sign, for `no fever, GGO` denies no sign.
+_PAIR = re.compile(
+    r"\s*(?:[\w-]+\s+){0,3}?(?:\w*effusions?|cavit\w+|\w*adenopath\w*|(?:lymph\s+)?nodes?|nodul\w+|"
+    r"mass(?:es)?|calcifi\w+|\w*thora(?:x|ces)|fibro\w+|emphysema\w*|bronchiecta\w+|atelecta\w+|"
+    r"halo|reticul\w+|thickening|infiltrat\w+|opacit\w+|consolidation\w*|ggos?|glass|paving|"
+    r"\w*bronchograms?)(?:\s+signs?)?\s*,\s*$"
+)
+# Who finds nothing at all begins no list: `no abnormality, GGO`; nor is a panel a name.
+_ANYTHING = re.compile(r"\b(?:abnormal\w*|lesions?|findings?|[a-k])\s*,")
+_MORE_THAN_A_NAME = re.compile(
+    r"\b(?:in|on|at|of|to|with|and|under|near|along|from|both|after|yes|no)\b"
+)
 _NEW_STATEMENT = re.compile(
     r"\band\s+with\b|(?:\band|,|\bwith)\s+(?:an?|the|there|then|some|several|many|few|new|multiple|diffuse|"
     r"bilateral|patchy|scattered|large|extensive|increased|typical|single|small|local|obvious)\b"
@@ -65,11 +76,20 @@ _NEW_SUBJECT = re.compile(
     r"|\b(?:whose|who|when|where|because|since|as|if)\b"
     r"|\bin\s+an?\s+(?:[\w-]+\s+){0,4}?(?:patients?|m[ae]n|wom[ae]n)\b"
 )
+# What an image shows is no subject of a verb behind a comma: `shows GGO, and X was not found`.
+_SHOWN = re.compile(
+    r"\b(?:show(?:s|ed|ing)?|reveal(?:s|ed|ing)?|demonstrat(?:es?|ed|ing)|depict(?:s|ed|ing)?|"
+    r"display(?:s|ed|ing)?)\s+(?!that\b)(?:(?!that\b)[\w-]+,?\s+){0,8}$"
+)
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
-_ALONE = re.compile(r"[(:=?-]|(?:excluded|ruled|negative|undetect\w+|is|was|has|does)\b")
+_ALONE = re.compile(
+    r"[(:=?|-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b"
+)
 # A mark that could be of anything: it denies the bare name before it, with no place or time.
-_BESIDE = re.compile(r"[=-]|:\s*[0n]$")
+_BESIDE = re.compile(r"[=|-]|:\s*[0n]$|(?:no|none|nil|absent)$")
+# The cells of a form without any mark: `GGO yes consolidation no crazy paving no`.
+_ANSWER = re.compile(r"\s+(?:yes\b|no\s*\.?$)")
 _OTHER_CLAUSE = re.compile(
     r"[,;:()]|\b(?:but|with|to|after|showed|while|whereas|although|increas\w+)\b"
 )
@@ -84,8 +104,9 @@ _TIME = (
 _CAME_LATER = re.compile(
     r"(?:(?!\b(?:and|but|while|whereas|with|which|that|who)\b)[^.;:,]){0,60}?,?\s*\b(?:"
     rf"(?:but|and|yet|however|which|that),?\s+{_IT}(?:(?:had|has|have)\s+{_ADVERBS})?"
-    r"(?:appeared|developed|emerged|occurred|arose)(?=\s*(?:[.,;)]|$)|\s+(?:on|at|in|after|within|"
+    r"(?:appear(?:s|ed)?|develop(?:s|ed)?|emerge[sd]?|occur(?:s|red)?|arose)(?=\s*(?:[.,;)]|$)|\s+(?:on|at|in|after|within|"
     r"by|during|over|later|subsequently|bilaterally|(?:[\w-]+\s+){1,3}(?:later|after\w*))\b)"
+    r"|(?:(?<=,\s)|(?:and|but|then)\s+)(?:present|visible|evident)\s+(?:on|at|by|after)\b"
     rf"|(?:but|yet|however),?\s+{_IT}(?:was|were|became)\s+{_ADVERBS}{SEEN}\b"
     rf"(?=[^.;:,]*\b{_TIME}\b))"
 )
@@ -103,6 +124,7 @@ class Judged:
 def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[Judged]:
     """The course of each of `terms`, all inside `sentence`, a span of the plain text `lower`."""
     found = [cue for cue in cues(lower, *sentence) if not any(_within(cue, t) for t in terms)]
+    found = _answers(found, lower, sentence, terms)
     judged = []
     for term in terms:
         reaching = [cue for cue in found if _reaches(cue, term, lower, sentence)]
@@ -112,6 +134,22 @@ def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[
         course = Course.PRESENT if cue is None else cue.course
         judged.append(Judged(term=term, course=course, cue=cue))
     return judged
+
+
+def _answers(
+    found: list[Cue], lower: str, sentence: tuple[int, int], terms: Sequence[Term]
+) -> list[Cue]:
+    """`found`, where names that `yes` or `no` answers make each bare `no` the answer before it."""
+    if not any(_ANSWER.match(lower, term.end, sentence[1]) for term in terms):
+        return found
+    named = {term.end for term in terms}
+    return [
+        replace(cue, side=Side.AFTER)
+        if lower[cue.start : cue.end] == "no"
+        and sentence[0] + len(lower[sentence[0] : cue.start].rstrip()) in named
+        else cue
+        for cue in found
+    ]
 
 
 def _within(cue: Cue, term: Term) -> bool:
@@ -128,11 +166,24 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
         return _changes(gap, before)
     if term.lesion is not None and _GERM.search(gap):
         return False
-    if before:
-        if lower[cue.end - 1] == ":":  # the head of a list
-            return not (_BREAK.search(gap) or _VERB.search(gap))
-        rest = lower[term.end : sentence[1]]
-        return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
+    reaches = _reaches_on if before else _reaches_back
+    return reaches(cue, term, lower, sentence, gap)
+
+
+def _reaches_on(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], gap: str) -> bool:
+    """Whether a cue reaches a finding after it, over `gap`."""
+    if lower[cue.end - 1] == ":":  # the head of a list
+        return not (_BREAK.search(gap) or _VERB.search(gap))
+    if lower[cue.start : cue.end] == "non" and gap.strip(" -"):
+        return False
+    rest = lower[term.end : sentence[1]]
+    return _covers(gap, rest) or _governs(lower[cue.start : term.start], gap, rest)
+
+
+def _reaches_back(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], gap: str) -> bool:
+    """Whether a cue reaches a finding before it, over `gap`."""
+    if "," in gap and _SHOWN.search(lower, max(sentence[0], term.start - 120), term.start):
+        return False
     return _closes(gap, lower[cue.start : cue.end])
 
 
@@ -184,11 +235,15 @@ def _governs(before: str, gap: str, rest: str) -> bool:
 
 
 def _bare(gap: str, tail: str) -> bool:
-    """Whether a statement is a list of three names or more and nothing else.
+    """Whether a statement is a list of names and nothing else; of two only without any adjective.
 
-    So `no effusion, consolidation, lymphadenopathy` is, and not `no effusion, consolidation in the
-    left lobe`.
+    So `no effusion, consolidation, lymphadenopathy` is, and `no effusion, consolidation`, but not
+    `no effusion, bilateral consolidation` nor `no effusion, consolidation in the left lobe`.
     """
+    if _ANYTHING.search(gap):
+        return False
+    if _PAIR.match(gap) and not tail.strip():
+        return True
     items = f"{gap} {tail}".split(",")
     if len(items) < 3 or any(len(item.split()) > _BARE_ITEM for item in items):
         return False
@@ -201,11 +256,11 @@ def _closes(gap: str, cue: str) -> bool:
     A mark such as `(-)` or `: none` is of the nearest words, and so is a verb in the singular or a
     participle by itself where a comma parts it from what comes before.
     """
-    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
-        return False
     if cue == "-free":  # `consolidation-free`
         return not gap
-    if _BESIDE.match(cue) and (_MORE_THAN_A_NAME.search(gap) or len(gap.split()) > _MARKED):
+    if _BESIDE.match(cue) and (len(gap.split()) > _MARKED or _MORE_THAN_A_NAME.search(gap)):
+        return False
+    if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
         return False
     return not (_ALONE.match(cue) and _APART.search(gap)) and len(gap.split()) <= _FAR
 

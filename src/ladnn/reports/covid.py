@@ -32,16 +32,21 @@ _TESTS = (
 _ANY_ANTIBODY = re.compile(r"\b(?:ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)\b")
 _PCR = re.compile(r"\b(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?)\b")
 _TEST = rf"\b{_TESTS}\b[^.;,]{{0,60}}?\b"
-_SIGN = rf"\b{_TESTS}(?:\s+(?:tests?|assays?|results?))?\s*:?\s*\(%s\)"
+_SIGN = (
+    rf"\b{_TESTS}(?:\s+(?:tests?|assays?|results?))?(?:\s+(?:of|in|from)(?:\s+[\w-]+){{1,2}}?)?"
+    r"\s*:?\s*\(%s\)"
+)
 # The other order: `a positive RT-PCR`, `two negative swabs for SARS-CoV-2`.
 _BEFORE_TEST = rf"\s+(?:(?!(?:and|but|or)\b)[\w-]+\s+){{0,3}}?{_TESTS}\b"
 _SOUGHT = (
     rf"(?:\s+(?:tests?|assays?|results?|testing))?(?:\s+(?:for|of)\s+(?:the\s+)?(?:{_NAMES}))?"
 )
 _AGAIN = r"(?:second|third|fourth|fifth|next|last|final|repeat(?:ed)?)"
+_ONE_TEST = r"(?:(?:rt\s*-?\s*)?(?:pcr\s+)?(?:test(?:ing)?|swab|sample|specimen|result)|one)"
 _POSITIVE = (
     rf"{_TEST}positive\b|\b(?:then|later|subsequently|turned|became|finally)\s+positive\b"
-    rf"|\b{_AGAIN}\s+(?:(?:one|test|swab|sample)\s+)?(?:was\s+|came\s+back\s+)?positive\b"
+    rf"|\bpositive\s+{_AGAIN}\s+{_ONE_TEST}\b|(?<=,\s)(?:but\s+|then\s+)?positive\s+(?:on|after)\b"
+    rf"|\b{_AGAIN}\s+(?:{_ONE_TEST}\s+)?(?:was\s+|came\s+back\s+)?positive\b"
     rf"|\bpositive\s+(?:on|at|in)\s+(?:the\s+)?{_AGAIN}\b"
     rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
 )
@@ -63,7 +68,7 @@ _PNEUMONIA = (
     r"mers(?:\s*-?\s*cov)?|sars(?!\s*-?\s*cov))"
 )
 _DISEASE = (
-    r"(?:(?:tuberculosis|lung\s+cancers?|adenocarcinomas?|lung\s+tumou?rs?)"
+    r"(?:(?:mers(?:\s*-?\s*cov)?\s+infection|tuberculosis|lung\s+cancers?|adenocarcinomas?|lung\s+tumou?rs?)"
     r"|(?:hypersensitivity|radiation|drug\s*-?\s*induced)\s+pneumonitis"
     r"|idiopathic\s+pulmonary\s+fibrosis|sarcoidosis|alveolar\s+proteinosis"
     r"|lymphangitic\s+carcinomatosis|(?:pulmonary|lung)\s+(?:metastas[ei]s|lymphoma)"
@@ -117,6 +122,22 @@ _PAST = re.compile(
     r"\s+(?:(?!(?:with|in|who|and\s+new)\b)[\w-]+\s+){0,3}$"
     r"|(?<!-)(?<!years\s)(?<!year\s)\bold\s+(?:pulmonary\s+)?$"
 )
+# An infection of a year ago or more, for six months at the least: over, and nobody's finding now.
+_YEARS = (
+    r"(?:(?:about|around|approximately|more\s+than|over|almost|nearly)\s+)?(?:"
+    r"(?:an?|one|two|three|four|five|several|many|some|a\s+few|\d+(?:\.\d+)?)(?:\s+and\s+a\s+half)?\s+years?|"
+    r"(?:six|seven|eight|nine|ten|eleven|twelve|eighteen|[6-9]|[1-9]\d)\s+months?)\s+"
+    r"(?:ago|earlier|before|previously|prior|back)|(?:in\s+)?(?:the\s+)?(?:last|previous|preceding)\s+year"
+)
+_LONG_AGO = re.compile(
+    r"(?:\s*,?\s+(?:pneumonia|infection|disease|and|was|were|had|has|been|recovered|discharged|cured|"
+    r"patients?|case|"
+    rf"from\s+(?:it|which)|who|he|she|positive|confirmed|diagnosed)){{0,6}},?\s+\(?(?:{_YEARS})\b"
+)
+_LONG_AGO_BEFORE = re.compile(
+    rf"(?:^|[,;:.(]\s*)(?:{_YEARS}),?\s+(?:(?:he|she|the|this|patient|had|has|was|been|recovered|"
+    r"from|diagnosed|with|infected|by|an?|suffered|contracted|mild|moderate|severe)\s+){0,6}$"
+)
 # A name that tells whom someone met, or what was looked for, is no diagnosis.
 _NO_DIAGNOSIS = re.compile(
     r"\b(?:(?:screen|test|examin|check|swab|pcr|assay|cultur|serolog|antibod|antigen|rna)\w*\s+for|"
@@ -136,6 +157,10 @@ _LEFT_OPEN = re.compile(
     r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|unlike|as\s+opposed\s+to|"
     r"in\s+contrast\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
     r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
+)
+_NOT_TYPICAL = re.compile(
+    r"\b(?:not|never)\s+(?:\w+\s+)?(?:typical|characteristic|classic(?:al)?|pathognomonic|specific)\s+"
+    r"(?:\w+\s+)?(?:of|for|in)\s+$"
 )
 # And right after it, where nothing later in the sentence finds it.
 _LEFT_OPEN_AFTER = re.compile(
@@ -228,10 +253,18 @@ def _in_section(
     return replace(judged, course=Course.UNCERTAIN)
 
 
+def _long_ago(judged: Judged, before: str, lower: str, stop: int) -> bool:
+    """Whether what is named was over long before this report."""
+    return bool(_LONG_AGO_BEFORE.search(before) or _LONG_AGO.match(lower, judged.term.end, stop))
+
+
 def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     """`judged` with its course read as that of COVID-19."""
     before = _before(judged, lower, sentence)
-    if _OF_KIN.search(before) or (kind in ("name", "positive") and _MET.search(before)):
+    met = kind in ("name", "positive") and (
+        _MET.search(before) or _long_ago(judged, before, lower, sentence[1])
+    )
+    if met or _OF_KIN.search(before):
         return replace(judged, course=Course.UNCERTAIN)
     if kind in ("positive", "negative"):
         return _tested(kind == "positive", judged, lower, sentence)
@@ -289,6 +322,8 @@ def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
         return replace(judged, course=Course.UNCERTAIN)
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
+    if judged.course is Course.NEGATED and _NOT_TYPICAL.search(before):
+        return replace(judged, course=Course.UNCERTAIN)
     sought = (_NO_DIAGNOSIS.search(before) and not _FALSELY.search(before)) or _TARGET.match(
         lower, judged.term.end, sentence[1]
     )

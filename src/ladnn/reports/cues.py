@@ -65,13 +65,26 @@ _SHOW = (
 _EXCLUDE = r"(?:exclud(?:ed?|ing)|rul(?:ed?|ing) out|dismiss(?:ed)?)"
 # What the verb of a denial may have beside it: `has also been excluded`.
 _ALSO = r"(?: (?:also|been|now|then|thus|therefore|completely|entirely|again|both|all))*"
-_END = r"(?=\s*(?:[.;,]|$|but\b|in\b))"
+_END = r"(?=\s*(?:[.;,|]|$|but\b|in\b))"
 # The cell of a form: `consolidation: none`, `- absent`, `= 0`; no measure such as `0.5 cm`.
 _CELL = rf"(?:no|none|absent|negative|nil|n|0(?![.,]?\d)|not {SEEN}|undetect(?:ed|able)){_END}"
+# The same without a mark before it: `consolidation no, GGO yes`; no number such as `no. 5`.
+_BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.
 # Without a course: what only looks like a cue (`no change`, `not absorbed`, `no fever`).
 _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
+    (
+        Course.NEGATED,
+        Side.BEFORE,
+        # What something did not become: `GGO that did not progress to consolidation`.
+        (
+            r"(?:not|never)(?: (?:yet|\w+ly))? (?:progress|develop|evolv|turn|chang|transform|"
+            r"convert)\w* (?:in)?to",
+            r"(?:no|without) (?:progression|evolution|transformation|conversion|transition) "
+            r"(?:in)?to",
+        ),
+    ),
     (
         None,
         Side.EITHER,
@@ -106,6 +119,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Side.EITHER,
         (
             rf"(?:{BE} )?no longer(?: \w+)? {SEEN}",
+            r"no more(?! than\b)",
             r"no longer(?: (?:any|shows?|showing|has|have))?",
             rf"(?:{BE} )?not(?: \w+ly)? {SEEN} any ?(?:more|longer)",
         ),
@@ -137,13 +151,20 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} not{_END}",
             rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
-            rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no) (?:of|lobes?|lungs?|images?)",
+            rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no|zero|0) "
+            r"(?:of|out of|lobes?|lungs?|images?|patients?|cases?)",
+            r"\((?:0(?:\.0+)? ?%|0 ?/ ?\d+|0 of \d+)[^()]{0,20}\)",
+            rf"{BE} not(?: (?:very|so))? (?:obvious|noticeable)",
             rf"(?:in|on) none{_END}",
             rf": ?{_CELL}",
             rf"= ?{_CELL}",
+            rf"\| ?{_CELL}",
+            _BARE_CELL,
             rf"- {_CELL}",
             rf"\((?:no|none|absent|nil|negative|0|not {SEEN})\)",
             r"\(-\)",
+            # `GGO +, consolidation -, ...`
+            r"(?<=\s)-(?=[,;.])",
         ),
     ),
     (
@@ -159,14 +180,19 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
             r"(?: any)?",
             rf"nor {BE}(?: \w+){{1,3}}? {_SHOW}(?: any)?",
-            rf"nor {BE}(?: there)?(?: any)?",
+            rf"(?:nor|neither) {BE}(?: there)?(?: any)?",
+            # `Consolidation was absent, as were air bronchograms.`
+            r"(?<=absent),? as (?:was|were)",
+            r"unaccompanied by|unassociated with",
             r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
-            r"(?:no|without|neither|nor|absence of|absent|lack(?:s|ed|ing)?(?: of| any)*)",
+            r"(?:no|without|neither|nor|absence of|absent(?: (?:is|are|was|were))?|"
+            r"lack(?:s|ed|ing)?(?: of| any)*)",
             r"(?:(?:free|clear|absence|void) (?:of|from)|(?:negative|unremarkable) for|devoid of|"
             r"exclud(?:es|ed|ing)|"
             r"(?:ruled|rules|ruling) out|rather than|instead of|denie[ds])",
-            r"not(?: (?:an?|any|in|the))?",
+            r"(?:zero|0) (?:of|out of) (?:the )?\w+ \w+ (?:with|had|have|showed)",
+            r"not(?: (?:an?|any|in|the|yet))?",
             r"never (?:an?|any)",
             r"non(?=[ -]+(?:covid|consolid|ground))",
         ),
@@ -206,11 +232,12 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
 )
 
 
+_MARKS = (":", ",", "=", r"\(", r"\?", r"\|", "-", "(?<=")
+
+
 def _pattern(phrase: str) -> str:
     words = phrase.replace("...", r"(?: \w+){0,2}?").replace(" ?", r"\s*").replace(" ", r"\s+")
-    return (
-        ("" if phrase.startswith((":", ",", "=", r"\(", r"\?", "-")) else r"\b") + words + r"(?!\w)"
-    )
+    return ("" if phrase.startswith(_MARKS) else r"\b") + words + r"(?!\w)"
 
 
 _KINDS = tuple((course, side) for course, side, _ in _PHRASES)

@@ -74,10 +74,9 @@ _LEARNED = re.compile(
     r"[a-z]{2,}(?:ing|al|ary|ic|ia|sis|itis|oma|tion|sion|ions|ive|ent|ant|ar|ure|omy|us|um|ory|ogram|ograms|"
     r"graphy|ema|ectasis|gen|pathy|es|er|ers|ies)$"
 )
-# Words with accents, but for two letters that a wrong encoding makes of dashes and quotes.
-_ACCENTED = re.compile(
-    r"[^\W\d_]*[\u00c0\u00c1\u00c4-\u00e1\u00e4-\u00f6\u00f8-\u017f\u1e00-\u1eff][^\W\d_]*"
-)
+# Accents, but for two letters that a wrong encoding makes of dashes and quotes.
+_ACCENT = re.compile(r"[\u00c0\u00c1\u00c4-\u00e1\u00e4-\u00f6\u00f8-\u017f\u1e00-\u1eff]")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _NAMES = 1  # words with an accent that an English text may have
 # Words without any sign of English, of which so many make a text foreign that tells nothing else.
 _UNKNOWN_BESIDE_ACCENTS = 3
@@ -98,7 +97,7 @@ def is_english(text: str) -> bool:
         word not in ENGLISH and (word in _FUNCTION_WORDS or bool(_FOREIGN.match(word)))
         for word in words
     )
-    accented = len(_ACCENTED.findall(text))
+    accented = sum(bool(_ACCENT.search(word)) for word in _LETTERS.findall(text))
     foreign += accented if accented > _NAMES else 0
     if any(english) or foreign:
         return foreign <= sum(english)

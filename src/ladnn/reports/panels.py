@@ -1,54 +1,88 @@
 """Where a caption names the panels of its figure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _LABEL = r"(?:\d{0,2}[A-Za-z]|[Ii]{2,3}|[Ii][Vv]|[Vv][Ii]{1,3}|[A-Za-z]\d{1,2}|\d{1,2})"
-_ONE = rf"(?:{_LABEL})(?:\s*(?:-|to)\s*(?:{_LABEL}))?"
-_LIST = rf"{_ONE}(?:\s*(?:,\s*and|,|;|and|&)\s*{_ONE}){{0,11}}"
+_TO = r"(?:-|\bto\b|\bthrough\b)"
+_SLASH = r"(?<=[A-Ka-k])[/+](?=[A-Ka-k])"  # no count such as 3/20
+_ONE = rf"(?:{_LABEL})(?:\s*{_TO}\s*(?:{_LABEL}))?"
+_LIST = rf"{_ONE}(?:(?:\s*(?:,\s*and|,|;|and|&)\s*|{_SLASH}){_ONE}){{0,11}}"
 _SHOWS = (
     r"(?:show|depict|reveal|demonstrat|illustrat|display|indicat|present|represent|is\b|are\b|"
     r"was\b|were\b|obtained\b|taken\b|manifest)"
 )
 
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _SIDE = r"[Ll]eft|[Rr]ight|[Uu]pper|[Mm]iddle|[Ll]ower|[Tt]op|[Bb]ottom"
 _PART = r"\s+(?:panel|image|picture|column|row)s?\b"
+_PLACE = rf"(?:{_SIDE}|{'|'.join(_ORDINALS)})(?={_PART})"
 
 # (A), (a and b), (D-F), (1A, red arrow), (red arrow, 1A), [B], (upper row)
 _MARK = (
     r"[^()\[\]]{0,30}\b(?:arrow(?:head)?|box|circle|line|asterisk|star)(?:e?s)?\s*(?:[,;]|in)\s*"
 )
 _BRACKETED = re.compile(
-    rf"[(\[]\s*(?:{_MARK})?(?:(?:panel|image|fig(?:ure|\.)?)s?\s+)?(?P<labels>{_LIST}|(?:{_SIDE})(?={_PART}))"
+    rf"[(\[]\s*(?:{_MARK})?(?:(?i:panel|image|fig(?:ure|\.)?)s?\s+)?(?P<labels>{_LIST}|{_PLACE})"
     rf"(?:{_PART})?(?:\s*[,;]\s*[^()\[\]]{{0,60}})?\s*[)\]]"
+)
+# CT on day 3 (left) and day 7 (right), axial (top) and coronal (bottom) images
+_BESIDE = re.compile(
+    r"\b(?:(?i:images?|scans?|ct|views?|sections?|planes?|axial|coronal|sagittal|windows?|row|"
+    r"admission|follow-?up|baseline|onset|presentation|discharge|later)|days?\s+\d+|\d+\s+days?|"
+    rf"[A-Z][a-z]{{2,8}}\.?\s+\d+)\s*(?P<bracket>\((?P<labels>{_SIDE})\))"
 )
 # a Axial image; b, c Coronal images
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
-_JOIN = r"\s*(?:-|,|and|&)\s*"
+_JOIN = rf"(?:\s*(?:{_TO}|,\s*and\b|,|and|&)\s*|{_SLASH})"
 _LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:)-])){{0,11}}"
 _CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
-    rf"(?:(?:^|[.:;]\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
-    rf"|(?:^|[.:;]\s*|\s(?=[A-K]:\s))(?P<letters>{_LETTERS})"
+    rf"(?:(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
+    rf"|(?:^|[.:;]\s*|[\s,](?=[A-Ka-k]:\s|[A-K]\.[A-Z]\w\w))(?P<letters>{_LETTERS})"
     r"(?:[.:)]|,(?=\s*\w))(?=\s*\S)"
+    # A (day 3): text; A = text, B - text
+    rf"|(?:^|[.:;]\s*)(?P<told>{_CAPITALS})\s+\([^()]{{1,60}}\)(?=\s*[:,]|\s+{_SHOWS})"
+    rf"|(?:^|[.:;,]\s*)(?P<equal>{_CAPITALS})(?=\s*=|\s*-\s*[A-Za-z]{{2}})"
     r"|(?:^|[.:;]\s+)(?P<numbers>\d{1,2})[.)](?=\s+[A-Z])"
     rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>{_CAPITALS})(?=\s+{_SHOWS})"
-    rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?P<panel>{_LETTERS})(?=[\s,:.])"
+    # A Axial image. B Coronal image
+    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+\w)|[B-K](?=\s+[A-Z0-9]))"
+    rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?!a\s+(?!and\b|{_SHOWS}))(?P<panel>{_LETTERS})(?=[\s,:.;]|$)"
+    rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)\s+(?P<number>\d{{1,2}})(?=\s*[:.,;]|\s+{_SHOWS}|$)"
+    # Case 1, male: text; patient B: text
+    r"|\b(?:[Cc]ase|[Pp]atient)\s+(?:(?P<of>\d{1,2})(?=\s*[:,(])|(?P<case>[A-K])(?=\s*[:.,]))"
+    rf"|\b[Ii]n\s+(?P<within>{_CAPITALS})(?=\s*(?:[.,:;()]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
     r"|(?:^|[\s,;])(?P<half>[A-Ka-k])\)(?=\s)"
     # Figure 2A: / Fig. 1a shows; A1-A3, text
     rf"|\b[Ff]ig(?:ure)?s?\.?\s*(?P<figure>\d{{1,2}}[A-Ka-k](?:{_JOIN}\d{{0,2}}[A-Ka-k]\b)*)"
     rf"(?=\s*[:.,]|\s+{_SHOWS})"
-    rf"|(?:^|[.:;]\s*)(?P<numbered>[A-K]\d(?:{_JOIN}[A-K]\d)*)(?=[.:,]\s)"
+    rf"|(?:^|[.:;]\s*)(?P<numbered>(?:[A-K]\d|\d[A-K])(?:{_JOIN}(?:[A-K]\d|\d[A-K]))*)"
+    r"(?=[.:,]\s)"
+    rf"|(?:^|[.;]\s*)[Ff]ig(?:ure)?s?\.?\s*(?P<begun>\d{{1,2}}[A-Ka-k])(?=\s+(?!and\b|to\b)\w)"
     # Left panel: / in the upper image
     rf"|\b(?P<side>{_SIDE})(?={_PART})"
+    rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture|[Cc]olumn)s?\s+(?:on|at)\s+the\s+(?P<at>{_SIDE})\b"
     rf"|(?:^|[.;]\s*)(?P<edge>{_SIDE})(?=\s*:))"
 )
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _ORDINAL = re.compile(
     r"(?:\b[Tt]he\s+|(?:^|[.;,]\s*)(?=\w+\s+(?:image|panel|picture|row|column)))"
     rf"(?P<ordinal>(?i:{'|'.join(_ORDINALS)}))\s+(?:image|panel|picture|scan|row|column)s?\b"
 )
+# What a name that English writes alike, as an article or a measure, needs to be a panel.
+_NEEDED = {"small": "A", "capital": "AB", "equal": "AB"}
+# `in panel A`, `on the left image`; but `larger than in A` only compares
+_IN = re.compile(
+    r"\b(?:[Ii]n|[Oo]n|[Aa]t)\s+(?:the\s+)?(?:(?i:panel|image|picture|fig(?:ure)?)s?\.?\s+)?$"
+)
+_COMPARED = re.compile(
+    r"\b(?:(?:than|that|those|as|ones?)(?:\s+(?:seen|shown|noted|visible))?|same\s+[\w-]+|patients?)\s+"
+    r"(?:in|on)\s+(?:the\s+)?(?:(?i:panel|image|picture|fig(?:ure)?)s?\.?\s+)?$"
+)
+_CLAUSE_START = re.compile(r"(?:^|[.;:,]|\b(?:and|while|whereas|but))\s*$")
+_STATES_NEXT = re.compile(rf"\s+(?:there\b|{_SHOWS})")
+_BETWEEN = re.compile(r"\s*(?:,\s*and\b|[,;.&/+]|\band\b)\s*")
 _SENTENCE_START = re.compile(r"(?:^|[.:;])\s*$")
 _VERB_BEFORE = re.compile(rf"\b(?:{_SHOWS})\w*(?:\s+that)?\s*:?\s*$")
 
@@ -73,34 +107,66 @@ class Designator:
 
 def designators(text: str) -> tuple[Designator, ...]:
     """Every place in plain `text` (its case kept) that names panels, in order."""
-    named = [*_bracketed_ones(text), *_leading_ones(text)]
+    bracketed = _bracketed_ones(text)
+    named = [*bracketed, *_leading_ones(text, bracketed)]
     return tuple(sorted((one for one in named if one.labels), key=lambda one: one.start))
 
 
 def _bracketed_ones(text: str) -> list[Designator]:
     """Those in brackets; where any of them has a letter, bare numbers are something else."""
-    found = [_bracketed(match, text) for match in _BRACKETED.finditer(text)]
+    found = [_bracketed(text, *m.span(), m["labels"]) for m in _BRACKETED.finditer(text)]
+    beside = [
+        _bracketed(text, m.start("bracket"), m.end(), m["labels"]) for m in _BESIDE.finditer(text)
+    ]
+    found += beside if len(beside) > 1 else []
     lettered = [one for one in found if not all(label.isdigit() for label in one.labels)]
     return lettered or found
 
 
-def _leading_ones(text: str) -> Iterator[Designator]:
-    """Those that begin a statement without brackets, such as `A, ...` or `the second image`."""
+def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Designator]:
+    """Those without brackets, such as `A, ...` or `the second image`.
+
+    They begin a statement, but for those in a phrase of place (`GGO in panel A`), which follow
+    what they show as those in brackets do.
+    """
     led = list(_LEADING.finditer(text))
-    from_a = any((match["small"] or "").startswith("a") for match in led)
+    begun = {(str(match.lastgroup), label) for match in led for label in _letters(match)}
+    led = [match for match in led if _needed(str(match.lastgroup)) <= begun]
+    lettered = any(label.isalpha() for one in bracketed for label in one.labels)
+    lettered |= any(map(_letters, led))
     for match in (*led, *_ORDINAL.finditer(text)):
         name = str(match.lastgroup)
-        if name == "small" and not from_a:
+        start = match.start() if name == "at" else match.start(name)
+        compared = _COMPARED.search(text, max(0, start - 60), start)
+        if compared or (name in ("number", "of") and lettered) or _inside_brackets(text, start):
             continue
-        start = match.start(name)
-        if _inside_brackets(text, start):
-            continue
-        labels = (
-            (str(_ORDINALS.index(match[name].lower()) + 1),)
-            if name == "ordinal"
-            else _labels(match[name])
+        follows = _follows(text, start, match.end(name))
+        yield Designator(
+            labels=_labels(match[name]),
+            start=start,
+            end=match.end(),
+            leading=not follows,
+            bracketed=follows,
         )
-        yield Designator(labels=labels, start=start, end=match.end(), leading=True, bracketed=False)
+
+
+def _needed(name: str) -> set[tuple[str, str]]:
+    """What must begin a statement somewhere if `name` is to be one of panels."""
+    return {(name, label) for label in _NEEDED.get(name, "")}
+
+
+def _letters(match: re.Match[str]) -> tuple[str, ...]:
+    """The letters that lead in `match`; none for numbers and sides."""
+    labels = _labels(match[str(match.lastgroup)])
+    return tuple(label for label in labels if len(label) == 1 and label.isalpha())
+
+
+def _follows(text: str, start: int, end: int) -> bool:
+    """Whether panels stand in a phrase of place behind what they show."""
+    place = _IN.search(text, max(0, start - 60), start)
+    if not place or _STATES_NEXT.match(text, end):
+        return False
+    return not _CLAUSE_START.search(text, max(0, place.start() - 20), place.start())
 
 
 def _inside_brackets(text: str, start: int) -> bool:
@@ -108,29 +174,42 @@ def _inside_brackets(text: str, start: int) -> bool:
     return before.rfind("(") > before.rfind(")")
 
 
-def _bracketed(match: re.Match[str], text: str) -> Designator:
+def _bracketed(text: str, start: int, end: int, words: str) -> Designator:
     """Leading where a sentence begins with it, or where a capital or a verb says so."""
-    start, end = match.span()
     before, after = text[max(0, start - 40) : start], text[end : end + 3].lstrip()
     begins = bool(_SENTENCE_START.search(before) or _VERB_BEFORE.search(before))
-    leading = bool(after[:1].isalnum()) and (begins or after[:1].isupper())
-    return Designator(
-        labels=_labels(match["labels"]), start=start, end=end, leading=leading, bracketed=True
-    )
+    leading = bool(after[:1].isalnum()) and (begins or after[:2].istitle())
+    return Designator(labels=_labels(words), start=start, end=end, leading=leading, bracketed=True)
 
 
 def _labels(words: str) -> tuple[str, ...]:
     """`A-C` as A, B, C; `a and b` as A, B; none where a list is of no plausible panels."""
+    if words.lower() in _ORDINALS:
+        return (str(_ORDINALS.index(words.lower()) + 1),)
     labels: list[str] = []
-    for part in re.split(r"\s*(?:,\s*and\b|[,;.&]|\band\b)\s*", words.strip()):
-        first, _, last = (x.strip().upper() for x in re.sub(r"\bto\b", "-", part).partition("-"))
-        labels += _range(first, last) if last else [first]
+    figure = ""
+    for part in _BETWEEN.split(words.strip()):
+        ends = [_whole(end.strip().upper(), figure) for end in re.split(_TO, part, maxsplit=1)]
+        labels += _range(ends[0], _whole(ends[1], _figure(ends[0]))) if ends[1:] else ends
+        figure = _figure(ends[0])
     return tuple(dict.fromkeys(label for label in labels if label))
+
+
+def _figure(label: str) -> str:
+    """The number of the figure that `2A` begins with; empty where there is none."""
+    return label[:-1] if label[-1:].isalpha() and label[:-1].isdigit() else ""
+
+
+def _whole(label: str, figure: str) -> str:
+    """The B of `2A, B` is 2B."""
+    return figure + label if len(label) == 1 and label.isalpha() else label
 
 
 def _range(first: str, last: str) -> list[str]:
     if len(first) == len(last) == 1 and first.isalpha() and last.isalpha() and first < last:
         return [chr(code) for code in range(ord(first), ord(last) + 1)]
+    if _figure(first) and _figure(first) == _figure(last):
+        return [_figure(first) + letter for letter in _range(first[-1], last[-1])]
     if len(first) == len(last) == 2 and first[0] == last[0] and (first + last)[1::2].isdigit():
         return [first[0] + number for number in _range(first[1], last[1])]
     if first.isdigit() and last.isdigit() and int(first) < int(last) <= int(first) + 30:
