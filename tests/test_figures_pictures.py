@@ -323,7 +323,7 @@ class TestStages:
 
 @pytest.fixture(scope="module")
 def network():
-    return layers.read_networks(load_bundle("default"))[0]
+    return layers.read_networks(load_bundle("paper-d0"))[0]
 
 
 class TestArchitecture:
@@ -331,18 +331,24 @@ class TestArchitecture:
         from ladnn.backbones import BACKBONES
 
         stages = BACKBONES["efficientnet_lite0"].build().feature_info
-        side = load_bundle("default").card.input_size
+        side = load_bundle("paper-d0").card.input_size
         by_name = {stage.name: stage for stage in network.stages}
-        assert network.members == 2
+        assert network.members == 3
         for stage in stages:
             drawn = by_name[stage["module"]]
             assert (drawn.channels, side // drawn.height) == (stage["num_chs"], stage["reduction"])
 
     def test_draws_a_block_for_image_stages_and_pool(self, network):
-        figure = architecture.draw(load_bundle("default"), [network])
+        figure = architecture.draw(load_bundle("paper-d0"), [network])
         rectangles = [p for p in figure.axes[0].patches if p.get_width() > 0]
         assert len(rectangles) == 1 + len(network.stages) + 1
         assert any("Interlobular septal thickening" in text for text in words(figure))
+
+    def test_of_default_has_a_network_from_imagenet_and_one_from_chest_ct(self):
+        found = layers.read_networks(load_bundle("default"))
+        assert [(one.backbone, one.side) for one in found] == [
+            ("efficientnet_lite0", 256), ("resnet_ct", 160)
+        ]  # fmt: skip
 
     def test_of_a_graph_without_names_is_refused(self, tmp_path):
         with pytest.raises(BundleError, match="no names that tell stages"):

@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 
 from albums import plain, save  # noqa: E402
 from bundles import tiny_bundle  # noqa: E402
-from ladnn import updating  # noqa: E402
+from ladnn import chest_ct, updating  # noqa: E402
 from ladnn.bundle import load_bundle  # noqa: E402
 from ladnn.commands.model import app  # noqa: E402
 from ladnn.dataset import Manifest, Record, hash_records, write_manifest  # noqa: E402
-from ladnn.errors import ConfigError, DataError, RegistryError  # noqa: E402
+from ladnn.errors import ConfigError, DataError, RegistryError, WeightsError  # noqa: E402
 from ladnn.gate import Gate  # noqa: E402
 from ladnn.imaging import read_image  # noqa: E402
 from ladnn.locked_test import EVALUATION, locked_test, read_trial, subgroups  # noqa: E402
@@ -174,6 +174,20 @@ def test_an_update_against_another_test_split_is_refused(
     fewer = Manifest(records=base.records[:-1], labels=base.labels)
     with pytest.raises(DataError, match="is locked"):
         update(contributed, fewer, registry, tmp_path, QUICK, by="ada")
+
+
+def test_weights_that_are_missing_are_told_before_any_member_trains(
+    base: Manifest, contributed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(chest_ct, "PACKAGES", ("no-such-package",))
+    second = RECIPE | {"backbone": "resnet_ct", "weights": "chest-ct"}
+    training = {"members": [{"config": RECIPE}, {"config": second}]}
+    place = Registry(Store(str(tmp_path / "registry")))
+    label = place.add(tiny_bundle(tmp_path / "two", training=training), {}, by="me", why="first")
+    place.promote(label, by="me", why="first")
+    with pytest.raises(WeightsError, match="chest CT weights are not installed"):
+        update(contributed, base, place, tmp_path / "work", QUICK, by="me")
+    assert not list((tmp_path / "work").glob("member-*"))
 
 
 def test_a_bundle_that_no_update_made_is_not_replaced(

@@ -136,7 +136,7 @@ class Learner:
         self.config, self.train = config, train
         torch.manual_seed(config.seed)
         keep_memory()
-        self.net = _network(config).to(memory_format=torch.channels_last)
+        self.net = new_network(config).to(memory_format=torch.channels_last)
         self.size = config.input_size or self.net.input_size
         self.average = copy.deepcopy(self.net)
         if config.style_mix:
@@ -342,8 +342,7 @@ def predict_logits(net: LesionNet, images: np.ndarray[Any, np.dtype[np.uint8]]) 
 def frozen_stages(net: LesionNet, count: int) -> list[nn.Module]:
     """The stem and the first `count` stages of an EfficientNet or ResNet; others train whole.
 
-    Raises:
-        ConfigError: stages asked of a backbone whose stages have no common form.
+    Raises ConfigError where stages are asked of a backbone of another family.
     """
     if count == 0:
         return []
@@ -361,7 +360,8 @@ def _stages(net: LesionNet, asked_by: str) -> list[nn.Module]:
     raise ConfigError(f"{net.name} has no stages as {asked_by} means them: set it to 0")
 
 
-def _network(config: TrainConfig) -> LesionNet:
+def new_network(config: TrainConfig) -> LesionNet:
+    """The network that a run starts from; raises as `LesionNet` and `frozen_stages` do."""
     net = LesionNet(
         config.backbone,
         config.mode,  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from ladnn.export import Identity, Options, Stage, export
 from ladnn.gate import Gate, Verdict, compare
 from ladnn.inspection import Viewed, view
 from ladnn.intake import take_in
-from ladnn.learner import TrainConfig
+from ladnn.learner import TrainConfig, new_network
 from ladnn.locked_test import (
     EVALUATION,
     answers,
@@ -291,6 +291,8 @@ def _looked(part: Manifest, stage: Stage) -> Viewed:
 
 
 def _train(settings: Sequence[TrainConfig], whole: Manifest, folder: Path) -> list[Path]:
+    for chosen in settings:
+        new_network(chosen)  # weights that are missing are told before a member trains for an hour
     runs = [folder / f"member-{number}" for number in range(len(settings))]
     for chosen, run in zip(settings, runs, strict=True):
         fit(chosen, whole, run)
