@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.tables import Account
+from synthetic import dicom_bytes
 
 
 def fill_in(tab: Page, **fields: str) -> None:
@@ -42,6 +43,14 @@ def send_image(tab: Page, name: str, data: bytes) -> None:
     """Test an image by the first page."""
     tab.goto("/")
     choose(tab, "#file", "Test", payload(name, data))
+    tab.wait_for_url(re.compile("/results/"))
+
+
+def send_study(tab: Page) -> None:
+    """Test two slices of one series and wait for the page of the result."""
+    tab.goto("/")
+    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
+    choose(tab, "#file", "Test", *slices)
     tab.wait_for_url(re.compile("/results/"))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from personas import PASSWORD, make_account
 from playwright.sync_api import Browser, Page, expect
 from sites import Site, served
-from tabs import choose, enter, payload, send_image
+from tabs import choose, enter, payload, send_image, send_study
 from test_collection import give
 from test_models import fill
 
@@ -49,10 +49,7 @@ def test_a_dicom_image_is_seen_through_another_window(tab: Page):
 
 
 def test_a_series_is_one_result_whose_slices_can_be_looked_at(tab: Page):
-    tab.goto("/")
-    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
-    choose(tab, "#file", "Test", *slices)
-    tab.wait_for_url(re.compile("/results/"))
+    send_study(tab)
     tab.get_by_role("link", name=re.compile("Slice 4")).click()
     expect(tab.get_by_role("heading", name=re.compile("slice 4"))).to_be_visible()
 

@@ -5,13 +5,12 @@ import re
 from personas import browser_of, make_account
 from playwright.sync_api import Page, Route, expect
 from sites import Site
-from tabs import become, choose, enter, fill_in, payload, send_image
-from test_collection import REPORT, image
-from test_resending import TYPED, end_sessions, press
+from tabs import become, choose, enter, fill_in, payload, send_image, send_study
+from test_collection import REPORT
+from test_resending import TYPED, contribute_too_late, press
 from test_site_batches import scans
 
 from ladnn.service.accounts.permissions import Role
-from synthetic import dicom_bytes
 
 
 def in_chinese(tab: Page) -> None:
@@ -21,13 +20,7 @@ def in_chinese(tab: Page) -> None:
 
 def test_a_refusal_changes_its_language_and_keeps_what_was_typed(scripted: Page, page: Site):
     enter(scripted, page, Role.CLINICIAN)
-    scripted.goto("/contribute")
-    fill_in(scripted, report=TYPED, patient="P-7", source="Ward 3")
-    scripted.locator("[name=covid]").first.check()
-    scripted.locator("[name=consent]").check()
-    scripted.set_input_files("#image", payload("a.png", image()))
-    end_sessions(page)
-    scripted.locator("[action='/contribute'] button.primary").click()
+    contribute_too_late(scripted, page)
     scripted.get_by_label("Report").press_sequentially("!")
     in_chinese(scripted)
     expect(scripted.get_by_role("heading", level=1)).to_contain_text("您的会话已结束")
@@ -65,10 +58,7 @@ def test_a_wrong_password_is_told_in_the_language_that_is_chosen_then(scripted: 
 
 def test_map_window_and_slices_keep_their_names_in_another_language(scripted: Page, page: Site):
     enter(scripted, page, Role.CLINICIAN)
-    scripted.goto("/")
-    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
-    choose(scripted, "#file", "Test", *slices)
-    scripted.wait_for_url(re.compile("/results/"))
+    send_study(scripted)
     scripted.get_by_role("link", name="Ground-glass opacity").click()
     scripted.get_by_role("link", name="Mediastinum").click()
     in_chinese(scripted)

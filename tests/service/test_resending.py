@@ -53,6 +53,17 @@ def sent_too_late(page: Site) -> tuple[TestClient, str]:
     return browser, answer.text
 
 
+def contribute_too_late(tab: Page, page: Site) -> None:
+    """Fill in the form of a contribution and send it once the session is over."""
+    tab.goto("/contribute")
+    fill_in(tab, report=TYPED, patient="P-7", source="Ward 3")
+    tab.locator("[name=covid]").first.check()
+    tab.locator("[name=consent]").check()
+    tab.set_input_files("#image", payload("a.png", image()))
+    end_sessions(page)
+    tab.locator("[action='/contribute'] button.primary").click()
+
+
 def test_a_report_that_is_sent_after_the_session_s_end_is_shown_again(page: Site):
     _, shown = sent_too_late(page)
     fields = form_on(shown, "/contribute")
@@ -243,13 +254,7 @@ def test_another_language_puts_nobody_s_name_on_another_s_buttons(tab: Page, pag
 
 def test_a_contribution_after_the_session_s_end_is_sent_again_by_hand(tab: Page, page: Site):
     account = enter(tab, page, Role.CLINICIAN)
-    tab.goto("/contribute")
-    fill_in(tab, report=TYPED, patient="P-7", source="Ward 3")
-    tab.locator("[name=covid]").first.check()
-    tab.locator("[name=consent]").check()
-    tab.set_input_files("#image", payload("a.png", image()))
-    end_sessions(page)
-    tab.locator("[action='/contribute'] button.primary").click()
+    contribute_too_late(tab, page)
     assert tab.locator("[name=report]").input_value() == TYPED
     with tab.context.expect_page() as opened:
         tab.get_by_role("main").get_by_role("link", name="Sign in").click()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 from sites import Site
-from tabs import choose, drop, payload, send_image
+from tabs import choose, drop, payload, send_image, send_study
 
 from synthetic import dicom_bytes, hounsfield
 
@@ -114,10 +114,7 @@ def test_a_whole_test_in_chinese(tab: Page, scan: bytes):
 
 
 def test_who_changes_language_or_theme_still_sees_the_slice_and_the_map(tab: Page):
-    tab.goto("/")
-    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
-    choose(tab, "#file", "Test", *slices)
-    tab.wait_for_url(re.compile("/results/"))
+    send_study(tab)
     tab.goto(f"{tab.url}?image=1&map=GGO&level=40&width=400")
     tab.get_by_role("button", name="Dark").click()
     tab.get_by_role("button", name="中文").click()
@@ -125,10 +122,7 @@ def test_who_changes_language_or_theme_still_sees_the_slice_and_the_map(tab: Pag
 
 
 def test_window_and_map_stay_from_slice_to_slice(tab: Page):
-    tab.goto("/")
-    slices = [payload(f"{n}.dcm", dicom_bytes(InstanceNumber=n)) for n in (3, 4)]
-    choose(tab, "#file", "Test", *slices)
-    tab.wait_for_url(re.compile("/results/"))
+    send_study(tab)
     tab.get_by_role("link", name="Mediastinum").click()
     tab.get_by_role("link", name="Ground-glass opacity").click()
     tab.locator(".slices a:not([aria-current])").click()
