@@ -20,7 +20,7 @@ INSTALL := $(PIP) install --no-compile
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 # The using side is compiled at once: it starts in two thirds of the time where Python may write
 # nothing beside its sources, as in many containers.
-COMPILE := $(BIN)/python -m compileall -q -j 0 .venv/lib src
+BYTECODE := $(BIN)/python -m compileall -q -j 0 .venv/lib src
 # Every test process keeps to one thread; pytest runs as many processes as there are processors.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
@@ -70,7 +70,7 @@ run: .venv/using
 	@echo "installing the using side into .venv"
 	@$(INSTALL) --require-hashes --requirement requirements/base.txt
 	@$(SELF)
-	@$(COMPILE)
+	@$(BYTECODE)
 	@touch $@
 
 # The rest. torch first and alone, so that nothing after it may bring another one.
