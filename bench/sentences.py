@@ -66,7 +66,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ("Fibrous strips remain; ground-glass opacities were mostly absorbed.", "GGO"),
     ("On day 14 the consolidation was no longer seen.", "Csld"),
     ("Day 1: normal lungs. Day 4: ground-glass opacities. Day 9: consolidation.", "GGO Csld"),
-    ("The control had no ground-glass opacities, the patient had.", "GGO:no"),
+    ("The control had no ground-glass opacities, the patient had.", "GGO"),
     ("Ground-glass opacities were more frequent than consolidation.", "GGO Csld"),
     ("CT without contrast shows consolidation.", "Csld"),
     ("Non-contrast CT: ground-glass opacity with superimposed septal lines.", "GGO InSepThi"),

@@ -217,6 +217,16 @@ def test_any_text_is_read_and_every_span_is_true(text):
         *("(A) shows GGO ", "normal (A) ", "(red arrow, ", "Fig. 1A-", "GGO (A) and ", "a) "),
         *("negative for a, ", "Indication: GGO ", "history of ", "didn't ", "contact with a, "),
         *("consoli- ", "thickening of ", "GGO in the lung and ", "neither lung ", "(ii) and "),
+        *(
+            "no GGO; ",
+            "no GGO on ",
+            "septa GGO ",
+            "hazy, ",
+            "in a, b, ",
+            "GGO, no, ",
+            "unlike sars ",
+        ),
+        *("(A) GGO while ", "mistaken for GGO, ", "no GGO and patient one "),
         *("a", "GGO yes consolidation no ", "GGO in A, ", "(A) GGO, x (B), ", "a year ago, "),
     ],
 )

@@ -44,6 +44,7 @@ def labels(text):
         ("Free of effusion, consolidation and crazy paving.", ""),
         ("Negative for effusion. GGO and consolidation are seen.", "GGO Csld"),
         ("Negative for pleural effusion, bilateral GGO and consolidation.", "GGO Csld"),
+        ("Free of ground-glass opacity, of consolidation and of any septal thickening.", ""),
         ("Devoid of effusion, GGO in both lungs and consolidation on the left.", "GGO Csld"),
         ("Nothing but consolidation.", "Csld"),
         ("Remarkable for consolidation.", "Csld"),
@@ -55,6 +56,18 @@ def labels(text):
         ("The lungs are free from ground-glass opacity, consolidation, and septal thickening.", ""),
         ("Absence of air bronchograms; consolidation persists.", "Csld"),
         ("Consolidation is not appreciable.", ""),
+        ("Consolidation and crazy paving are not yet seen; GGO is.", "GGO"),
+        ("The patient never developed consolidation; GGO faded.", "GGO"),
+        ("GGO, and nothing in the way of consolidation.", "GGO"),
+        ("No consolidation around the GGO.", "GGO"),
+        ("Vessels are not obscured by the GGO; consolidations are not features.", "GGO"),
+        ("Little, if any, consolidation beside the GGO.", "GGO"),
+        ("An artefact was mistaken for ground glass.", ""),
+        ("The GGO was mistaken for oedema.", "GGO"),
+        ("Initially thought to be ground glass, it proved to be consolidation.", "Csld"),
+        ("Unlike SARS, in which consolidation is common, he had only GGO.", "GGO"),
+        ("Unlike SARS, COVID-19 shows GGO and consolidation.", "GGO Csld"),
+        ("Unlike the consolidation on the left, the GGO had grown.", "GGO Csld"),
         ("There are no areas of ground-glass opacity.", ""),
         ("Ground-glass opacities were never observed.", ""),
         ("Not a single area of consolidation.", ""),
@@ -229,6 +242,13 @@ def test_covid_is_of_this_patient_found_and_not_sought(text, covid):
         ("Consolidation in patient no. 5, GGO in patient no. 6.", "GGO Csld"),
         ("Consolidation, GGO and no effusion.", "GGO Csld"),
         ("GGO in both lungs, lymphadenopathy absent.", "GGO"),
+        ("Consolidation, no; GGO, yes; crazy paving, no.", "GGO"),
+        ("Consolidation? No. GGO? Yes.", "GGO"),
+        ("GGO, no. 5 of the series, and consolidation.", "GGO Csld"),
+        ("GGO in both lungs; effusion, no.", "GGO"),
+        ("GGO 3/4, consolidation 0/4.", "GGO"),
+        ("GGO: 1 case; consolidation: 0 cases.", "GGO"),
+        ("GGO +, consolidation -, septal thickening -", "GGO"),
     ],
 )
 def test_a_form_denies_by_its_cells_and_heads(text, expected):
@@ -281,9 +301,32 @@ def test_a_list_that_or_closes_ends_before_a_finding_with_its_own_verb_or_place(
         ("GGO was absent on day 1 and pleural effusion appeared on day 5.", ""),
         ("Consolidation was not seen, but GGO was present at follow-up.", "GGO"),
         ("Consolidation was not seen on day 1 but was not present at follow-up either.", ""),
+        ("Consolidation was not visible on the radiograph but was seen on CT.", "Csld"),
+        ("No consolidation, but was seen in the clinic for a cough.", ""),
     ],
 )
 def test_what_was_not_there_at_first_and_came_later_is_there(text, expected):
+    assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The first scan showed no GGO; the later scan did.", "GGO"),
+        ("CT showed no consolidation, but the scan two days later did.", "Csld"),
+        ("The radiograph did not show consolidation, whereas CT did.", "Csld"),
+        ("No GGO in the first patient. The second had.", "GGO"),
+        ("There was no GGO on day 1; on day 4, there was.", "GGO"),
+        ("The right lung has no consolidation (the left does).", "Csld"),
+        ("The first scan showed no GGO, as the second did.", ""),
+        ("The first scan showed no GGO, nor did the second.", ""),
+        ("The first scan showed no GGO; the second did not either.", ""),
+        ("No GGO was seen; consolidation was.", "Csld"),
+        ("CT showed no GGO; the patient had done well.", ""),
+        ("CT showed no GGO, but effusion did occur in the second.", ""),
+    ],
+)
+def test_a_verb_without_its_object_gives_another_what_was_denied(text, expected):
     assert labels(text) == expected
 
 

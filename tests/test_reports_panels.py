@@ -28,6 +28,13 @@ def of_each(caption: str, count: int) -> str:
         "In panel A there is GGO, and in panel B there is consolidation.",
         "GGO in the first image and consolidation in the second image.",
         "(A) GGO. (B) Consolidation, larger than the lesion seen in A.",
+        "A man of 45. GGO is seen in panel A. Consolidation is seen in panel B.",
+        "GGO is shown in a. Consolidation is shown in b.",
+        "GGO is shown in a and consolidation in b.",
+        "GGO (arrows) is depicted in a, consolidation (arrowheads) in b.",
+        "Consolidation is shown in b. GGO is shown in a.",
+        "In a, GGO. In b, consolidation.",
+        "GGO, as shown in panel A. Consolidation, as shown in panel B.",
     ],
 )
 def test_a_panel_in_a_phrase_of_place_is_of_the_words_before_it(caption):
@@ -58,6 +65,9 @@ def test_a_panel_in_a_phrase_of_place_is_of_the_words_before_it(caption):
         "Case 1, a man: GGO; Case 2, a woman: consolidation.",
         "Fig. 1 A Chest CT shows GGO. B Chest CT shows consolidation",
         "Fig. 3 a Chest CT of a man shows GGO. b Chest CT of a woman shows consolidation.",
+        "Upper left: GGO. Lower right: consolidation.",
+        "Patient A had GGO; patient B had consolidation.",
+        "GGO (top) and consolidation (bottom).",
     ],
 )
 def test_panels_are_told_by_sides_rows_numbers_and_bare_capitals(caption):
@@ -80,6 +90,14 @@ def test_panels_are_told_by_sides_rows_numbers_and_bare_capitals(caption):
         ("CT (A) shows GGO with septal thickening, better seen on the other (B).", "GGO InSepThi|"),
         ("GGO (A) became consolidation (B) and was completely absorbed (C).", "GGO|Csld|"),
         ("The GGO (A) was partially absorbed (B).", "GGO|GGO"),
+        ("Consolidation on day 9 (a), whereas day 2 (b) had GGO alone.", "Csld|GGO"),
+        ("(A) GGO. (B-C) CT at a week: consolidation (arrow in C).", "GGO|Csld|Csld"),
+        (
+            "CT (a, day 1; b, day 5; c, day 9). No GGO in a. GGO in b, consolidation in c.",
+            "|GGO|Csld",
+        ),
+        ("Consolidation is seen in panels a and b; c shows GGO only.", "Csld|Csld|GGO"),
+        ("GGO (left), consolidation (middle) and a healthy lung (right).", "GGO|Csld|"),
     ],
 )
 def test_panels_that_end_a_statement_take_it_though_others_lead(caption, expected):
@@ -97,10 +115,18 @@ def test_panels_that_end_a_statement_take_it_though_others_lead(caption, expecte
         "Fig. 2a-b show GGO, Fig. 2c shows consolidation.",
         "Fig. 2a, b: GGO. Fig. 2c: consolidation.",
         "GGO in A and B, consolidation in C.",
+        "GGO is seen in a and b. Consolidation is seen in c.",
+        "Images 1-2: GGO. Image 3: consolidation.",
     ],
 )
 def test_lists_and_runs_of_panels_have_many_joints(caption):
     assert of_each(caption, 3) == "GGO|GGO|Csld"
+
+
+def test_letters_within_rows_are_the_panels():
+    caption = "Top row (A, B): GGO. Bottom row (C, D): consolidation."
+    found = label_images([(name, caption) for name in ("1.png", "2.png", "3.png", "4.png")])
+    assert [one.panel for one in found] == ["A", "B", "C", "D"]
 
 
 def test_a_count_in_brackets_names_no_panels():
@@ -129,6 +155,8 @@ def test_images_are_panels_in_the_order_of_their_letters(caption, expected):
     [
         "A CT image a day after admission shows GGO.",
         "Pneumonia (left) with GGO.",
+        "GGO in a patient, followed up in a hospital.",
+        "GGO (left) and consolidation (right lung).",
         "A 45-year-old man with GGO. CT shows 12 lesions.",
         "In A FIB PATIENTS GGO.",
     ],

@@ -78,7 +78,8 @@ def _panels(images: Sequence[str], report: Report) -> Iterator[tuple[str, str]]:
     if all(len(letter) == 1 for letter in letters):
         letters.sort()
     numbers = sorted((panel for panel in report.panels if panel.isdigit()), key=int)
-    for family in (letters, numbers, report.panels):
+    singles = sorted(letter for letter in letters if len(letter) == 1)  # of rows: `Top row (A, B)`
+    for family in (letters, singles, numbers, report.panels):
         if len(images) > 1 and len(family) == len(images):
             yield from zip(images, family, strict=True)
             return

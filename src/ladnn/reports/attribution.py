@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from ladnn.reports.panels import Designator
@@ -14,7 +15,7 @@ Item = tuple[int, int, Designator | None]
 
 # What else a caption finds, or finds wanting; it takes a panel as a lesion does.
 _OTHER_FINDING = re.compile(
-    r"\b(?:normal|unremarkable|clear\s+lungs?|no\s+(?:\w+\s+)?(?:lesions?|abnormalit\w+)|nodul\w+|"
+    r"\b(?:normal|unremarkable|healthy\s+(?:lungs?|controls?|volunteers?|subjects?)|clear\s+lungs?|no\s+(?:\w+\s+)?(?:lesions?|abnormalit\w+)|nodul\w+|"
     r"effusions?|fibros\w+|fibrotic|emphysema\w*|mass(?:es)?|bronchiectasis|cavit\w+|halo\s+signs?|"
     r"lesions?|abnormalit\w+|reticul\w+|stripe?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening|"
     r"(?:complete\w*|full\w*|final\w*|entire\w*|nearly|almost|basically)\s+(?:absor[bp]\w+|resol\w+|"
@@ -31,8 +32,11 @@ _TIME_BEFORE = re.compile(
 )
 _BREAK = re.compile(r"[,;:]|\b(?:and|while|whereas|but|then)\b")
 _CLAUSE = re.compile(r"[,;:]\s*(?:and\b)?|\b(?:while|whereas|but|then|which|that)\b")
+_CONTRAST = re.compile(r"\b(?:while|whereas|but)\b")
 _AND = re.compile(r"\band\b")
 _ENDS_NEXT = re.compile(r"\s*(?:[,.;)]|$|(?:and|but|while|whereas)\b)")
+# `(D-F) consolidation (arrow in E)`: what it points at is in all of them.
+_POINTS = re.compile(r"\b(?:arrow(?:head)?|box|circle|line|asterisk|star)(?:e?s)?\s+in\b")
 # Between panels that are told of together: `axial (A) and coronal (B) images`.
 _TOGETHER = re.compile(r"\s*(?:,\s*)?(?:and\s+)?(?:[\w-]+\s*){0,3}$")
 
@@ -58,12 +62,11 @@ def panels_of(
         if shares := _respectively(lower, sentence, _items(lower, sentence, here, inside or named)):
             for index, labels in shares.items():
                 found[index] = labels
-        elif _lead(lower, sentence, items):
-            marks |= _leading(lower, items)
-            for index, labels in _trailing(lower, items).items():
-                found[index] = labels
-        else:
-            for index, labels in _following(items).items():
+            continue
+        for clause in _contrasted(lower, sentence, items):
+            told, leading = _shares(lower, clause, [x for x in items if _in(clause, x)])
+            marks |= leading
+            for index, labels in told.items():
                 found[index] = labels
     ends = sorted(marks)
     for sentence in sentences:
@@ -75,6 +78,32 @@ def panels_of(
             if led and not found[index] and not (whole and led == before):
                 found[index] = marks[ends[led - 1]]
     return found
+
+
+def _in(clause: Span, item: Item) -> bool:
+    return clause[0] <= item[0] < clause[1]
+
+
+def _contrasted(lower: str, sentence: Span, items: Sequence[Item]) -> list[Span]:
+    """The clauses of a sentence, cut at words of contrast, where each has panels and findings.
+
+    In `consolidation on day 9 (b), whereas day 2 (a) had GGO` the panels stand on either side.
+    """
+    cuts = [one.start() for one in _CONTRAST.finditer(lower, *sentence)]
+    clauses = list(pairwise([sentence[0], *cuts, sentence[1]]))
+    for clause in clauses:
+        if len({place is None for _, _, place in filter(partial(_in, clause), items)}) < 2:
+            return [sentence]
+    return clauses
+
+
+def _shares(
+    lower: str, clause: Span, items: Sequence[Item]
+) -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
+    """The panels of the findings of a clause, and those that lead what comes after it."""
+    if _lead(lower, clause, items):
+        return _trailing(lower, items), _leading(lower, items)
+    return _following(items), {}
 
 
 def _of_all(
@@ -178,6 +207,8 @@ def _trailing(lower: str, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
     places = [place for _, _, place in items if place]
     for before, place in pairwise(places):
         if place.leading or not _ENDS_NEXT.match(lower, place.end):
+            continue
+        if set(place.labels) < set(before.labels) and _POINTS.search(lower, place.start, place.end):
             continue
         breaks = [one.end() for one in _CLAUSE.finditer(lower, before.end, place.start)]
         breaks = breaks or [one.end() for one in _AND.finditer(lower, before.end, place.start)]

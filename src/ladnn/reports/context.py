@@ -29,7 +29,8 @@ _BREAK = re.compile(
 )
 # After what is denied, the place where it is not: `no air bronchogram in the consolidated lobe`.
 _PLACE = re.compile(
-    r"\w\s+(?:in|within|inside|throughout|amid|among)\s+(?:(?!(?:or|nor|and|of)\b)[\w-]+\s+){0,3}$"
+    r"\w\s+(?:in|within|inside|throughout|amid|among|around|beside|near|behind|next\s+to|"
+    r"adjacent\s+to)\s+(?:(?!(?:or|nor|and|of)\b)[\w-]+\s+){0,3}$"
 )
 # What is excepted from a denial is there: `none in the right lung, only in the left`.
 _EXCEPTED = re.compile(r"[^.;:,]{0,80}(?:,\s*(?:but\s+)?only|,?\s*\bexcept)\s+(?:in|at|on)\b")
@@ -44,7 +45,9 @@ _VERB = re.compile(rf"\b(?:{BE}|{SEEN}|increas\w+)\b")
 _GOVERNS = re.compile(r"\b(?:for|of|from)$")
 _NAME_WORD = r"(?!(?:and|or|nor|in|on|at|with|was|were|is|are)\b)[\w'/-]+"
 _NAMED = rf"{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,3}}"
-_LISTED = re.compile(rf"{_NAMED}(?:\s*,\s*{_NAMED})*(?:\s*,)?\s+(?:and|or|nor)\s+")
+_LISTED = re.compile(
+    rf"{_NAMED}(?:\s*,\s*{_NAMED})*(?:\s*,)?\s+(?:and|or|nor)\s+(?:(?:of|from|for|any)\s+)*"
+)
 # What is denied of a germ or a test denies no lesion beside it: `negative for SARS-CoV-2 with GGO`.
 _GERM = re.compile(
     r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
@@ -84,10 +87,10 @@ _SHOWN = re.compile(
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
 _ALONE = re.compile(
-    r"[(:=?|-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b"
+    r"[(:=?|,0-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b"
 )
 # A mark that could be of anything: it denies the bare name before it, with no place or time.
-_BESIDE = re.compile(r"[=|-]|:\s*[0n]$|(?:no|none|nil|absent)$")
+_BESIDE = re.compile(r"[=|,0-]|\? ?n|:\s*[0n]$|(?:no|none|nil|absent)$")
 # The cells of a form without any mark: `GGO yes consolidation no crazy paving no`.
 _ANSWER = re.compile(r"\s+(?:yes\b|no\s*\.?$)")
 _OTHER_CLAUSE = re.compile(
@@ -108,7 +111,25 @@ _CAME_LATER = re.compile(
     r"by|during|over|later|subsequently|bilaterally|(?:[\w-]+\s+){1,3}(?:later|after\w*))\b)"
     r"|(?:(?<=,\s)|(?:and|but|then)\s+)(?:present|visible|evident)\s+(?:on|at|by|after)\b"
     rf"|(?:but|yet|however),?\s+{_IT}(?:was|were|became)\s+{_ADVERBS}{SEEN}\b"
-    rf"(?=[^.;:,]*\b{_TIME}\b))"
+    rf"(?=[^.;:,]*\b{_TIME}\b)"
+    # `not visible on the radiograph but seen on CT`
+    rf"|but,?\s+{_IT}(?:(?:was|were|is|are)\s+)?{_ADVERBS}{SEEN}\s+(?:in|on|at|by|with)\b"
+    r"(?!\s+(?:[\w-]+\s+){0,2}?(?:clinic|hospital|department|ward)))"
+)
+# A verb without its object takes what another scan, patient or lung was denied:
+# `the first scan showed no GGO; the later one did`, not `as the later one did`.
+_SUBJECT = r"(?:(?!\b(?:not|never|no|nor|neither|none|as|like|than|so)\b)[^.;,]){1,60}?\s"
+_BUT_ANOTHER = re.compile(
+    r"[^.;]{0,120}?(?:[.;,]\s+|\(|\b(?:but|and|while|whereas|although)\s+)"
+    rf"(?P<another>(?:(?:on|at|after|by|in)\s+[^.;,]{{1,30}},\s+(?:{_SUBJECT})?|{_SUBJECT}))"
+    r"(?:did|does|do|had|has|have|there\s+(?:was|were|is|are))(?:\s+(?:so|show\s+(?:it|them|some|one|both)))?"
+    r"(?=\s*(?:[.;)]|$)|,(?!\s*(?:too|either|as\s+well)\b))"
+)
+_ANOTHER = re.compile(
+    r"\b(?:scans?|hrct|cts?|images?|imaging|films?|radiographs?|x-?rays?|stud(?:y|ies)|re-?exam\w*|exam\w*|"
+    r"ones?|that|those|first|second|third|fourth|fifth|last|next|later|days?|weeks?|follow-?ups?|control|"
+    r"lobes?|lungs?|left|right|patients?|cases?|others?|m[ae]n|wom[ae]n|wife|husband|sons?|daughters?|"
+    r"mother|father|sisters?|brothers?)\b"
 )
 
 
@@ -127,9 +148,8 @@ def judge(lower: str, sentence: tuple[int, int], terms: Sequence[Term]) -> list[
     found = _answers(found, lower, sentence, terms)
     judged = []
     for term in terms:
-        reaching = [cue for cue in found if _reaches(cue, term, lower, sentence)]
-        cue = max(reaching, key=lambda cue: ORDER.index(cue.course), default=None)
-        if cue and cue.course is Course.NEGATED and _came(lower, term, cue, sentence[1]):
+        cue = _strongest(found, term, lower, sentence)
+        if cue and cue.course is Course.NEGATED and _is_there(lower, term, cue, sentence[1]):
             cue = None
         course = Course.PRESENT if cue is None else cue.course
         judged.append(Judged(term=term, course=course, cue=cue))
@@ -150,6 +170,23 @@ def _answers(
         else cue
         for cue in found
     ]
+
+
+def _strongest(
+    found: Sequence[Cue], term: Term, lower: str, sentence: tuple[int, int]
+) -> Cue | None:
+    """Of the cues that reach `term` the first of those that count most."""
+    best: Cue | None = None
+    for cue in found:  # reach is costly in long lists: only what would count more is asked for it
+        counts = best is None or ORDER.index(cue.course) > ORDER.index(best.course)
+        if counts and _reaches(cue, term, lower, sentence):
+            best = cue
+    return best
+
+
+def _is_there(lower: str, term: Term, cue: Cue, stop: int) -> bool:
+    """Whether what is denied is found after all, later or in another."""
+    return _came(lower, term, cue, stop) or _another_has(lower, term, cue)
 
 
 def _within(cue: Cue, term: Term) -> bool:
@@ -190,6 +227,12 @@ def _reaches_back(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], g
 def _came(lower: str, term: Term, cue: Cue, stop: int) -> bool:
     """Whether what is denied is told to have come later: `not seen at first but appeared`."""
     return bool(_CAME_LATER.match(lower, max(term.end, cue.end), stop))
+
+
+def _another_has(lower: str, term: Term, cue: Cue) -> bool:
+    """Whether the next statement gives to another what is denied: `no GGO; the later scan did`."""
+    said = term.lesion and _BUT_ANOTHER.match(lower, max(term.end, cue.end))
+    return bool(said and _ANOTHER.search(said["another"]))
 
 
 def _covers(gap: str, rest: str) -> bool:

@@ -20,7 +20,7 @@ class Covid(StrEnum):
 
 
 _NAMES = (
-    r"\bcovid(?:\s*-?\s*19)?\b|\bsars\s*-?\s*cov\s*-?\s*2\b|\b(?:hcov\s*-?\s*19|ncp|ncip)\b"
+    r"\bc[o0]v[il1]d(?:\s*-?\s*[1li]9)?\b|\bsars\s*-?\s*cov\s*-?\s*2\b|\b(?:hcov\s*-?\s*19|ncp|ncip)\b"
     r"|\b(?:2019\s*-?\s*)?n\s*-?\s*cov(?:\s*-?\s*2019)?\b|\b2019\s*-?\s*cov\b"
     r"|\b(?:2019\s+)?(?:(?:novel|new)\s+)?corona\s?virus"
     r"(?:\s+(?:disease|pneumonia|infection)(?:\s*-?\s*(?:20)?19)?)?\b"
@@ -51,7 +51,7 @@ _POSITIVE = (
     rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
 )
 _NEGATIVE = (
-    rf"{_TEST}(?:negative|undetect(?:ed|able)|not\s+detected|non\s*-?\s*reactive)\b"
+    rf"{_TEST}(?:(?<!false[\s-])negative|undetect(?:ed|able)|not\s+detected|non\s*-?\s*reactive)\b"
     rf"|{_SIGN % '-'}|(?<!false[\s-])\bnegative{_BEFORE_TEST}{_SOUGHT}"
 )
 # Not follow-up (`control CT`) and not an authority (`Disease Control`).
@@ -143,7 +143,12 @@ _NO_DIAGNOSIS = re.compile(
     r"\b(?:(?:screen|test|examin|check|swab|pcr|assay|cultur|serolog|antibod|antigen|rna)\w*\s+for|"
     r"diagnos(?:is|e|ing)\s+of|detect(?:ion|ing)?\s+of|close\s+to|prevent\w*(?:\s+of)?|"
     r"mimic\w*|resembl\w+|(?:mis)?interpreted\s+as|misdiagnosed\s+as|mistaken\s+for|similar\s+to|"
-    r"false[\s-]+positive|during\s+the|(?:outbreak|pandemic|epidemic|era)\s+of)\s+(?:[\w-]+\s+){0,3}$"
+    r"false[\s-]+positive|during\s+the(?!\s+(?:[\w-]+\s+){0,2}(?:stages?|phases?|course|peak|period|days?)\s+of\b)|(?:outbreak|pandemic|epidemic|era)\s+of)\s+(?:[\w-]+\s+){0,3}$"
+)
+# But so it was found: `confirmed by a second nucleic acid test for SARS-CoV-2`.
+_FOUND_BY = re.compile(
+    r"(?<!not\s)(?<!be\s)\b(?:confirmed|diagnosed|proven|verified)\s+(?:by|with|on|in|using|through)\s+"
+    r"(?:[\w-]+\s+){0,8}$"
 )
 # The phrases of standard reports that leave open or only ask, right before the name.
 _LEFT_OPEN = re.compile(
@@ -157,6 +162,11 @@ _LEFT_OPEN = re.compile(
     r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|unlike|as\s+opposed\s+to|"
     r"in\s+contrast\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
     r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
+)
+# Another disease that is only compared: `unlike bacterial pneumonia`.
+_UNLIKE = re.compile(
+    r"\b(?:unlike|as\s+opposed\s+to|(?:in\s+contrast|contrary|compared)\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)"
+    r"\s+(?:(?:an?|the|typical|classic(?:al)?|common|most|other)\s+)*$"
 )
 _NOT_TYPICAL = re.compile(
     r"\b(?:not|never)\s+(?:\w+\s+)?(?:typical|characteristic|classic(?:al)?|pathognomonic|specific)\s+"
@@ -268,7 +278,7 @@ def _polar(kind: str, judged: Judged, lower: str, sentence: tuple[int, int]) -> 
         return replace(judged, course=Course.UNCERTAIN)
     if kind in ("positive", "negative"):
         return _tested(kind == "positive", judged, lower, sentence)
-    if kind == "other" and _PAST.search(before):
+    if kind == "other" and (_PAST.search(before) or _UNLIKE.search(before)):
         return replace(judged, course=Course.UNCERTAIN)
     if kind in ("other", "without"):
         return _opposite(judged)
@@ -328,7 +338,7 @@ def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
         lower, judged.term.end, sentence[1]
     )
     if judged.course is Course.PRESENT and (sought or _left_open(judged, lower, sentence)):
-        found = _FOUND.match(lower, judged.term.end, sentence[1])
+        found = _FOUND.match(lower, judged.term.end, sentence[1]) or _FOUND_BY.search(before)
         return judged if found else replace(judged, course=Course.UNCERTAIN)
     if judged.course is Course.UNCERTAIN and _FOUND.match(lower, judged.term.end, sentence[1]):
         return replace(judged, course=Course.PRESENT)

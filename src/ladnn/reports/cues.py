@@ -66,8 +66,9 @@ _EXCLUDE = r"(?:exclud(?:ed?|ing)|rul(?:ed?|ing) out|dismiss(?:ed)?)"
 # What the verb of a denial may have beside it: `has also been excluded`.
 _ALSO = r"(?: (?:also|been|now|then|thus|therefore|completely|entirely|again|both|all))*"
 _END = r"(?=\s*(?:[.;,|]|$|but\b|in\b))"
+_ZERO = r"0(?![.,]?\d)(?: ?/ ?\d+)?(?: (?:patients?|cases?|lobes?|images?))?"
 # The cell of a form: `consolidation: none`, `- absent`, `= 0`; no measure such as `0.5 cm`.
-_CELL = rf"(?:no|none|absent|negative|nil|n|0(?![.,]?\d)|not {SEEN}|undetect(?:ed|able)){_END}"
+_CELL = rf"(?:no|none|absent|negative|nil|n|{_ZERO}|not {SEEN}|undetect(?:ed|able)){_END}"
 # The same without a mark before it: `consolidation no, GGO yes`; no number such as `no. 5`.
 _BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 
@@ -96,6 +97,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?:no|without) doubt",
             r"with(?: or |/)without",
             rf",(?: which)?(?: \w+)? not {SEEN} (?:on|in|at|before|previously|earlier)",
+            # The agent of a verb is there though the verb is denied: `vessels not obscured by GGO`.
+            r"(?:not|never)(?: \w+ly)? (?:obscur|mask|hidden|displac|distort|compress)\w* by",
             rf"not (?:previously {SEEN}|{SEEN} previously)",
             rf"not {SEEN}(?: [\w-]+){{1,5}}? "
             r"(?:now|(?:hours?|days?|weeks?) (?:before|earlier|ago))",
@@ -137,8 +140,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Course.NEGATED,
         Side.AFTER,
         (
-            rf"(?:{BE} (?:not|never)|cannot|can't)(?: (?:(?!only\b)\w+ly|been|be))* {SEEN}",
-            rf"not(?: \w+ly)? {SEEN}",
+            rf"(?:{BE} (?:not|never)|cannot|can't)(?: (?:(?!only\b)\w+ly|been|be|yet|as yet|"
+            rf"so far|still))* {SEEN}",
+            rf"not(?: (?:\w+ly|yet))? {SEEN}",
             rf"{BE}{_ALSO} (?:absent|negative(?! for\b)|excluded|ruled out|missing|"
             rf"lacking{_END}|undetect(?:ed|able))",
             rf"negative{_END}",
@@ -149,7 +153,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} (?:considered|suspected|discussed|assumed),? but(?: \w+)? "
             r"(?:excluded|ruled out)",
             rf"{BE} not{_END}",
-            rf"{BE} not an?(?: \w+)? (?:feature|finding|sign)",
+            rf"{BE} not(?: an?)?(?: \w+)? (?:features?|findings?|signs?)",
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no|zero|0) "
             r"(?:of|out of|lobes?|lungs?|images?|patients?|cases?)",
@@ -160,11 +164,15 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"= ?{_CELL}",
             rf"\| ?{_CELL}",
             _BARE_CELL,
+            rf"0 ?/ ?\d+{_END}",
+            # An answer behind a comma or its question: `consolidation, no; GGO, yes`.
+            r", (?:no|none|nil|absent)(?=\s*(?:[.;,)](?!\s*\d)|$))",
+            r"\? ?(?:no|none|nil)(?=\s*(?:[.;,)](?!\s*\d)|$))",
             rf"- {_CELL}",
             rf"\((?:no|none|absent|nil|negative|0|not {SEEN})\)",
             r"\(-\)",
             # `GGO +, consolidation -, ...`
-            r"(?<=\s)-(?=[,;.])",
+            r"(?<=\s)-(?=[,;.]|$)",
         ),
     ),
     (
@@ -172,9 +180,17 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Side.BEFORE,
         (
             rf"(?:not|cannot|never|fail\w* to|unable to)(?: \w+ly)? {_SHOW}(?: (?:by|with|any))*",
+            r"(?:not|never)(?: (?:yet|\w+ly))? (?:develop|exhibit|contain|disclose)\w*(?: any)?",
+            r"nothing (?:in the way|of the (?:kind|nature)) of",
+            r"(?:little|few),? if any,?",
+            r"nowhere(?: (?:any|an?))?",
             r"(?:no|nothing|not|without)(?: [\w-]+){0,2}? (?:suggest\w*|"
             r"indicat(?:es?|ing|ive|ions?)|points?|pointing|suspicio\w+)"
             r"(?: (?:of|for|to|towards))*",
+            # What a finding was taken for and is not.
+            r"mis(?:taken|read|interpreted|classified|diagnosed)(?: \w+ly)? (?:for|as)(?: an?)?",
+            r"(?:initially|originally|(?:at )?first) (?:thought|believed|assumed|taken|considered|"
+            r"held) (?:to be|as|for)(?: an?)?",
             r"no(?: other)? (?:patients?|cases?|one|subjects?|images?|scans?|lobes?)(?: \w+){0,3}? "
             r"(?:had|has|have|showed|shows?|with)",
             r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"

@@ -16,6 +16,7 @@ _SHOWS = (
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _SIDE = r"[Ll]eft|[Rr]ight|[Uu]pper|[Mm]iddle|[Ll]ower|[Tt]op|[Bb]ottom"
+_CORNER = r"(?:[Uu]pper|[Mm]iddle|[Ll]ower|[Tt]op|[Bb]ottom)[\s-]+(?:[Ll]eft|[Rr]ight|[Mm]iddle)"
 _PART = r"\s+(?:panel|image|picture|column|row)s?\b"
 _PLACE = rf"(?:{_SIDE}|{'|'.join(_ORDINALS)})(?={_PART})"
 
@@ -33,10 +34,14 @@ _BESIDE = re.compile(
     r"admission|follow-?up|baseline|onset|presentation|discharge|later)|days?\s+\d+|\d+\s+days?|"
     rf"[A-Z][a-z]{{2,8}}\.?\s+\d+)\s*(?P<bracket>\((?P<labels>{_SIDE})\))"
 )
+# By themselves where a row or a column is whole: GGO (left), mass (middle), normal (right)
+_BARE_SIDE = re.compile(rf"\((?P<labels>{_SIDE})\)")
+_ROWS = ({"LEFT", "MIDDLE", "RIGHT"}, {"TOP", "BOTTOM"})
 # a Axial image; b, c Coronal images
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
 _JOIN = rf"(?:\s*(?:{_TO}|,\s*and\b|,|and|&)\s*|{_SLASH})"
-_LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:)-])){{0,11}}"
+_BOUND = rf"(?=\s*(?:[.,:;()]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
+_LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:;)-]|$)){{0,11}}"
 _CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
     rf"(?:(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
@@ -50,10 +55,13 @@ _LEADING = re.compile(
     # A Axial image. B Coronal image
     rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+\w)|[B-K](?=\s+[A-Z0-9]))"
     rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?!a\s+(?!and\b|{_SHOWS}))(?P<panel>{_LETTERS})(?=[\s,:.;]|$)"
-    rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)\s+(?P<number>\d{{1,2}})(?=\s*[:.,;]|\s+{_SHOWS}|$)"
+    rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)s?\s+(?P<number>\d{{1,2}}(?:{_JOIN}\d{{1,2}}\b)*)(?=\s*[:.,;]|\s+{_SHOWS}|$)"
     # Case 1, male: text; patient B: text
     r"|\b(?:[Cc]ase|[Pp]atient)\s+(?:(?P<of>\d{1,2})(?=\s*[:,(])|(?P<case>[A-K])(?=\s*[:.,]))"
-    rf"|\b[Ii]n\s+(?P<within>{_CAPITALS})(?=\s*(?:[.,:;()]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
+    rf"|\b(?:[Cc]ases?|[Pp]atients?)\s+(?P<cases>{_CAPITALS})(?=\s+(?:had|has|have|{_SHOWS}))"
+    rf"|\b[Ii]n\s+(?P<within>{_CAPITALS}){_BOUND}"
+    # GGO is seen in a and b. Consolidation is shown in c.
+    rf"|\b[Ii]n\s+(?P<inside>[a-k](?:{_JOIN}[a-k]\b)*){_BOUND}"
     r"|(?:^|[\s,;])(?P<half>[A-Ka-k])\)(?=\s)"
     # Figure 2A: / Fig. 1a shows; A1-A3, text
     rf"|\b[Ff]ig(?:ure)?s?\.?\s*(?P<figure>\d{{1,2}}[A-Ka-k](?:{_JOIN}\d{{0,2}}[A-Ka-k]\b)*)"
@@ -64,7 +72,7 @@ _LEADING = re.compile(
     # Left panel: / in the upper image
     rf"|\b(?P<side>{_SIDE})(?={_PART})"
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture|[Cc]olumn)s?\s+(?:on|at)\s+the\s+(?P<at>{_SIDE})\b"
-    rf"|(?:^|[.;]\s*)(?P<edge>{_SIDE})(?=\s*:))"
+    rf"|(?:^|[.;]\s*)(?P<edge>{_CORNER}|{_SIDE})(?=\s*:))"
 )
 _ORDINAL = re.compile(
     r"(?:\b[Tt]he\s+|(?:^|[.;,]\s*)(?=\w+\s+(?:image|panel|picture|row|column)))"
@@ -77,7 +85,7 @@ _IN = re.compile(
     r"\b(?:[Ii]n|[Oo]n|[Aa]t)\s+(?:the\s+)?(?:(?i:panel|image|picture|fig(?:ure)?)s?\.?\s+)?$"
 )
 _COMPARED = re.compile(
-    r"\b(?:(?:than|that|those|as|ones?)(?:\s+(?:seen|shown|noted|visible))?|same\s+[\w-]+|patients?)\s+"
+    r"\b(?:(?:than|that|those|(?<!,\s)as|ones?)(?:\s+(?:seen|shown|noted|visible))?|as|same\s+[\w-]+|patients?)\s+"
     r"(?:in|on)\s+(?:the\s+)?(?:(?i:panel|image|picture|fig(?:ure)?)s?\.?\s+)?$"
 )
 _CLAUSE_START = re.compile(r"(?:^|[.;:,]|\b(?:and|while|whereas|but))\s*$")
@@ -118,6 +126,10 @@ def _bracketed_ones(text: str) -> list[Designator]:
     beside = [
         _bracketed(text, m.start("bracket"), m.end(), m["labels"]) for m in _BESIDE.finditer(text)
     ]
+    bare = [_bracketed(text, *m.span(), m["labels"]) for m in _BARE_SIDE.finditer(text)]
+    named = {label for one in bare for label in one.labels}
+    if any(row <= named for row in _ROWS):
+        beside = bare
     found += beside if len(beside) > 1 else []
     lettered = [one for one in found if not all(label.isdigit() for label in one.labels)]
     return lettered or found
@@ -131,6 +143,7 @@ def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Design
     """
     led = list(_LEADING.finditer(text))
     begun = {(str(match.lastgroup), label) for match in led for label in _letters(match)}
+    begun |= {("small", label) for name, label in begun if name not in _NEEDED}
     led = [match for match in led if _needed(str(match.lastgroup)) <= begun]
     lettered = any(label.isalpha() for one in bracketed for label in one.labels)
     lettered |= any(map(_letters, led))
@@ -186,6 +199,8 @@ def _labels(words: str) -> tuple[str, ...]:
     """`A-C` as A, B, C; `a and b` as A, B; none where a list is of no plausible panels."""
     if words.lower() in _ORDINALS:
         return (str(_ORDINALS.index(words.lower()) + 1),)
+    if re.fullmatch(_CORNER, words):
+        return (" ".join(re.split(r"[\s-]+", words.upper())),)
     labels: list[str] = []
     figure = ""
     for part in _BETWEEN.split(words.strip()):

@@ -55,7 +55,14 @@ _FINDS = (
 _HEAD = re.compile(
     rf"(?:(?:^|[.;:?!]\s+)|\s(?=[A-Z]))\s*(?P<head>(?i:{_ASIDE}|(?P<finds>{_FINDS})))\s*(?::|\s-\s)"
 )
-# What was, by the words before it.
+# Of a disease that is only compared, by the words before it.
+_OF_ANOTHER = re.compile(
+    r"\b(?:unlike|in\s+contrast\s+(?:to|with)|as\s+opposed\s+to|contrary\s+to)\s+(?:[\w-]+\s+){0,3}?"
+    r"(?:sars(?!\s*-?\s*cov)|mers|h1n1|influenza|tubercul\w+|(?:bacterial|mycoplasma|fungal|lobar|"
+    r"pneumocystis|community\s*-?\s*acquired|other)\s+(?:viral\s+)?pneumonias?|o?edema|heart\s+failure)\b"
+    r"(?:,?\s+(?:(?:in|of|for|with)\s+)?(?:which|whom|whose|where)\b)?[^.;,]{0,60}$"
+)
+# What was.
 _HISTORY_OF = re.compile(
     r"(?<!no\s)(?<!without\s)\bhistory\s+of\s+"
     r"(?:(?!(?:with|in|on|who|whose|and|but|or|had|has|was|ct|show\w*|reveal\w*|demonstrat\w*)\b)"
@@ -99,3 +106,8 @@ def section_at(found: Sequence[Aside], start: int) -> Section | None:
 def is_history(lower: str, start: int) -> bool:
     """Whether the words before `start` make what follows a thing of the past."""
     return bool(_HISTORY_OF.search(lower[max(0, start - 80) : start]))
+
+
+def is_of_another_disease(lower: str, start: int) -> bool:
+    """Whether what follows is of a disease that this one is unlike: `unlike SARS, in which ...`."""
+    return bool(_OF_ANOTHER.search(lower[max(0, start - 120) : start]))

@@ -7,12 +7,21 @@ from collections.abc import Sequence
 LONGEST = 1000
 """Characters; a longer run without a full stop is cut at a blank, so that work stays linear."""
 
-_END = re.compile(r"[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z][a-z])")
+# A question that the next word answers is one statement with it: `Consolidation? No.`
+_END = re.compile(
+    r"(?!\?\s+(?i:yes|no|none|nil)\s*[.;,])[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z][a-z])"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:figs?|figures?|dr|prof|no|nos|vs|e\.g|i\.e|cf|approx|resp|al|ca|st|mr|mrs|ms|pt|pts|"
     r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[a-z]))$",
     re.IGNORECASE,
 )
+
+# A panel that ends its sentence is no abbreviation: `GGO is seen in panel B. Consolidation ...`
+_PANEL = re.compile(
+    r"\b(?:[Ii]n|[Pp]anels?|[Ii]mages?|[Pp]ictures?)\s+(?:[A-Ka-k](?:,|\s+and)\s+)?[A-Ka-k]$"
+)
+_BEGINS = re.compile(r"\s+[A-Z]")
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -34,7 +43,10 @@ def within(starts: Sequence[int], sentence: tuple[int, int]) -> slice:
 
 
 def _abbreviates(text: str, start: int, stop: int) -> bool:
-    return bool(_ABBREVIATION.search(text[max(start, stop - 8) : stop]))
+    if not _ABBREVIATION.search(text[max(start, stop - 8) : stop]):
+        return False
+    before = text[max(start, stop - 20) : stop]
+    return not (_PANEL.search(before) and _BEGINS.match(text, stop + 1))
 
 
 def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """The words by which reports name the five lesions, as patterns on plain lower text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ladnn.findings import Lesion
@@ -35,10 +35,10 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         rf"\bgg{_S}(?:opacit(?:y|ies)|densit(?:y|ies)|lesions?|nodules?|attenuations?)\b",
         rf"\b(?:frosted|grinding|grounded|ground|matt?e?d?|milled|hairy?){_S}glass\w*",
         # pGGO is a pure one, mGGO a mixed one.
-        r"\b[pm]?g\.?g\.?o(?:\.?'?s)?\b",
+        r"\b[pm]?g[.\s-]?g[.\s-]?o(?:\.?'?s)?\b",
         rf"\bglass{_S}(?:like\s+)?{_SHADOW}\b",
         r"\bggns?\b",
-        rf"\b{_HAZY}\s+(?:(?:and|or)\s+)?(?:{_DENSE}[\w-]+\s+){{0,2}}?{_SHADOW}\b",
+        rf"\b{_HAZY},?\s+(?:(?:and|or)\s+)?(?:{_DENSE}(?!no\b|not\b|without\b)[\w-]+,?\s+){{0,2}}?{_SHADOW}\b",
     ),
     Lesion.CSLD: (
         r"\bconsolidat(?:ion|ions|ive|ed|ing)\b(?!\s+(?:chemo|immuno|radio)?therap)",
@@ -57,7 +57,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
     ),
     Lesion.INSEPTHI: (
-        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+|-lines?){{0,5}}?[\s-]{_THICK}\b",
+        rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+|-lines?){{0,7}}?[\s-]{_THICK}\b",
         rf"\b{_THICK}\s+(?:(?![\w-]*{_OTHER}\s+sept){_WORDS}){{0,6}}?{_LOBULARS}{_SEPT}\b",
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
@@ -68,9 +68,15 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
 
 _OTHER_SEPTA = re.compile(rf"{_OTHER}\s+$")
 
-_LESIONS = re.compile(
-    "|".join(f"(?P<{name}>{'|'.join(patterns)})" for name, patterns in LESION_PATTERNS.items())
-)
+
+def _alternatives(lesions: Iterable[Lesion]) -> re.Pattern[str]:
+    return re.compile(
+        "|".join(f"(?P<{name}>{'|'.join(LESION_PATTERNS[name])})" for name in lesions)
+    )
+
+
+_LESIONS = _alternatives(LESION_PATTERNS)
+_ALL_BUT_SEPTA = _alternatives(name for name in LESION_PATTERNS if name is not Lesion.INSEPTHI)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +96,11 @@ def lesion_terms(lower: str) -> Iterator[Term]:
         if lesion is Lesion.INSEPTHI and _OTHER_SEPTA.search(lower[max(0, start - 20) : start]):
             continue
         yield Term(lesion=lesion, start=start, end=end)
+        if lesion is Lesion.INSEPTHI:  # `the septa within the ground glass are thickened`
+            yield from _between(lower, start, end)
+
+
+def _between(lower: str, start: int, end: int) -> Iterator[Term]:
+    """The other lesions named in `lower[start:end]`, between septa and their thickening."""
+    for match in _ALL_BUT_SEPTA.finditer(lower, start, end):
+        yield Term(lesion=Lesion(str(match.lastgroup)), start=match.start(), end=match.end())
