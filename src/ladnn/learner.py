@@ -8,23 +8,21 @@ import copy
 import ctypes
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ladnn.augmentation import Augmentation
-from ladnn.averaging import anchored, backbone_state, follow, settle
 from ladnn.backbones import BACKBONES
 from ladnn.batches import Batch, Example, Sampler, as_seen, batches, epoch_order
 from ladnn.errors import ConfigError
 from ladnn.findings import LESIONS
 from ladnn.lungfield import FRAMES, LEVELLED
-from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss, predict_logits, to_input
+from ladnn.model import LESION_TARGETS, MODES, LesionNet, joint_loss
 from ladnn.ranges import TRAINING, check_ranges
 from ladnn.statistics import roc_auc
 from ladnn.styles import mix_while_training
@@ -50,9 +48,6 @@ class TrainConfig:
         mixup: alpha of mixup's Beta distribution; 0 leaves it out.
         style_mix: share of batches in which styles are exchanged, stage by stage (`styles`).
         averaging: decay of the exponential average of the weights per step; 0 leaves it out.
-        anchor: how far what is kept goes back to the weights that the backbone started from.
-        settle: training images on which its batch norms' statistics are counted anew; 0 keeps those
-            of training (`averaging` tells of all three).
         primary_weight: of the COVID-19 term in the loss.
         lesion_targets: which images teach the lesions, `labelled` or `all` of them, where an
             unknown lesion of an image without COVID-19 counts as absent.
@@ -83,8 +78,6 @@ class TrainConfig:
     mixup: float = 0.4
     style_mix: float = 0.0
     averaging: float = 0.98
-    anchor: float = 0.0
-    settle: int = 0
     primary_weight: float = 5.0
     lesion_targets: str = LESION_TARGETS[0]
     untrained_lesions: tuple[str, ...] = ()
@@ -145,14 +138,12 @@ class Learner:
         keep_memory()
         self.net = new_network(config).to(memory_format=torch.channels_last)
         self.size = config.input_size or self.net.input_size
-        self.average = self.kept = copy.deepcopy(self.net)
-        self._origin = backbone_state(self.net)
+        self.average = copy.deepcopy(self.net)
         if config.style_mix:
             mix_while_training(self.net, _stages(self.net, "style_mix"), config.style_mix)
         self.optimiser = _optimiser(config, self.net)
         self.sources = [item.source for item in validation]
         self.validation = as_seen(validation, self.size) if validation else None
-        self._settling = self._drawn(config.settle) if config.settle else None
         self.epoch = self.step = 0
         self.last: EpochResult | None = None
         self.best: EpochResult | None = None
@@ -243,9 +234,7 @@ class Learner:
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimiser.step()
         self.step += 1
-        # young averages follow faster, so that a short run is not an average of its start
-        decay = min(self.config.averaging, (1 + self.step) / (10 + self.step))
-        follow(self.average, self.net, decay if self.config.averaging else 0.0)
+        self._update_average()
         return float(loss.detach())
 
     def _rate(self) -> float:
@@ -281,21 +270,18 @@ class Learner:
             untrained=self.config.untrained_lesions,
         )
 
-    def _kept(self) -> LesionNet:
-        """What is validated, and kept if it is the best so far."""
-        kept = anchored(self.average, self._origin, self.config.anchor)
-        if self._settling is not None:
-            settle(kept, self._settling)
-        return kept
-
-    def _drawn(self, count: int) -> NDArray[np.uint8]:
-        """So many training images as they are seen, drawn as those of an epoch."""
-        sampler = replace(self.config.sampler, images=count)
-        chosen = epoch_order(self.train, sampler, np.random.default_rng(self.config.seed))
-        return as_seen([self.train[index] for index in chosen], self.size).images
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # young averages follow faster, so that a short run is not an average of its start
+        decay = min(self.config.averaging, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
+        for mean, value in pairs:
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay) if self.config.averaging else mean.copy_(value)
+            else:
+                mean.copy_(value)
 
     def _validate(self, loss: float) -> EpochResult:
-        self.kept = self._kept()
         if self.validation is None:
             return EpochResult(
                 epoch=self.epoch,
@@ -305,7 +291,7 @@ class Learner:
                 source_auc={},
                 best=True,
             )
-        logits = predict_logits(self.kept, self.validation.images)
+        logits = predict_logits(self.average, self.validation.images)
         covid = torch.from_numpy(self.validation.covid)
         val_loss = float(functional.binary_cross_entropy_with_logits(logits[:, 0], covid))
         each = _auc_by_source(self.sources, self.validation.covid, logits[:, 0].numpy())
@@ -335,6 +321,22 @@ def keep_memory() -> None:
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):  # another C library, where training is only slower
         return
+
+
+def to_input(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    """uint8 [N, S, S] -> float [N, 1, S, S] in [0, 1]."""
+    return torch.from_numpy(images)[:, None].float() / 255
+
+
+@torch.inference_mode()
+def predict_logits(net: LesionNet, images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    """Logits [N, 6] (or [N, 1]) of uint8 [N, S, S], the mean of each image and its mirror image."""
+    net.eval()
+    parts = []
+    for start in range(0, len(images), 32):
+        grey = to_input(images[start : start + 32])
+        parts.append((net(grey) + net(grey.flip(-1))) / 2)
+    return torch.cat(parts).float()
 
 
 def frozen_stages(net: LesionNet, count: int) -> list[nn.Module]:

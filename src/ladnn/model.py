@@ -5,9 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -286,19 +284,3 @@ def lesion_loss(
         counts = counts & (labels > 0).any(dim=1, keepdim=True)
     terms = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return (terms * counts).sum(dim=1)
-
-
-def to_input(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 [N, S, S] -> float [N, 1, S, S] in [0, 1]."""
-    return torch.from_numpy(images)[:, None].float() / 255
-
-
-@torch.inference_mode()
-def predict_logits(net: LesionNet, images: NDArray[np.uint8]) -> Tensor:
-    """Logits [N, 6] (or [N, 1]) of uint8 [N, S, S], the mean of each image and its mirror image."""
-    net.eval()
-    parts = []
-    for start in range(0, len(images), 32):
-        grey = to_input(images[start : start + 32])
-        parts.append((net(grey) + net(grey.flip(-1))) / 2)
-    return torch.cat(parts).float()

@@ -57,8 +57,6 @@ TRAINING: Mapping[str, Range] = MappingProxyType(
         "mixup": Range(high=100),
         "style_mix": _SHARE,
         "averaging": Range(high=1, below=True),
-        "anchor": Range(high=1, below=True),
-        "settle": Range(low=32, high=100_000, zero=True),
         "primary_weight": Range(high=1000, above=True),
         "smoothing": Range(high=1, below=True),
         "patience": Range(),

@@ -237,7 +237,7 @@ def _save(learner: Learner, folder: Path, data_hash: str, result: EpochResult) -
     if result.best:
         write_checkpoint(
             folder,
-            learner.kept,
+            learner.average,
             Checkpoint(
                 backbone=learner.config.backbone,
                 mode=learner.config.mode,

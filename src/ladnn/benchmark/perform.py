@@ -17,7 +17,7 @@ from ladnn.errors import ConfigError, DataError
 from ladnn.evaluation import Evaluation
 from ladnn.findings import Decision
 from ladnn.imaging import read_image
-from ladnn.model import predict_logits
+from ladnn.learner import predict_logits
 from ladnn.paths import is_missing
 from ladnn.scoring import HALF, Case, Settings, score
 from ladnn.training import LOG_FILE, RESUME_FILE, claim, fit, training_records
