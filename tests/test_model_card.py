@@ -13,7 +13,7 @@ from ladnn.cli import app
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import RESEARCH_NOTICE
-from ladnn.model_card.documents import OPEN, documents, markdown
+from ladnn.model_card.documents import OPEN, documents, markdown, write_documents
 from ladnn.model_card.facts import AUDIT_VERSION, collections, facts, packaged_rows
 
 ESTIMATE = {"value": 0.8, "low": 0.7, "high": 0.9, "reason": None}
@@ -38,6 +38,12 @@ def audit(card):
 
 def _head(card):
     return {"schema_version": AUDIT_VERSION, "model": {"sha256": card.sha256}}
+
+
+def test_the_documents_need_no_place_but_the_folder(tmp_path, writable_within):
+    writable_within(tmp_path)
+    made = write_documents({}, "tiny 1", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{one.name}.md" for one in made}
 
 
 def text(name, found):
