@@ -40,6 +40,20 @@ def _head(card):
     return {"schema_version": AUDIT_VERSION, "model": {"sha256": card.sha256}}
 
 
+def test_the_card_of_default_tells_its_two_squares_its_measured_channel_and_mixed_styles():
+    found = facts(read_card(find_bundle("default")))
+    assert "in the frame lungpair-1, 512 rows of 256 pixels" in found["input"]
+    assert "In 1 of 2 one channel is measured and not learned" in found["architecture"]
+    assert "with styles mixed between images" in found["training"]
+
+
+def test_the_card_of_paper_d0_tells_of_no_measured_channel():
+    found = facts(read_card(find_bundle("paper-d0")))
+    assert "288 rows of 288 pixels" in found["input"]
+    assert "measured" not in found["architecture"]
+    assert "styles" not in found["training"]
+
+
 def test_the_documents_need_no_place_but_the_folder(tmp_path, writable_within):
     writable_within(tmp_path)
     made = write_documents({}, "tiny 1", tmp_path)
