@@ -55,14 +55,17 @@ def write_checkpoint(folder: Path, net: LesionNet, description: Checkpoint) -> N
 
     tensors = {key: value.contiguous() for key, value in net.state_dict().items()}
     text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+    files: dict[Path, str | bytes] = {
+        folder / CHECKPOINT_FILE: save(tensors),
+        folder / DESCRIPTION_FILE: text,
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = {folder / CHECKPOINT_FILE: save(tensors), folder / DESCRIPTION_FILE: text}
         put_together(files, folder / DESCRIPTION_FILE)
     except OSError as error:
         raise DataError(
             f"the checkpoint cannot be written to {folder} ({error.strerror}): "
-            f"give a folder that you may write to"
+            f"make room there, or give a folder that you may write to"
         ) from error
 
 
