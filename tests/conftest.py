@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,20 @@ def data_root() -> Path:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def writable_within(monkeypatch):
+    """Let work be put aside within a folder alone, as where a disk is mounted there."""
+
+    def allow(folder: Path) -> None:
+        aside = tempfile.TemporaryDirectory
+
+        def within(**options: str | Path) -> tempfile.TemporaryDirectory:
+            if not Path(options["dir"]).is_relative_to(folder):
+                raise PermissionError(13, "Permission denied")
+            return aside(**options)
+
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", within)
+
+    return allow

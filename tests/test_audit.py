@@ -236,6 +236,12 @@ class TestWriting:
         assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
         assert not (tmp_path / "mistakes" / "old.jpg").exists()
 
+    def test_needs_no_place_but_the_folder(self, audit, tmp_path, writable_within):
+        writable_within(tmp_path)
+        write(audit, tmp_path)
+        names = {"audit.json", "audit.md", "audit.html", "mistakes"}
+        assert {path.name for path in tmp_path.iterdir()} == names
+
     def test_leaves_nothing_behind_when_an_overlay_cannot_be_drawn(
         self, audit, tmp_path, monkeypatch
     ):

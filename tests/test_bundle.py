@@ -82,7 +82,9 @@ def test_another_schema_version_is_refused_by_number(tmp_path):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", "\xff", '{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "null", "\xff", '{"schema_version": 1}', "[" * 10**5]
+)
 def test_a_card_that_is_no_card_is_refused(tmp_path, text):
     folder = tiny_bundle(tmp_path)
     (folder / CARD_FILE).write_bytes(text.encode("latin-1"))
@@ -103,6 +105,10 @@ def test_a_card_that_is_no_card_is_refused(tmp_path, text):
         {"lesions": {}},
         {"lesions": []},
         {"members": [{"backbone": "x"}]},
+        {"members": [{"backbone": [], "seed": 0, "epoch": 1, "checkpoint_sha256": ""}]},
+        {"training": {"members": None}},
+        {"training": {"members": ["a"]}},
+        {"training": {"members": [{"config": 3}]}},
         {"operating_points": {}},
         {"operating_points": {"balanced": {"threshold": 2, "low": 0, "high": 1, "rule": ""}}},
         {"study_rule": {"rule": "median"}},

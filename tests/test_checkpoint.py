@@ -105,6 +105,51 @@ def test_a_damaged_description_is_refused_in_plain_words(tmp_path):
         read_description(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backbone", ["resnet18"]),
+        ("mode", {}),
+        ("frame", None),
+        ("haze", "no"),
+        ("input_size", "32"),
+        ("input_size", 0),
+        ("epoch", True),
+        ("config", None),
+        ("validation", []),
+    ],
+)
+def test_a_description_with_a_value_of_a_wrong_kind_is_refused(name, value, folder, tmp_path):
+    described = json.loads((folder / "checkpoint.json").read_text()) | {name: value}
+    (tmp_path / "checkpoint.json").write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match="it is not what training writes"):
+        read_description(tmp_path)
+
+
+def test_a_frame_that_is_not_known_is_refused_before_anything_is_made_of_it(folder, tmp_path):
+    described = json.loads((folder / "checkpoint.json").read_text()) | {"frame": "lungs-9"}
+    (tmp_path / "checkpoint.json").write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match=r"frame 'lungs-9' .* expected one of lungs-2"):
+        read_description(tmp_path)
+
+
+def test_new_weights_never_lie_beside_the_description_of_older_ones(net, tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, net, ABOUT)
+    moved, replaced = [], Path.replace
+
+    def killed_after_one(path, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return replaced(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(tmp_path, net, replace(ABOUT, epoch=5))
+    with pytest.raises(WeightsError, match="is no checkpoint"):
+        read_description(tmp_path)
+
+
 def test_a_description_of_another_network_than_the_weights_is_refused(net, tmp_path):
     described = {"backbone": "resnet50", "mode": "ladnn", "input_size": SIZE}
     write_checkpoint(tmp_path, net, Checkpoint(**described))

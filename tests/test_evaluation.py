@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -363,6 +364,13 @@ class TestFiles:
         (tmp_path / "note.txt").write_text("keep")
         prepare_folder(tmp_path, force=True)
         assert (tmp_path / "note.txt").read_text() == "keep"
+
+    def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(DataError, match="cannot be written to: give a folder that you may"):
+            prepare_folder(tmp_path)
 
     def test_a_file_in_place_of_the_folder_is_refused(self, tmp_path):
         (tmp_path / "out").write_text("")

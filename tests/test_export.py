@@ -1,10 +1,12 @@
 """The exported graph says what torch says: probabilities, maps and embedding, on every backbone."""
 
+import errno
 import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,18 +18,18 @@ from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
 from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
 from ladnn.checkpoint import Checkpoint, write_checkpoint
-from ladnn.conversion import open_engine, prove, run_engine, run_torch, to_onnx
+from ladnn.conversion import (
+    open_engine,
+    phantom_frames,
+    prove,
+    run_engine,
+    run_torch,
+    to_onnx,
+)
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
-from ladnn.export import (
-    Identity,
-    Options,
-    build_model,
-    export,
-    phantom_frames,
-    read_ensemble,
-)
+from ladnn.export import Identity, Options, build_model, export, read_ensemble
 from ladnn.findings import LESIONS, Lesion, LesionLabels
 from ladnn.graph import BundleGraph
 from ladnn.imaging import read_image
@@ -438,6 +440,44 @@ def test_what_an_export_left_that_was_killed_long_ago_is_deleted(proven, bundle,
     os.utime(old, (0, 0))
     exporting.write_bundle(tmp_path / "made", proven, bundle.card)
     assert (old.exists(), young.exists()) == (False, True)  # the young one may be at work
+
+
+def test_what_was_killed_while_it_replaced_a_bundle_keeps_the_older_one(proven, bundle, tmp_path):
+    (tmp_path / ".ladnn-export-killed" / "old").mkdir(parents=True)
+    os.utime(tmp_path / ".ladnn-export-killed", (0, 0))
+    exporting.write_bundle(tmp_path / "made", proven, bundle.card)
+    assert (tmp_path / ".ladnn-export-killed" / "old").exists()
+
+
+def test_an_older_bundle_that_cannot_be_replaced_stays_where_it_was(
+    proven, bundle, tmp_path, monkeypatch
+):
+    target = tmp_path / "made"
+    exporting.write_bundle(target, proven, bundle.card)
+    (target / "notes.txt").write_text("mine")
+    moved = Path.replace
+
+    def busy(path, to):
+        if path.name == "bundle":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return moved(path, to)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with pytest.raises(BundleError, match="Device or resource busy"):
+        exporting.write_bundle(target, proven, bundle.card, force=True)
+    assert (target / MODEL_FILE).read_bytes() == proven.content
+    assert (target / "notes.txt").read_text() == "mine"
+
+
+def test_a_place_that_no_bundle_can_be_put_is_refused_before_anything_is_read(
+    manifest, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"file cannot be written to: give a folder"):
+        export([tmp_path / "none"], manifest, tmp_path / "file" / "made", Identity(name="x"))
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "disk")
+    with pytest.raises(BundleError, match=r"a disk is mounted at .*disk: give a folder within it"):
+        export([tmp_path / "none"], manifest, tmp_path / "disk", Identity(name="x"))
 
 
 def test_force_replaces_an_older_bundle_whole(proven, bundle, tmp_path):

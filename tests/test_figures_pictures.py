@@ -373,6 +373,9 @@ def test_the_stages_of_an_exported_network_are_read_from_its_graph(name, tmp_pat
     card = SimpleNamespace(members=[SimpleNamespace(backbone=name)])
     bundle = SimpleNamespace(model=to_onnx(BundleGraph([net]), (64, 64)), path=tmp_path, card=card)
     (found,) = layers.read_networks(bundle)
+    card.members.append(SimpleNamespace(backbone="another"))
+    with pytest.raises(BundleError, match="has no another as member 2, which its card names"):
+        layers.read_networks(bundle)
     assert [(stage.name, stage.channels) for stage in found.stages] == EXPECTED[name]
     assert (found.outputs, found.hidden, found.map_size) == (1, (), (2, 2))
     assert (found.backbone, found.members, found.side) == (name, 1, 64)

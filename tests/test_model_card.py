@@ -13,7 +13,7 @@ from ladnn.cli import app
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import RESEARCH_NOTICE
-from ladnn.model_card.documents import OPEN, documents, markdown
+from ladnn.model_card.documents import OPEN, documents, markdown, write_documents
 from ladnn.model_card.facts import AUDIT_VERSION, collections, facts, packaged_rows
 
 ESTIMATE = {"value": 0.8, "low": 0.7, "high": 0.9, "reason": None}
@@ -38,6 +38,26 @@ def audit(card):
 
 def _head(card):
     return {"schema_version": AUDIT_VERSION, "model": {"sha256": card.sha256}}
+
+
+def test_the_card_of_default_tells_its_two_squares_its_measured_channel_and_mixed_styles():
+    found = facts(read_card(find_bundle("default")))
+    assert "in the frame lungpair-1, 512 rows of 256 pixels" in found["input"]
+    assert "In 1 of 2 one channel is measured and not learned" in found["architecture"]
+    assert "with styles mixed between images" in found["training"]
+
+
+def test_the_card_of_paper_d0_tells_of_no_measured_channel():
+    found = facts(read_card(find_bundle("paper-d0")))
+    assert "288 rows of 288 pixels" in found["input"]
+    assert "measured" not in found["architecture"]
+    assert "styles" not in found["training"]
+
+
+def test_the_documents_need_no_place_but_the_folder(tmp_path, writable_within):
+    writable_within(tmp_path)
+    made = write_documents({}, "tiny 1", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{one.name}.md" for one in made}
 
 
 def text(name, found):

@@ -195,6 +195,12 @@ def test_a_probability_is_in_bounds_for_every_logit(logit):
     assert 0 <= probability <= 1
 
 
+@pytest.mark.parametrize(("mode", "outputs"), [("ladnn", 1), ("baseline", 6)])
+def test_a_graph_with_other_outputs_than_the_card_names_is_refused(mode, outputs):
+    with pytest.raises(BundleError, match=f"has {outputs} outputs and its card names"):
+        calibrate(np.zeros(outputs, np.float32), tiny_card(b"", mode))
+
+
 def test_a_temperature_draws_the_probability_to_a_half():
     plain = calibrate(np.array([2.0], np.float32), tiny_card(b"", "baseline", temperature=1.0))
     soft = calibrate(np.array([2.0], np.float32), tiny_card(b"", "baseline", temperature=2.0))

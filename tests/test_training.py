@@ -1,6 +1,7 @@
 """Training: the same run twice, a run killed and resumed, what is chosen and what is refused."""
 
 import csv
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -335,10 +336,29 @@ def test_a_damaged_configuration_is_named(manifest, finished, tmp_path):
         run(manifest, tmp_path, select="last")
 
 
-def test_a_damaged_resume_file_is_named(manifest, finished, tmp_path):
+def _with_another_optimiser(whole):
+    state = torch.load(io.BytesIO(whole), weights_only=True)
+    state["optimiser"] = {"state": {}, "param_groups": []}
+    written = io.BytesIO()
+    torch.save(state, written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda whole: b"nothing", id="text"),
+        pytest.param(lambda whole: b"", id="empty"),
+        pytest.param(lambda whole: whole[: len(whole) // 2], id="half"),
+        pytest.param(lambda whole: whole.replace(b"optimiser", b"\xff" * 9), id="altered"),
+        pytest.param(_with_another_optimiser, id="optimiser"),
+    ],
+)
+def test_a_damaged_resume_file_is_named(damage, manifest, finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    (folder / "resume.pt").write_bytes(b"nothing")
+    whole = (folder / "resume.pt").read_bytes()
+    (folder / "resume.pt").write_bytes(damage(whole))
     with pytest.raises(ConfigError, match="damaged"):
         run(manifest, folder, select="last")
 

@@ -332,8 +332,9 @@ def test_a_network_that_started_from_chest_ct_starts_there_again(tmp_path: Path,
     assert recipe(card(tmp_path, settings), [], {})[0].weights == "chest-ct"
 
 
-def test_a_card_without_a_recipe_is_refused(tmp_path: Path):
-    told = load_bundle(tiny_bundle(tmp_path)).card
+@pytest.mark.parametrize("training", [{}, {"members": []}, {"members": [{"validation": {}}]}])
+def test_a_card_without_a_recipe_is_refused(tmp_path: Path, training: dict[str, object]):
+    told = load_bundle(tiny_bundle(tmp_path, training=training)).card
     with pytest.raises(ConfigError, match="does not say how it was trained"):
         recipe(told, [], {})
 

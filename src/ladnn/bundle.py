@@ -33,16 +33,22 @@ def _within(where: str, value: object, low: float, high: float) -> None:
         )
 
 
-def _kinds(card: "Card") -> None:
+def _kinds(record: "Card | Member") -> None:
     """Refuse text that is not text and objects that are not objects."""
-    for item in fields(card):
-        value = getattr(card, item.name)
+    for item in fields(record):
+        value = getattr(record, item.name)
         if item.type is str and not isinstance(value, str):
             raise BundleError(f"{item.name} is {value!r} in {CARD_FILE}: expected text")
         if get_origin(item.type) is Mapping and not isinstance(value, Mapping):
             raise BundleError(f"{item.name} is {value!r} in {CARD_FILE}: expected an object")
-    if card.research_use_only is not True:
-        raise BundleError(f"research_use_only is not true in {CARD_FILE}: every bundle is for that")
+
+
+def _members(members: object) -> None:
+    """Refuse members of `training` that are not what export writes."""
+    if not isinstance(members, list | tuple) or not all(
+        isinstance(one, Mapping) and isinstance(one.get("config") or {}, Mapping) for one in members
+    ):
+        raise BundleError(f"training.members of {CARD_FILE} is not what export writes")
 
 
 def _arguments(cls: type, data: object, where: str) -> dict[str, Any]:
@@ -116,6 +122,9 @@ class Member:
     seed: int
     epoch: int
     checkpoint_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        _kinds(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +233,9 @@ class Card:
 
     def __post_init__(self) -> None:
         _kinds(self)
+        _members(self.training.get("members", []))
+        if self.research_use_only is not True:
+            raise BundleError(f"research_use_only is not true in {CARD_FILE}: every bundle is")
         _known("mode", self.mode, MODES)
         _known("precision", self.precision, PRECISIONS)
         _within("input_size", self.input_size, 32, 4096)
@@ -271,8 +283,7 @@ class Card:
         A member that names none took all that its manifest had. Export recorded those where it was
         given that manifest; else those of validation are among them, beside others unknown.
         """
-        members = self.training.get("members")
-        configs = [one.get("config") or {} for one in members] if isinstance(members, list) else []
+        configs = [one.get("config") or {} for one in self.training.get("members", [])]
         limits = [config.get("sources") or () for config in configs]
         recorded = self.training.get("sources") or ()
         complete = bool(recorded) or (bool(limits) and all(limits))
@@ -335,7 +346,7 @@ def read_card(folder: Path) -> Card:
             f"no bundle at {folder} ({CARD_FILE}: {reason}): give a folder made by `ladnn export`, "
             f"or one of the names {', '.join(shipped()) or 'of a build that ships bundles'}"
         ) from error
-    except ValueError as error:  # bad UTF-8 and bad JSON
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON without end
         raise BundleError(f"{path} is not JSON: copy the bundle again, or export it") from error
 
 

@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from ladnn.dataset import Manifest
 from ladnn.errors import DataError, WeightsError
 from ladnn.lungfield import FRAMES
 from ladnn.model import LesionNet, load_weights
-from ladnn.paths import put
+from ladnn.paths import put_together
+from ladnn.ranges import TRAINING
 from ladnn.weights import CHECKPOINT_FILE
 
 DESCRIPTION_FILE = "checkpoint.json"
@@ -45,7 +46,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, net: LesionNet, description: Checkpoint) -> None:
-    """Write both files; each replaces an older one whole.
+    """Write both files; a description is there only beside the weights that it describes.
 
     Raises:
         DataError: when the folder cannot be written to.
@@ -54,14 +55,17 @@ def write_checkpoint(folder: Path, net: LesionNet, description: Checkpoint) -> N
 
     tensors = {key: value.contiguous() for key, value in net.state_dict().items()}
     text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+    files: dict[Path, str | bytes] = {
+        folder / CHECKPOINT_FILE: save(tensors),
+        folder / DESCRIPTION_FILE: text,
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        put(folder / CHECKPOINT_FILE, save(tensors))
-        put(folder / DESCRIPTION_FILE, text.encode())
+        put_together(files, folder / DESCRIPTION_FILE)
     except OSError as error:
         raise DataError(
             f"the checkpoint cannot be written to {folder} ({error.strerror}): "
-            f"give a folder that you may write to"
+            f"make room there, or give a folder that you may write to"
         ) from error
 
 
@@ -75,13 +79,32 @@ def read_description(folder: Path) -> Checkpoint:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         known = {item.name for item in fields(Checkpoint)}
-        return Checkpoint(**{key: value for key, value in data.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        read = Checkpoint(**{key: value for key, value in data.items() if key in known})
+        _check_values(read)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         why = getattr(error, "strerror", None) or "it is not what training writes"
         raise WeightsError(
             f"{folder} is no checkpoint ({DESCRIPTION_FILE} cannot be read: {why}): "
             "give a folder written by `ladnn train`"
         ) from error
+    if read.frame not in FRAMES:
+        raise WeightsError(
+            f"the frame {read.frame!r} of {path} is not known: expected one of "
+            f"{', '.join(FRAMES)}; install the ladnn that wrote the checkpoint"
+        )
+    return read
+
+
+def _check_values(read: Checkpoint) -> None:
+    """Raise TypeError for a value of a wrong kind, ValueError for a size that no network has."""
+    for item in fields(read):
+        value = getattr(read, item.name)
+        kind: Any = get_origin(item.type) or item.type
+        # whose kind is checked strictly: to Python, true is a whole number
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise TypeError(f"{item.name} is {value!r}")
+    if not read.input_size or read.input_size not in TRAINING["input_size"]:
+        raise ValueError(f"input_size is {read.input_size}")
 
 
 def read_checkpoint(folder: Path) -> tuple[Checkpoint, LesionNet]:

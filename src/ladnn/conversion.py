@@ -15,7 +15,10 @@ from ladnn.calibration import probability
 from ladnn.engines import OUTPUT_NAMES, Engine, Outputs
 from ladnn.errors import BundleError
 from ladnn.explain import scaled
+from ladnn.findings import LESIONS
 from ladnn.graph import SMALL, BundleGraph
+from ladnn.lungfield import model_input
+from ladnn.phantom import thorax
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -25,6 +28,7 @@ Frames = NDArray[np.uint8]
 OPSET = 18
 PROBABILITY_TOLERANCE = 1e-4
 MAP_TOLERANCE = 0.01
+PHANTOMS = 3
 
 
 def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, half: bool = False) -> bytes:
@@ -97,6 +101,12 @@ def _narrowed(tensor: "TensorProto") -> "TensorProto | None":
 # ------------------------------------------------------------------ proof
 
 
+def phantom_frames(size: int, frame: str) -> Frames:
+    """What the network sees of a few phantoms, uint8 [N, R, S]."""
+    drawn = [thorax(seed, lesions=LESIONS[:seed]) for seed in range(PHANTOMS)]
+    return np.stack([model_input(pixels, size, frame)[0] for pixels in drawn])
+
+
 def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float]:
     """Hold torch and the installed runtimes together on uint8 [N, R, S].
 
@@ -121,6 +131,11 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
                 f"install the versions that are locked and export again"
             )
     return worst
+
+
+def rounding(exact: BundleGraph, graph: BundleGraph, frames: Frames) -> float:
+    """How far the float16 weights of `graph` move a probability from what `exact` says."""
+    return differences(run_torch(exact, frames), run_torch(graph, frames))["probability"]
 
 
 def installed_engines() -> list[str]:

@@ -16,7 +16,7 @@ from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.heatmaps import MAPS, Heatmaps
 from ladnn.imaging import CtImage, read_image
-from ladnn.paths import put_together
+from ladnn.paths import put_together, require_writable
 from ladnn.runtime import DEFAULT_POINT, Assessment
 from ladnn.scoring import Case, Group, Settings, score
 from ladnn.splitting import PARTS
@@ -313,7 +313,8 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
     """Make the folder of a result, before any work is done.
 
     Raises:
-        DataError: when it holds something and `force` is not given, or cannot be made.
+        DataError: when it holds something and `force` is not given, cannot be made, or cannot be
+            written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -322,6 +323,7 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
         raise DataError(
             f"the output folder {folder} cannot be used ({error.strerror}): give another"
         ) from error
+    require_writable(folder)
     if occupied and not force:
         raise DataError(f"the output folder {folder} is not empty: give another, or --force")
 

@@ -16,22 +16,21 @@ from numpy.typing import NDArray
 from ladnn import engines
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
 from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
-from ladnn.conversion import Frames, differences, open_engine, prove, run_torch, to_onnx
+from ladnn.conversion import Frames, open_engine, phantom_frames, prove, rounding, to_onnx
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.decoys import KINDS
 from ladnn.engines import Engine
 from ladnn.errors import BundleError, ConfigError
 from ladnn.evaluation import evaluate
-from ladnn.findings import LESIONS, OUTPUTS
+from ladnn.findings import OUTPUTS
 from ladnn.fitting import Fitted, check_classes, fit
 from ladnn.graph import BundleGraph, combination
 from ladnn.guard_fitting import Chest, fit_guard
 from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
-from ladnn.lungfield import input_shape, joint_frame, model_input
+from ladnn.lungfield import input_shape, joint_frame
 from ladnn.model import LesionNet
-from ladnn.paths import put_folder
-from ladnn.phantom import thorax
+from ladnn.paths import put_folder, require_writable
 from ladnn.runtime import DEFAULT_ENGINE, Predictor
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -41,8 +40,8 @@ INTENDED_USE = (
 )
 GUARD_IMAGES = 1500
 """Training images that the guard is fitted on at most."""
-PHANTOMS = 3
 _UNFINISHED = ".ladnn-export-"  # no folder of anybody else's is named so
+_OLD = "old"
 _AT_WORK = 86_400  # seconds that an export may take, with room to spare
 
 
@@ -269,20 +268,10 @@ def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -
     content = to_onnx(graph, input_shape(size, frame), half=half)
     agreement = prove(graph, content, frames)
     if half:
-        agreement["rounding_probability"] = _rounding(ensemble, graph, frames, flip=flip)
+        agreement["rounding_probability"] = rounding(
+            BundleGraph(ensemble.nets, flip=flip), graph, frames
+        )
     return Model(content=content, ensemble=ensemble, flip=flip, half=half, agreement=agreement)
-
-
-def phantom_frames(size: int, frame: str) -> Frames:
-    """What the network sees of a few phantoms, uint8 [N, R, S]."""
-    drawn = [thorax(seed, lesions=LESIONS[:seed]) for seed in range(PHANTOMS)]
-    return np.stack([model_input(pixels, size, frame)[0] for pixels in drawn])
-
-
-def _rounding(ensemble: Ensemble, graph: BundleGraph, frames: Frames, *, flip: bool) -> float:
-    """How far float16 weights move a probability from what the checkpoints say."""
-    exact = run_torch(BundleGraph(ensemble.nets, flip=flip), frames)
-    return differences(exact, run_torch(graph, frames))["probability"]
 
 
 # ------------------------------------------------------------------ card and folder
@@ -372,7 +361,7 @@ def write_bundle(
             if measure is not None:
                 card = replace(card, metrics=measure(staged))
                 write_card(card, staged)
-            put_folder(staged, folder, Path(scratch) / "old", names=(CARD_FILE, MODEL_FILE))
+            put_folder(staged, folder, Path(scratch) / _OLD, names=(CARD_FILE, MODEL_FILE))
     except OSError as error:
         raise BundleError(
             f"the bundle cannot be written to {folder} ({error.strerror}): "
@@ -382,15 +371,21 @@ def write_bundle(
 
 
 def _clear_killed(place: Path) -> None:
-    """Delete what exports that were killed left there; a younger one may be at work."""
+    """Delete what exports that were killed left there; a younger one may be at work.
+
+    One that was killed while it replaced a bundle keeps the older one, which is not ours to delete.
+    """
     for path in place.glob(f"{_UNFINISHED}*"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - _AT_WORK:
+            if path.stat().st_mtime < time.time() - _AT_WORK and not (path / _OLD).exists():
                 shutil.rmtree(path)
 
 
 def check_target(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds anything but, with `force`, an older bundle."""
+    """Refuse a folder that holds anything but, with `force`, an older bundle, or cannot be put."""
+    require_writable(folder.parent)
+    if folder.is_mount():
+        raise BundleError(f"a disk is mounted at {folder}: give a folder within it")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir() or not (folder / CARD_FILE).is_file():

@@ -29,6 +29,16 @@ def is_missing(path: Path) -> bool:
     return False
 
 
+def require_writable(folder: Path) -> None:
+    """Raise DataError where files surely cannot be put into `folder`, made or yet to be made.
+
+    For what takes minutes, before it begins.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if not is_missing(path))
+    if not is_folder(place) or not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{folder} cannot be written to: give a folder that you may write to")
+
+
 def put(path: Path, content: bytes) -> None:
     """Write beside `path` and move into place, so that a reader never finds a half.
 
@@ -90,8 +100,8 @@ def put_folder(staged: Path, folder: Path, old: Path, *, names: Collection[str])
         old: where the older folder goes, if there is one.
         names: of the files that belong to the folder itself.
 
-    Raises DataError for something beside them that cannot be copied. Links stay what they are,
-    wherever they lead.
+    Raises DataError for something beside them that cannot be copied, OSError where a folder cannot
+    be moved; the older one is in its place then. Links stay what they are, wherever they lead.
     """
     if folder.exists():
         try:
@@ -108,8 +118,13 @@ def put_folder(staged: Path, folder: Path, old: Path, *, names: Collection[str])
                 f"what lies in {folder} beside {', '.join(sorted(names))} cannot be kept "
                 f"({reason}): move it elsewhere, or give another folder"
             ) from error
-        shutil.move(folder, old)
-    staged.replace(folder)
+        folder.replace(old)  # never by copying, as shutil does: half way the older one is in pieces
+    try:
+        staged.replace(folder)
+    except OSError:
+        if not is_missing(old):
+            old.replace(folder)
+        raise
 
 
 @contextmanager

@@ -168,7 +168,15 @@ def _check_shape(bundle: Bundle, taken: tuple[int, int]) -> None:
 
 
 def calibrate(logits: NDArray[np.float32], card: Card) -> tuple[float, ...]:
-    """Probabilities in [0, 1] of one row of logits, each divided by its temperature."""
+    """Probabilities in [0, 1] of one row of logits, each divided by its temperature.
+
+    Raises BundleError when the graph gives another number of logits than the card names.
+    """
+    if logits.shape != (len(card.classes),):
+        raise BundleError(
+            f"the model.onnx of {card.name} has {logits.size} outputs and its card names "
+            f"{len(card.classes)}: export the bundle again"
+        )
     return tuple(probability(logits.astype(np.float64) / np.array(card.temperatures)).tolist())
 
 

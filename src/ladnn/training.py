@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 RESUME_FILE, LOG_FILE, CONFIG_FILE = "resume.pt", "log.csv", "config.json"
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
+"""What torch raises of a damaged file, and of a state that is another network's."""
 LOG_COLUMNS = ("epoch", "loss", "val_loss", "val_auc", "best")
 
 
@@ -190,7 +201,7 @@ def _resume(learner: Learner, folder: Path) -> None:
         return
     try:
         learner.restore(torch.load(path, weights_only=True))
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise ConfigError(
             f"{path} is damaged ({type(error).__name__}): delete it to start the run again"
         ) from error

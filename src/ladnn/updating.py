@@ -154,14 +154,14 @@ def recipe(card: Card, sources: Sequence[str], changes: Mapping[str, Any]) -> li
     """The champion's training configurations, one for each member, with `changes`.
 
     Where the champion was trained on some sources only, the contributed ones are added. Weights
-    that it started from and that are not on this machine are replaced by ImageNet's.
+    that it started from and that are not on this machine are replaced by those its backbone has.
 
     Raises:
         ConfigError: a card that tells no recipe, or a change that is no setting or that makes two
             members the same.
     """
     members = card.training.get("members")
-    if not isinstance(members, Sequence) or not members:
+    if not members or not all(isinstance(one.get("config"), Mapping) for one in members):
         raise ConfigError(
             f"the card of {card.name} {card.version} does not say how it was trained: "
             "update a version that was made by `ladnn export`"
@@ -179,7 +179,7 @@ def _member(settings: dict[str, Any], sources: Sequence[str]) -> TrainConfig:
     if settings.get("sources"):
         settings["sources"] = list(dict.fromkeys([*settings["sources"], *sources]))
     weights = settings.get("weights", "")
-    if weights not in (IMAGENET, CHEST_CT, "random") and not Path(weights).exists():
+    if weights not in (IMAGENET, CHEST_CT, "random") and not Path(str(weights)).exists():
         settings["weights"] = backbone(settings.get("backbone", TrainConfig.backbone)).weights
     return build(TrainConfig, settings, where=" of the recipe")
 

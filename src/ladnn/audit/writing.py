@@ -18,14 +18,14 @@ _FILES = (FOLDER, MARKDOWN_FILE, HTML_FILE, JSON_FILE)
 def write(audit: Audit, folder: Path) -> None:
     """Write audit.md, audit.html, the overlays and, last, audit.json into an existing folder.
 
-    All is made beside the folder first and moved in when it is complete; an audit that stood there
+    All is made aside within the folder and moved when it is complete; an audit that stood there
     is replaced, and nothing else is touched.
 
     Raises:
         DataError: when something cannot be written.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+        with tempfile.TemporaryDirectory(prefix=".ladnn-", dir=folder) as name:
             staging = Path(name)
             _make(audit, staging)
             # Gone first and back last: whoever finds it finds the files that belong to it.

@@ -98,6 +98,11 @@ def read_networks(bundle: Bundle) -> tuple[Network, ...]:
             kinds[name] = replace(kinds[name], members=kinds[name].members + 1)
             continue
         of = f"members.{number}.outputs."
+        if number not in found or f"{of}head_weight" not in shapes:
+            raise BundleError(
+                f"the graph of {bundle.path} has no {name} as member {number + 1}, which its card "
+                "names: export the bundle again"
+            )
         outputs, embedding = shapes[f"{of}head_weight"]
         hidden = tuple(shapes[bias][0] for n in (1, 2) if (bias := f"{of}bias{n}") in shapes)
         kinds[name] = Network(

@@ -115,7 +115,7 @@ def write_documents(facts: Mapping[str, str], bundle: str, folder: Path) -> tupl
     """
     made = documents(facts)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+        with tempfile.TemporaryDirectory(prefix=".ladnn-", dir=folder) as name:
             for document in made:
                 part = Path(name) / f"{document.name}.md"
                 part.write_text(markdown(document, bundle), encoding="utf-8")

@@ -12,6 +12,7 @@ from ladnn.bundle import Card
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
+from ladnn.lungfield import input_shape
 from ladnn.study import rule_with_origin
 
 Facts = dict[str, str]
@@ -112,15 +113,15 @@ def _model(card: Card) -> Facts:
     kind = branch if card.mode == "ladnn" else "a branch for COVID-19 alone (a baseline)"
     lesions = ", ".join(LESION_NAMES[lesion].lower() for lesion in LESIONS)
     outputs = f" and of {lesions}" if card.mode == "ladnn" else ""
-    size = card.input_size
+    rows, columns = input_shape(card.input_size, card.preprocessing)
     return {
         "identity": f"{card.name}, version {card.version}: a deep neural network that reads axial "
         "chest CT images for COVID-19.",
         "architecture": f"Deep convolutional neural network: {networks} ({card.backbone}), with "
-        f"{kind}, after Liu et al., lesion-attention deep neural networks.",
+        f"{kind}, after Liu et al., lesion-attention deep neural networks.{_haze(card)}",
         "ensembling": f"{networks.capitalize()}; logits: {card.combination.get('logits', '')}.",
         "input": f"One axial chest CT image in a lung window, 8-bit grey, in the frame "
-        f"{card.preprocessing}, {size} by {size} pixels.",
+        f"{card.preprocessing}, {rows} rows of {columns} pixels.",
         "outputs": f"Probability of COVID-19{outputs}; a map for each; a score of how much the "
         "image is like an axial chest CT.",
         "explanation": "Grad-CAM++ maps in the same forward pass, scaled by the probability; they "
@@ -129,6 +130,18 @@ def _model(card: Card) -> Facts:
         "software": "LA-DNN (Apache-2.0): trained with PyTorch and timm, run as ONNX by OpenVINO "
         f"or ONNX Runtime in {card.precision}.",
     }
+
+
+def _haze(card: Card) -> str:
+    """That a channel is not learned, of a bundle with a network that has it."""
+    having = sum(bool(config.get("haze")) for config in _configs(card))
+    if not having:
+        return ""
+    return (
+        f" In {having} of {len(card.members)} one channel is measured and not learned: how much of "
+        "the posterior lung is smooth and half dense. Its weight is fixed and raises the "
+        "probability of COVID-19."
+    )
 
 
 def _use(card: Card) -> Facts:
@@ -189,12 +202,15 @@ def _training(card: Card) -> Facts:
         "those alone" if card.learned.complete else "and whatever else its training manifest held"
     )
     selects = dict.fromkeys(_selected(config) for config in configs)
+    mixed = any(config.get("style_mix") for config in configs)
     painted = any((config.get("augmentation") or {}).get("paint") for config in configs)
     balanced = all((config.get("sampler") or {}).get("balanced") for config in configs)
     return {
         "training_data": f"The training split of {', '.join(card.learned.sources)} ({what}).",
         "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
-        f"{', with opacities painted into negatives' if painted else ''}.{_lesion_targets(card)}",
+        f"{', with opacities painted into negatives' if painted else ''}"
+        f"{', with styles mixed between images within the network' if mixed else ''}."
+        f"{_lesion_targets(card)}",
         "selection": f"{'; '.join(selects)}.",
         "initialisation": f"Started from {', '.join(dict.fromkeys(map(_weights, configs)))}.",
         "imbalance": "Classes are drawn equally often within each collection." if balanced else "",
