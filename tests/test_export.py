@@ -13,11 +13,13 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
 from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
 from ladnn.checkpoint import Checkpoint, write_checkpoint
+from ladnn.commands.export import app
 from ladnn.conversion import (
     open_engine,
     phantom_frames,
@@ -26,7 +28,7 @@ from ladnn.conversion import (
     run_torch,
     to_onnx,
 )
-from ladnn.dataset import Manifest, Record, hash_records
+from ladnn.dataset import Manifest, Record, hash_records, write_manifest
 from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
 from ladnn.export import Identity, Options, build_model, export, read_ensemble
@@ -391,6 +393,19 @@ def test_the_card_holds_both_operating_points_and_metrics_of_validation(bundle):
 
 def test_the_card_names_no_sources_of_a_training_on_another_manifest(bundle):
     assert bundle.card.training["sources"] == []
+
+
+@pytest.mark.parametrize("sources", [["phantoms"], []])
+def test_the_command_says_when_nothing_shows_that_the_manifest_is_that_of_the_training(
+    bundle, manifest, tmp_path, monkeypatch, sources
+):
+    card = replace(bundle.card, training={**bundle.card.training, "sources": sources})
+    monkeypatch.setattr("ladnn.export.export", lambda *_args, **_kwargs: card)
+    write_manifest(manifest, tmp_path / "m.csv")
+    given = ["run", "--manifest", str(tmp_path / "m.csv"), "-o", "out", "--name", "drawn"]
+    said = CliRunner().invoke(app, given)
+    assert said.exit_code == 0
+    assert ("nothing shows" in said.stderr) == (not sources)
 
 
 def test_lesions_with_few_validation_cases_are_not_calibrated(bundle):

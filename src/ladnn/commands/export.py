@@ -69,6 +69,12 @@ def export(
             options=options,
             stage=stage,
         )
+    if not card.training["sources"]:
+        typer.echo(
+            f"nothing shows that the checkpoints were trained on {manifest} as it is: if they "
+            "learned images of its validation split, the bundle's probabilities are too sure",
+            err=True,
+        )
     if as_json:
         typer.echo(json.dumps(card.to_json(), indent=2))
     else:
