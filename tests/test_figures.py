@@ -1,11 +1,14 @@
 """Figures: what they show is what the result files say, and what is no result is refused."""
 
 import json
+import warnings
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from numpy.testing import assert_allclose
 from typer.testing import CliRunner
 
@@ -408,6 +411,30 @@ class TestCommand:
         assert (tmp_path / "sources.pdf").read_bytes() == b"mine"
         assert ladnn("sources", folders["worse"], "-o", tmp_path, "--overwrite").exit_code == 0
         assert (tmp_path / "sources.pdf").read_bytes() != b"mine"
+
+    def test_tells_which_characters_no_font_has(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(paper, "_CHINESE", ())
+        folder = write_result(tmp_path / "r", sources=("\u533b\u9662", "there"), size=16)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            done = ladnn("sources", folder, "-o", tmp_path / "new")
+        assert done.exit_code == 0, done.output
+        assert "no installed font has \u533b\u9662: boxes stand there" in done.stderr
+
+    def test_draws_chinese_where_a_font_for_it_is_installed(self, tmp_path, monkeypatch):
+        fonts = files("ladnn.service").joinpath("fonts", "wqy-microhei-subset.ttf")
+        manager = font_manager.fontManager
+        monkeypatch.setattr(manager, "ttflist", [*manager.ttflist])
+        manager.addfont(str(fonts))
+        folder = write_result(tmp_path / "r", sources=("\u533b\u5386", "there"), size=16)
+        done = ladnn("sources", folder, "-o", tmp_path / "new")
+        assert done.exit_code == 0, done.output
+        assert done.stderr == ""
+        named = write_result(tmp_path / "s", name="\u533b", size=16)
+        title = calibration.draw(runs.read_runs([named]))
+        with paper.publication():
+            paper.save(title, tmp_path, "title", dpi=40)
+            assert paper.undrawn(title) == ""
 
     def test_says_which_extra_is_missing(self, folders, tmp_path, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)

@@ -182,6 +182,11 @@ def test_a_webp_bomb_is_refused_by_its_header():
     assert "more than the limit of 40 megapixels" in sentence(bytes(data))
 
 
+def test_a_webp_that_takes_too_much_memory_to_decode_is_sent_on_to_png():
+    black = encode(Image.new("RGB", (5700, 5700)), "WEBP", lossless=True, quality=0, method=0)
+    assert sentence(black).endswith("the limit of 512 MiB: reduce it or save it as PNG")
+
+
 def test_a_tiff_of_huge_tiles_is_refused():
     tags = {
         256: 64,

@@ -283,6 +283,21 @@ def test_other_slices_of_somebody_who_resembles_a_held_image_are_left_out(album,
     assert len(whole) == len(album) + 1
 
 
+def test_what_resembles_the_bases_training_or_is_of_its_patients_validates_nothing(
+    album, tmp_path: Path
+):
+    twin = incoming(save(tmp_path / "twin.png", 0, variant=1), "val", patient="x")
+    slice_ = incoming(save(tmp_path / "slice.png", 61), "val", patient="x")
+    same = replace(incoming(save(tmp_path / "s.png", 70), "val", patient="train"), source="home")
+    taught = incoming(save(tmp_path / "t.png", 62), "train", patient="y")
+    beside = incoming(save(tmp_path / "b.png", 63), "val", patient="y")
+    fresh = incoming(save(tmp_path / "fresh.png", 60), "val", patient="z")
+    new = (twin, slice_, same, taught, beside, fresh)
+    whole, left_out = combine(manifest(*album.values()), manifest(*new))
+    assert left_out == ()
+    assert [one.path for one in whole.part("val")] == [album["val"].path, fresh.path]
+
+
 def test_a_dataset_with_nothing_new_is_refused(album):
     base = manifest(*album.values())
     again = manifest(*(replace(record, source="clinic") for record in base))

@@ -81,19 +81,23 @@ def combine(
 
     An image is left out when its patient or its picture, or a near-duplicate of it or of another
     image of its patient, is in the base manifest's validation or test split, or when the very
-    picture is in the base at all. What the contributed dataset itself calls test goes to training.
+    picture is in the base at all. What the contributed dataset itself calls test goes to training,
+    and so does what it calls validation where a patient or a picture of the base's training, or a
+    resembling one, is among it: it would be judged by what was learnt.
 
     Raises:
         DataError: when nothing is left, or an image of the base cannot be read any more.
     """
     held = Manifest(records=tuple(r for r in base if r.split in ("val", "test")))
-    known, new = look(held), look(contributed)
-    if known.failures:
-        raise DataError(f"{known.failures[0][1]}: the base manifest's images must all be there")
+    known, new = _all_of(held, look), look(contributed)
     reasons = _reasons(base, known, new)
+    sides = ["train"] * len(new.records)
+    if any(record.split == "val" for record in new.records):
+        taught = Manifest(records=tuple(r for r in base if r.split not in ("val", "test")))
+        sides = _sides(_all_of(taught, look), new)
     kept = tuple(
-        replace(record, split="val" if record.split == "val" else "train")
-        for record in new.records
+        replace(record, split=side)
+        for record, side in zip(new.records, sides, strict=True)
         if record.path not in reasons
     )
     if not kept:
@@ -102,6 +106,13 @@ def combine(
     whole = Manifest(records=(*base.records, *kept), labels=base.labels)
     _refuse_contamination(base, whole)
     return whole, left_out
+
+
+def _all_of(part: Manifest, look: Callable[[Manifest], Viewed]) -> Viewed:
+    found = look(part)
+    if found.failures:
+        raise DataError(f"{found.failures[0][1]}: the base manifest's images must all be there")
+    return found
 
 
 def _reasons(base: Manifest, known: Viewed, new: Viewed) -> dict[Path, str]:
@@ -121,24 +132,52 @@ def _held_out(known: Viewed, new: Viewed) -> list[str]:
     What is said of one image holds for all of its patient, and of patients whose images resemble
     each other: other slices of somebody in the test split would teach what the test asks.
     """
-    patients = {(record.source, record.patient) for record in known.records}
-    near = np.zeros(len(new.records), dtype=np.bool_)
-    if known.records and new.records:
-        near |= (new.prints @ known.prints.T >= NEAR).any(axis=1)
     reasons = []
-    for row, record in enumerate(new.records):
-        if (record.source, record.patient) in patients:
+    for same, alike in zip(_of_same_patient(known, new), _alike(known, new), strict=True):
+        if same:
             reasons.append("its patient is in the validation or the test split")
-        elif near[row] or new.hashes[row] in known.hashes:
+        elif alike:
             reasons.append("it resembles an image of the validation or the test split")
         else:
             reasons.append("")
-    names = [f"{record.source}\n{record.patient}" for record in new.records]
-    groups = linked(names, [(i, j) for i, j, _ in near_pairs(new.prints)])
+    groups = _groups(new)
     tainted = {group for group, why in zip(groups, reasons, strict=True) if why}
     other = "another image of its patient resembles one of the validation or the test split"
     pairs = zip(groups, reasons, strict=True)
     return [why or (other if group in tainted else "") for group, why in pairs]
+
+
+def _sides(taught: Viewed, new: Viewed) -> list[str]:
+    """The split of each new image: validation where its dataset says so and all of its group may.
+
+    Not where one of them is to be trained on, or is like what the base trains on.
+    """
+    same, alike, groups = _of_same_patient(taught, new), _alike(taught, new), _groups(new)
+    rows = range(len(new.records))
+    teaching = {
+        groups[row] for row in rows if new.records[row].split != "val" or same[row] or alike[row]
+    }
+    return ["train" if groups[row] in teaching else "val" for row in rows]
+
+
+def _of_same_patient(known: Viewed, new: Viewed) -> list[bool]:
+    patients = {(record.source, record.patient) for record in known.records}
+    return [(record.source, record.patient) in patients for record in new.records]
+
+
+def _alike(known: Viewed, new: Viewed) -> list[bool]:
+    """Whether each new image is a picture of `known`, or resembles one."""
+    near = np.zeros(len(new.records), dtype=np.bool_)
+    if known.records and new.records:
+        near |= (new.prints @ known.prints.T >= NEAR).any(axis=1)
+    pictures = set(known.hashes)
+    return [bool(one) or own in pictures for one, own in zip(near, new.hashes, strict=True)]
+
+
+def _groups(new: Viewed) -> list[str]:
+    """The same name for images of one patient, and of patients whose images resemble each other."""
+    names = [f"{record.source}\n{record.patient}" for record in new.records]
+    return linked(names, [(i, j) for i, j, _ in near_pairs(new.prints)])
 
 
 def _refuse_contamination(base: Manifest, whole: Manifest) -> None:

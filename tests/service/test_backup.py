@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sites import Site
 from sqlalchemy import MetaData, Table, func, insert, inspect, select, text
 
@@ -231,12 +233,43 @@ def test_a_file_that_is_not_what_was_stored_is_lost_and_a_whole_one_takes_its_pl
     assert blobs.get(image) == b"image 1"
 
 
+def test_a_restore_killed_before_the_tables_are_up_to_date_is_begun_again(
+    empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    backup(old_site(tmp_path, "0009")[0], tmp_path / "b")
+    upgrade = command.upgrade
+
+    def die(config: Config, revision: str) -> None:
+        if revision == "head":
+            raise KeyboardInterrupt
+        upgrade(config, revision)
+
+    monkeypatch.setattr(command, "upgrade", die)
+    with pytest.raises(KeyboardInterrupt):
+        restore(empty, tmp_path / "b")
+    monkeypatch.undo()
+    assert restore(empty, tmp_path / "b") == 1
+
+
 @pytest.mark.parametrize("version", ["0001", "0009"])
 def test_the_tables_of_an_older_program_are_copied_and_come_back_up_to_date(
     empty: Settings, tmp_path: Path, version: str
 ):
+    settings, blob = old_site(tmp_path, version)
+    assert backup(settings, tmp_path / "b") == Copied(cases=1, lost=())
+    assert restore(empty, tmp_path / "b") == 1
+    restored = Database(empty.database_url)
+    assert migrations.current(restored) == migrations.head()
+    case = restored.read(lambda session: session.scalars(select(Case)).one())
+    assert (case.owner, case.alone) == ("visitor:x", True)  # as migration 0010 takes them
+    restored.dispose()
+    assert Blobs(empty.storage).get(blob) == b"image 0"
+
+
+def old_site(folder: Path, version: str) -> tuple[Settings, str]:
+    """A site of one case with the tables of a version, and the digest of its image."""
     settings = Settings(
-        database_url=f"sqlite:///{tmp_path}/old.db", storage=str(tmp_path / "old-files")
+        database_url=f"sqlite:///{folder}/old.db", storage=str(folder / "old-files")
     )
     database = Database(settings.database_url)
     migrations.upgrade(database, version)
@@ -246,14 +279,7 @@ def test_the_tables_of_an_older_program_are_copied_and_come_back_up_to_date(
         values = {key: value for key, value in row.items() if key in there.c}
         database.write(lambda s, there=there, values=values: s.execute(insert(there), values))
     database.dispose()
-    assert backup(settings, tmp_path / "b") == Copied(cases=1, lost=())
-    assert restore(empty, tmp_path / "b") == 1
-    restored = Database(empty.database_url)
-    assert migrations.current(restored) == migrations.head()
-    case = restored.read(lambda session: session.scalars(select(Case)).one())
-    assert (case.owner, case.alone) == ("visitor:x", True)  # as migration 0010 takes them
-    restored.dispose()
-    assert Blobs(empty.storage).get(blob) == b"image 0"
+    return settings, blob
 
 
 def old_rows(blob: str) -> dict[str, dict[str, object]]:

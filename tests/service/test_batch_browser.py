@@ -170,6 +170,42 @@ def test_files_a_folder_and_an_archive_that_are_dropped_are_followed_live(
     assert sorted(names(scripted)) == sorted(name for name, _ in files)
 
 
+SHUT = """() => {
+  const refuse = (done, failed) => failed(new DOMException("", "NoModificationAllowedError"));
+  const meet = (entry) => {
+    const shut = entry.name.startsWith("shut");
+    if (shut && entry.isFile) entry.file = refuse;
+    if (!entry.isDirectory) return entry;
+    const reader = entry.createReader();
+    const read = (done, failed) => reader.readEntries((some) => done(some.map(meet)), failed);
+    entry.createReader = () => ({ readEntries: shut ? refuse : read });
+    return entry;
+  };
+  const get = DataTransferItem.prototype.webkitGetAsEntry;
+  DataTransferItem.prototype.webkitGetAsEntry = function () { return meet(get.call(this)); };
+}"""
+"""Files and folders called so are refused as the system refuses them to whoever may not read."""
+
+
+def test_what_cannot_be_opened_in_a_dropped_folder_is_told_by_its_path(
+    scripted: Page, tmp_path: Path
+):
+    files = scans(5)
+    write(tmp_path / "ward", [*files[:1], ("shut.png", b"")])
+    write(tmp_path / "ward" / "shut", files[1:2])
+    write(tmp_path / "ward" / "other", files[2:3])
+    scripted.goto("/batches")
+    scripted.evaluate(SHUT)
+    drop(scripted, tmp_path / "ward" / "shut")
+    expect(scripted.get_by_text("Not sent: shut: It cannot be read")).to_be_visible()
+    expect(scripted.get_by_text("0 of 1 files are with the site")).to_be_visible()
+    drop(scripted, tmp_path / "ward")
+    head(scripted).to_have_text("2 of 2 answered")
+    for path in ("ward/shut", "ward/shut.png"):
+        expect(scripted.get_by_text(f"Not sent: {path}: It cannot be read")).to_be_visible()
+    expect(scripted.get_by_text("2 of 4 files are with the site")).to_be_visible()
+
+
 def test_a_lost_connection_is_told_where_it_is_seen_and_sending_goes_on_by_itself(scripted: Page):
     files = scans(5)
     scripted.goto("/batches")

@@ -4,9 +4,11 @@ import contextlib
 import io
 import os
 import random
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import numpy as np
@@ -54,8 +56,20 @@ def unpack(data: bytes) -> None:
 TWO = zipped(("a/1.png", SOURCES["PNG"]), ("b/1.png", SOURCES["PNG"]))
 
 
-def test_a_file_of_an_archive_that_lies_beyond_its_end_is_told_and_the_others_go_on():
-    first, second = members(io.BytesIO(misplaced(TWO)))
+def on_disk(data: bytes) -> BinaryIO:
+    """The same as a real file, which the system seeks in."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+    file.write(data)
+    return file
+
+
+@pytest.mark.parametrize("offset", [1 << 40, 1 << 62, 1 << 63])
+@pytest.mark.parametrize("stream", [io.BytesIO, on_disk])
+def test_a_file_of_an_archive_that_lies_beyond_its_end_is_told_and_the_others_go_on(
+    offset: int, stream: Callable[[bytes], BinaryIO]
+):
+    with stream(misplaced(TWO, offset)) as archive:
+        first, second = members(archive)
     assert (first.data, first.problem) == (SOURCES["PNG"], "")
     assert (second.data, second.problem) == (b"", "is damaged in the archive: pack it again")
 

@@ -2,10 +2,12 @@
 
 import re
 
-from personas import browser_of, make_account
+from personas import PASSWORD, browser_of, make_account
 from playwright.sync_api import Page, Route, expect
 from sites import Site
 from tabs import become, choose, enter, fill_in, payload, send_image, send_study
+from test_accounts_browser import sign_in
+from test_accounts_flows import code_of
 from test_collection import REPORT
 from test_resending import TYPED, contribute_too_late, press
 from test_site_batches import scans
@@ -44,6 +46,24 @@ def test_what_is_shown_once_outlasts_another_language(tab: Page, page: Site):
     if beside is tab:
         expect(tab.get_by_role("heading", level=1)).to_have_text("您的新密钥")
         expect(tab.get_by_role("link", name="完成")).to_be_visible()
+
+
+def test_recovery_codes_shown_at_a_sign_in_outlast_another_language(tab: Page, page: Site):
+    account = make_account(page, Role.CURATOR, password=PASSWORD)
+    tab.goto("/sign-in?back=/review")
+    sign_in(tab, account)
+    shared = str(tab.locator("code.secret").text_content()).replace(" ", "")
+    fill_in(tab, code=code_of(shared, page))
+    tab.get_by_role("button", name="Confirm").click()
+    codes = tab.locator(".codes code").all_inner_texts()
+    beside = press(tab, "中文")
+    expect(beside.locator("html")).to_have_attribute("lang", "zh")
+    assert tab.locator(".codes code").all_inner_texts() == codes
+    if beside is tab:
+        expect(tab.get_by_role("heading", level=1)).to_have_text("请记下您的恢复码")
+        expect(tab.get_by_role("button", name="退出")).to_be_visible()
+    else:
+        expect(beside).to_have_url(re.compile("/review$"))
 
 
 def test_a_wrong_password_is_told_in_the_language_that_is_chosen_then(scripted: Page):

@@ -55,6 +55,18 @@ def test_what_cannot_be_tested_is_told_and_the_page_takes_the_next_image(
     scripted.wait_for_url(re.compile("/results/"))
 
 
+def test_a_folder_is_told_by_name_and_the_page_takes_the_next_image(
+    scripted: Page, scan: bytes, tmp_path: Path
+):
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "scan.png").write_bytes(scan)
+    scripted.goto("/")
+    drop(scripted, tmp_path / "ward")
+    expect(scripted.get_by_role("alert")).to_contain_text("ward cannot be read")
+    drop(scripted, tmp_path / "scan.png")
+    scripted.wait_for_url(re.compile("/results/"))
+
+
 def test_one_frame_of_several_is_tested_and_one_that_is_not_there_is_refused(tab: Page):
     frames = np.stack([hounsfield(seed, size=(64, 80)) for seed in (1, 2)])
     tab.goto("/")

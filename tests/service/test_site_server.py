@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sites import PostgreSql, free_port
+from sites import PostgreSql, free_port, needs
 
 from bundles import tiny_bundle
+from ladnn.findings import RESEARCH_NOTICE
 from ladnn.service.accounts.tokens import hash_of
 from ladnn.service.champion import Champion
+from ladnn.service.metrics import counted_together
 
 WITHOUT_TORCH = """
 import sys
@@ -38,9 +41,19 @@ SERVE = (sys.executable, "-c", WITHOUT_TORCH, "serve")
 
 @contextmanager
 def running(
-    folder: Path, *options: str, **settings: str
+    folder: Path, *options: str, temporary: Path | None = None, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`ladnn serve` in a folder, ready, and its address; killed at the end."""
+    with started(folder, *options, temporary=temporary, **settings) as (process, address):
+        wait_until_ready(process, address)
+        yield process, address
+
+
+@contextmanager
+def started(
+    folder: Path, *options: str, temporary: Path | None = None, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The same as soon as its process has begun."""
     port = free_port()
     environment = {key: value for key, value in os.environ.items() if key != "LADNN_CONFIG"}
     process = subprocess.Popen(
@@ -49,11 +62,12 @@ def running(
         text=True,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env=environment | {f"LADNN_{name.upper()}": value for name, value in settings.items()},
+        env=environment
+        | {f"LADNN_{name.upper()}": value for name, value in settings.items()}
+        | ({} if temporary is None else {"TMPDIR": str(temporary)}),
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until_ready(process, address)
         yield process, address
     finally:
         process.kill()
@@ -72,11 +86,41 @@ def wait_until_ready(process: subprocess.Popen[str], address: str) -> None:
     pytest.fail("the site did not get ready")
 
 
+def told(process: subprocess.Popen[str]) -> str:
+    """What it prints as soon as it answers."""
+    assert process.stderr is not None
+    lines = [process.stderr.readline()]
+    while lines[-1] and RESEARCH_NOTICE not in lines[-1]:
+        lines.append(process.stderr.readline())
+    return "".join(lines)
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_prints_its_address_and_a_link_for_the_first_administrator_and_ends_on_sigterm(
+def test_it_prints_an_address_at_which_it_answers_and_a_link_for_the_first_administrator(
+    tmp_path: Path, workers: str
+):
+    with started(tmp_path, "--workers", workers) as (process, address):
+        printed = told(process)
+        assert httpx.get(f"{address}/healthz", timeout=60).status_code == 200
+    assert f"LA-DNN is at {address}\n" in printed
+    assert re.search(rf"{address}/setup/[\w-]{{43}}\n", printed)
+
+
+def test_on_all_addresses_of_version_6_it_prints_one_of_them(tmp_path: Path):
+    needs(socket.has_dualstack_ipv6() or None, "IPv6")
+    with started(tmp_path, "--host", "::") as (process, _):
+        printed = re.search(r"LA-DNN is at (http://\[::1\]:\d+)\n", told(process))
+        assert printed is not None
+        assert httpx.get(f"{printed[1]}/healthz", timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_answers_what_it_has_begun_and_ends_on_sigterm(
     tmp_path: Path, scan: bytes, workers: str
 ):
-    with running(tmp_path, "--workers", workers) as (process, address):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with running(tmp_path, "--workers", workers, temporary=temporary) as (process, address):
         request = httpx.Request(
             "POST", f"{address}/api/v1/predictions", files={"file": ("a.png", scan)}
         )
@@ -90,9 +134,38 @@ def test_it_prints_its_address_and_a_link_for_the_first_administrator_and_ends_o
             assert answer.status == 201
             assert json.load(answer)["links"]
         printed = process.communicate(timeout=60)[1]
-    assert f"LA-DNN is at {address}" in printed
-    assert re.search(rf"{address}/setup/[\w-]{{43}}\n", printed)
     assert "Traceback" not in printed
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_site_that_was_killed_leaves_no_process_and_its_counters_go_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "restored afterwards")
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+    (tmp_path / "temporary").mkdir()
+    with running(tmp_path, "--workers", "2", temporary=tmp_path / "temporary") as (
+        process,
+        address,
+    ):
+        [left] = (tmp_path / "temporary").glob("ladnn-metrics-*")
+        with counted_together():
+            assert left.exists()
+        process.kill()
+        assert eventually(lambda: not accepts(address))
+    with counted_together():
+        assert eventually(lambda: not is_left(left))
+        [mine] = (tmp_path / "temporary").iterdir()
+        with counted_together():
+            assert mine.exists()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def is_left(folder: Path) -> bool:
+    """Whether a start leaves the folder where it is, as one of its processes has not ended yet."""
+    with counted_together():
+        return folder.exists()
 
 
 @contextmanager

@@ -290,6 +290,14 @@ def _produce(stem: str, output: Path, draw: "Callable[[], Figure]", *, overwrite
     with drawing_side("drawing a figure"):
         paper.claim(output, stem, overwrite=overwrite)
         with paper.publication():
-            paths = paper.save(draw(), output, stem)
+            figure = draw()
+            paths = paper.save(figure, output, stem)
+            boxes = paper.undrawn(figure)
     for path in paths:
         typer.echo(f"wrote {path}")
+    if boxes:
+        typer.echo(
+            f"no installed font has {boxes}: boxes stand there; "
+            "install one, such as Noto Sans CJK, and draw again",
+            err=True,
+        )

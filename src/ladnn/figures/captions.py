@@ -151,7 +151,7 @@ def _breadth(text: str) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
 
-    font = FontProperties(family="DejaVu Sans", size=_SIZE)
+    font = FontProperties(size=_SIZE)  # of the family in which all figures are drawn
     return float(TextToPath().get_text_width_height_descent(text, font, ismath=False)[0])
 
 

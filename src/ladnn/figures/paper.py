@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,8 +57,17 @@ PENS = tuple(
 MARKERS = ("o", "^", "s", "D", "v", "P")
 """Of the operating points, in the order of their names."""
 
+_PLAIN = "DejaVu Sans"
+"""Comes with matplotlib, so a figure looks alike everywhere."""
+
+_CHINESE = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Microsoft YaHei", "SimHei"),
+)
+"""Fonts for what the other lacks, such as a source's name in Chinese, where one is installed."""
+
+_FIRST_CHINESE = "\u2e80"  # mathematical text has none of what comes from here on
 _SETTINGS: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so a figure looks alike everywhere
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
@@ -84,8 +94,29 @@ def publication() -> Iterator[None]:
     """Draw and save inside this, and it looks as all figures do."""
     from matplotlib import rc_context
 
-    with rc_context(_SETTINGS):
+    with rc_context(_SETTINGS | {"font.family": _families()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # `undrawn` tells of them
         yield
+
+
+def _families() -> list[str]:
+    """The fonts to draw with, each for what those before it lack."""
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return [_PLAIN, *(name for name in _CHINESE if name in installed)]
+
+
+def undrawn(figure: "Figure") -> str:
+    """The characters of a figure that was saved for which there is no font: boxes stand there."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+    from matplotlib.text import Text
+
+    fonts = [get_font(findfont(FontProperties(family=name))) for name in _families()]
+    known = {chr(code) for font in fonts for code in font.get_charmap()}
+    texts = figure.findobj(Text)
+    shown = {character for one in texts for character in one.get_text()}
+    return "".join(sorted(one for one in shown - known if one.isprintable()))
 
 
 def sheet(width: float, height: float) -> "Figure":
@@ -97,6 +128,9 @@ def sheet(width: float, height: float) -> "Figure":
 
 def panel(axes: "Axes", letter: str, title: str) -> None:
     """Give one part of a figure its letter and title."""
+    if max(title) >= _FIRST_CHINESE:
+        axes.set_title(f"{letter}  {title}")
+        return
     plain = title.replace("$", r"\$")
     axes.set_title(f"$\\bf{{{letter}}}$  {plain}", parse_math=True)
 

@@ -1,7 +1,10 @@
 """The composition root of the site: settings in, application out; all objects are made here."""
 
 import hashlib
+import multiprocessing.process
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -83,9 +86,21 @@ ROUTERS = (
 
 def from_environment() -> FastAPI:
     """The application of a worker process, whose settings are in its environment."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
     settings = read_settings(environment=os.environ)
     configure_logs(settings)
     return create_app(settings)
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """End this worker process as SIGTERM does once its parent is gone, were it by SIGKILL.
+
+    It would go on without anybody to end it, and the next site could not listen.
+    """
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def create_app(

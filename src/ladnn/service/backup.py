@@ -27,14 +27,12 @@ from ladnn.service.models import FOLDER
 from ladnn.service.schema import METADATA
 from ladnn.service.settings import Settings
 from ladnn.service.tables import now
-from ladnn.service.tables_accounts import AuditChain
 from ladnn.service.tables_models import ModelEvent
 from ladnn.storage import Store
 
 LISTING = "backup.json"
 SCHEMA_VERSION = 1
 _ROWS = 500
-_SEEDED = (AuditChain.__tablename__,)  # migrations put a row into it
 
 Advance = Callable[[str], None]
 """Told the name of each table and file once it is done."""
@@ -96,8 +94,8 @@ def backup(settings: Settings, target: Path, advance: Advance = lambda name: Non
 def restore(settings: Settings, source: Path, advance: Advance = lambda name: None) -> int:
     """Put a backup into a database without a site and a storage; say how many cases it has.
 
-    Everything is checked against its hash before anything is written. One that was interrupted is
-    begun anew by calling this again.
+    Everything is checked against its hash before anything is written. Tables and rows come in one
+    transaction: one that was interrupted has left none, and is begun anew by calling this again.
 
     Raises:
         DataError: no backup, an altered one, one of a newer program, or a site that is there.
@@ -105,15 +103,13 @@ def restore(settings: Settings, source: Path, advance: Advance = lambda name: No
     listing = verify(source)
     database = Database(settings.database_url)
     try:
-        if not _is_free(database, listing["tables_version"]):
+        if migrations.current(database) is not None:
             raise DataError("the database holds a site: restore into an empty one")
         files = _Files(settings)
         for name in listing["files"]:
             files.write(name, (source / "files" / name).read_bytes())
             advance(name)
-        migrations.upgrade(database, listing["tables_version"])
         database.write(lambda session: _load(session, database, source, listing, advance))
-        migrations.upgrade(database)
     finally:
         database.dispose()
     return int(listing["tables"]["cases"]["rows"])
@@ -143,22 +139,6 @@ def verify(source: Path) -> dict[str, Any]:
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             raise DataError(f"{name} of the backup is missing or altered: give another backup")
     return listing
-
-
-def _is_free(database: Database, version: str) -> bool:
-    """Whether there are no tables, or the empty ones of a restore that was interrupted."""
-    current = migrations.current(database)
-    if current != version:
-        return current is None
-
-    def is_empty(session: Session) -> bool:
-        there = set(inspect(session.connection()).get_table_names())
-        tables = (known for known in _tables(there) if known.name not in _SEEDED)
-        return all(
-            session.scalar(select(1).select_from(known).limit(1)) is None for known in tables
-        )
-
-    return database.read(is_empty)
 
 
 # ------------------------------------------------------------------ rows
@@ -239,6 +219,8 @@ def _named(session: Session) -> list[str]:
 def _load(
     session: Session, database: Database, source: Path, listing: dict[str, Any], advance: Advance
 ) -> None:
+    """Make the tables as they were, fill them, and bring them up to date."""
+    migrations.upgrade_within(session, listing["tables_version"])
     for known in _tables(set(listing["tables"])):
         session.execute(known.delete())
         for rows in _read_rows(source / "tables" / f"{known.name}.jsonl.gz"):
@@ -246,6 +228,7 @@ def _load(
         if not database.sqlite:
             _continue_keys(session, known)
         advance(known.name)
+    migrations.upgrade_within(session)
 
 
 def _read_rows(path: Path) -> Iterator[list[dict[str, Any]]]:

@@ -3,9 +3,9 @@
 import os
 import socket
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import uvicorn
 
@@ -16,17 +16,21 @@ from ladnn.service import migrations
 from ladnn.service.accounts.people import link_for_first
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
+from ladnn.service.metrics import counted_together
 from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import now
 
 FACTORY = "ladnn.service.app:from_environment"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Hosts that stand for all addresses of a machine, each with one that reaches it from there."""
+_LOOK = 0.05  # seconds between looks whether the site answers
 
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop; requests under way are answered first.
 
-    Everything that the settings name is tried before anything is said: a new link for the first
-    administrator voids the older one.
+    Everything that the settings name is tried before there is a new link for the first
+    administrator: it voids the older one. Where the site is, is said once it answers there.
 
     Raises:
         BundleError, ConfigError: a bundle or a setting that cannot be used.
@@ -35,8 +39,8 @@ def serve(settings: Settings) -> None:
     load_bundle(settings.bundle).card.operating_point(settings.operating_point)
     _try_address(settings)
     Blobs(settings.storage, settings.s3_endpoint).require()
-    _announce(settings, prepare(settings))
-    with _environment(settings):
+    secret = prepare(settings)
+    with _environment(settings), _announced(settings, secret):
         uvicorn.run(
             FACTORY,
             factory=True,
@@ -85,9 +89,36 @@ def prepare(settings: Settings) -> str | None:
 
 def address(settings: Settings) -> str:
     """Where people reach the site."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    host = _EVERYWHERE.get(settings.host, settings.host)
     host = f"[{host}]" if ":" in host else host
     return settings.public_url.rstrip("/") or f"http://{host}:{settings.port}"
+
+
+@contextmanager
+def _announced(settings: Settings, secret: str | None) -> Iterator[None]:
+    """Say where the site is as soon as a worker process listens, and nothing if none ever does."""
+    over = threading.Event()
+
+    def wait() -> None:
+        while not _answers(settings):
+            if over.wait(_LOOK):
+                return
+        _announce(settings, secret)
+
+    threading.Thread(target=wait, name="announcement", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _answers(settings: Settings) -> bool:
+    host = _EVERYWHERE.get(settings.host, settings.host)
+    try:
+        socket.create_connection((host, settings.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _announce(settings: Settings, secret: str | None) -> None:
@@ -96,14 +127,13 @@ def _announce(settings: Settings, secret: str | None) -> None:
     if secret is not None:
         lines.insert(1, f"First administrator, once: {address(settings)}/setup/{secret}")
     sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
 
 
 @contextmanager
 def _environment(settings: Settings) -> Iterator[None]:
     """Hand the settings, and a folder for counters, to the worker processes."""
-    with tempfile.TemporaryDirectory(prefix="ladnn-metrics-") as folder:
+    with counted_together() if settings.workers > 1 else nullcontext():
         os.environ.update(to_environment(settings))
         os.environ.pop("LADNN_CONFIG", None)  # it is in the settings already
-        if settings.workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         yield

@@ -1,5 +1,6 @@
 """Zip archives from outside: bounded, without paths that leave the folder, written atomically."""
 
+import errno
 import io
 import os
 import struct
@@ -110,7 +111,14 @@ class _Careful(io.RawIOBase):
         return self._file.tell()
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._file.seek(offset, whence)
+        try:
+            return self._file.seek(offset, whence)
+        except (
+            OSError
+        ) as error:  # a forged offset, which the file system knows to be beyond any file
+            if whence == os.SEEK_SET and error.errno == errno.EINVAL:
+                raise zipfile.BadZipFile("an offset beyond any file") from error
+            raise
 
     def read(self, size: int | None = -1, /) -> bytes:
         most = _DIRECTORY_BYTES + 1

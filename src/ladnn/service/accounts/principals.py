@@ -107,7 +107,7 @@ def _find(connection: HTTPConnection, site: Services) -> Principal:
     if scheme.lower() == "bearer":
         return _by_key(site, key.strip())
     token = connection.cookies.get(session_cookie(site.settings), "")
-    return (_by_session(site, token) if token else None) or _visitor(connection, site)
+    return (by_session(site, token) if token else None) or _visitor(connection, site)
 
 
 def _by_key(site: Services, text: str) -> Principal:
@@ -121,7 +121,8 @@ def _by_key(site: Services, text: str) -> Principal:
     return replace(of_account(key.account), scopes=scopes)
 
 
-def _by_session(site: Services, token: str) -> Principal | None:
+def by_session(site: Services, token: str) -> Principal | None:
+    """Who signed in under the token; None when that session is over or never was."""
     present, lifetimes = site.clock(), lifetimes_of(site.settings)
 
     def look(session: Session):  # type: ignore[no-untyped-def]  # noqa: ANN202  # a SignIn

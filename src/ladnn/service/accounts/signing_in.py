@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from ladnn.service import audit_log
 from ladnn.service.accounts import guessing, people, second_factor, sessions
 from ladnn.service.accounts.principals import (
+    by_session,
     lifetimes_of,
     of_account,
     session_cookie,
@@ -116,9 +118,7 @@ def proceed(request: Request, account: Account, back: str, *, strong: bool = Fal
     site = services(request)
     state = site.database.read(lambda session: second_factor.state(session, account))
     if strong or not (state.required or state.ready):
-        answer: Response = RedirectResponse(landing(back), status_code=303)
-        enter(request, answer, account)
-        return answer
+        return enter(request, account, lambda: RedirectResponse(landing(back), status_code=303))
     pending = Pending(
         account=account.public_id,
         since=int(site.clock().timestamp()),
@@ -171,8 +171,15 @@ def _guesser(request: Request, email: str) -> guessing.Guesser:
     return guessing.Guesser(email=email, address=address)
 
 
-def enter(request: Request, answer: Response, account: Account) -> None:
-    """Begin a session and hand its token to the browser."""
+def enter(request: Request, account: Account, make: Callable[[], Response]) -> Response:
+    """Begin a session and hand its token to the browser.
+
+    Args:
+        request: of the browser, which from here on is the account's.
+        account: who is let in.
+        make: makes the answer. The forms of a page carry the token of whoever asks: one made
+            before the session would have those of a visitor, whom the browser is no more.
+    """
     site, present = services(request), services(request).clock()
     lifetimes = lifetimes_of(site.settings)
     agent, who = request.headers.get("user-agent", ""), _guesser(request, account.email)
@@ -184,6 +191,8 @@ def enter(request: Request, answer: Response, account: Account) -> None:
         return token
 
     token = site.database.write(write)
+    request.state.principal = by_session(site, token)
+    answer = make()
     set_cookie(
         request,
         answer,
@@ -195,6 +204,7 @@ def enter(request: Request, answer: Response, account: Account) -> None:
     known = Browser(name=new_id(), account=account.public_id, proof=_proof(account))
     value = sealed_cookie(site, BROWSER_COOKIE, known)
     set_cookie(request, answer, BROWSER_COOKIE, value, BROWSER_SECONDS)
+    return answer
 
 
 def refuse(request: Request, account: Account | None) -> None:

@@ -7,7 +7,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
 
 from ladnn.service.database import Database, opening
 
@@ -23,6 +24,11 @@ def upgrade(database: Database, revision: str = "head") -> None:
     Raises ConfigError for a database that cannot be used.
     """
     _run(database, lambda config: command.upgrade(config, revision))
+
+
+def upgrade_within(session: Session, revision: str = "head") -> None:
+    """The same as a part of a transaction: with what else it does, or not at all."""
+    _step(session.connection(), lambda config: command.upgrade(config, revision))
 
 
 def downgrade(database: Database, revision: str) -> None:
@@ -55,10 +61,14 @@ def _config() -> Config:
 
 
 def _run(database: Database, step: Callable[[Config], None]) -> None:
-    config = _config()
     writing = database.engine.execution_options(ladnn_writes=True)
     with opening(database), writing.begin() as connection:
-        if not database.sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        config.attributes["connection"] = connection
-        step(config)
+        _step(connection, step)
+
+
+def _step(connection: Connection, step: Callable[[Config], None]) -> None:
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    config = _config()
+    config.attributes["connection"] = connection
+    step(config)

@@ -1,5 +1,6 @@
 """Signing in and out: password, then code; links that make or mend an account."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -77,9 +78,7 @@ def send_code(request: Request, _: Anyone, code: Text = "") -> Response:
     if not site.database.write(check):
         refuse(request, account)
         return render(request, "code.html", 401, error=say(request, "code.wrong"))
-    answer = RedirectResponse(back, status_code=303)
-    enter(request, answer, account)
-    return answer
+    return enter(request, account, lambda: RedirectResponse(back, status_code=303))
 
 
 @router.get("/sign-in/second-factor")
@@ -105,9 +104,8 @@ def enrol(request: Request, _: Anyone, code: Text = "") -> Response:
     codes = site.database.write(confirm)
     if codes is None:
         return _enrolment(request, account, error=say(request, "code.wrong"))
-    answer = render(request, "recovery.html", codes=codes, back=back)
-    enter(request, answer, account)
-    return answer
+    show = partial(render, request, "recovery.html", codes=codes, back=back)
+    return enter(request, account, lambda: show(return_to=back))  # this address is over for them
 
 
 @router.post("/sign-out")

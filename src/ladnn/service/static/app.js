@@ -11,7 +11,17 @@ const receive = (form) => {
   const input = form.querySelector('input[type="file"]');
   const busy = form.querySelector("[data-busy]");
   form.classList.add("scripted");
-  const send = () => { if (input.files.length) form.requestSubmit(); };
+  const shut = form.querySelector("[data-shut]");
+  const send = async () => {
+    const name = await unread(input.files); // the browser would leave for a page of its own, and blame the site
+    shut.hidden = name === null;
+    if (name === null) {
+      if (input.files.length) form.requestSubmit();
+      return;
+    }
+    shut.textContent = shut.dataset.words.replace("{name}", () => name);
+    input.value = "";
+  };
   const take = (files) => {
     if (!files.length) return;
     const transfer = new DataTransfer();
@@ -44,8 +54,21 @@ const receive = (form) => {
   window.addEventListener("pageshow", () => {
     form.classList.remove("busy");
     busy.textContent = "";
+    shut.hidden = true;
     input.value = ""; // or the same file, chosen once more, would be no change
   });
+};
+
+// The name of the first of the files that cannot be read, such as a folder; null where all can.
+const unread = async (files) => {
+  for (const file of files) {
+    try {
+      await file.slice(-1).arrayBuffer();
+    } catch {
+      return file.name;
+    }
+  }
+  return null;
 };
 
 // Keys that are not typed into a field: `find` gives what one does, or nothing.

@@ -40,25 +40,29 @@ const detail = async (answer) => {
   }
 };
 
-// All files of what was dropped, those in folders too.
+// All files of what was dropped, those in folders too, and the paths of what cannot be opened.
 const filesOf = async (transfer) => {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
-  const found = [];
-  const walk = async (entry) => {
-    if (entry.name.startsWith(".")) return;
+  const found = { files: [], shut: [] };
+  if (!entries.some((entry) => entry.isDirectory)) return { ...found, files: [...transfer.files] };
+  const open = async (entry) => {
     if (entry.isFile) {
-      found.push(await new Promise((done, failed) => { entry.file(done, failed); }));
+      found.files.push(await new Promise((done, failed) => { entry.file(done, failed); }));
       return;
     }
     const reader = entry.createReader();
     for (;;) { // a reader gives a hundred at a time
       const some = await new Promise((done, failed) => { reader.readEntries(done, failed); });
       if (!some.length) return;
-      for (const one of some) await walk(one);
+      await walk(some);
     }
   };
-  for (const entry of entries) await walk(entry);
+  const walk = async (some) => {
+    for (const entry of some.filter(({ name }) => !name.startsWith("."))) {
+      await open(entry).catch(() => found.shut.push(entry.fullPath.slice(1)));
+    }
+  };
+  await walk(entries);
   return found;
 };
 
@@ -171,21 +175,22 @@ let sending = 0;
 let wake = () => {}; // looks at once how far the batch is
 const woken = () => new Promise((done) => { wake = done; });
 
-const send = async (form, files) => {
-  if (!files.length) return;
+// `shut` are the paths of what was given with the files and could not be opened.
+const send = async (form, files, shut = []) => {
+  if (!files.length && !shut.length) return;
   sending += 1;
   wake();
   try {
-    await sendAll(form, files);
+    await sendAll(form, files, shut);
   } finally {
     sending -= 1;
   }
 };
 
-const sendAll = async (form, files) => {
+const sendAll = async (form, files, shut) => {
   let id = form.dataset.batch;
   let say = teller();
-  if (!id) {
+  if (!id && files.length) {
     const made = await ask("/api/v1/batches", { method: "POST" }, say.lost);
     if (!made.ok) {
       say.unsent(files[0].name, await detail(made));
@@ -195,6 +200,8 @@ const sendAll = async (form, files) => {
     await turnInto(`/batches/${id}`);
     say = teller();
   }
+  const total = files.length + shut.length;
+  shut.forEach((path) => say.unsent(path, say.unread));
   const address = `/api/v1/batches/${id}`;
   const limit = Number(form.dataset.limit) * 2 ** 20;
   const small = files.filter((file) => file.size < limit);
@@ -210,7 +217,7 @@ const sendAll = async (form, files) => {
   const parcels = await bundle(wanted, limit - 4096, unread);
   let left = parcels.flat(2).length;
   let refused = false;
-  say.sent(done, files.length, left);
+  say.sent(done, total, left);
   const post = async (some, more) => {
     const body = new FormData();
     some.forEach((file) => body.append("file", file, file.name));
@@ -219,7 +226,7 @@ const sendAll = async (form, files) => {
     if (!answer) { // the others are sent without what changed or went meanwhile
       const rest = [...(await readEach(some, lastByte, unread)).keys()];
       left -= some.length - rest.length;
-      say.sent(done, files.length, left);
+      say.sent(done, total, left);
       if (rest.length) await post(rest, more);
       return;
     }
@@ -227,7 +234,7 @@ const sendAll = async (form, files) => {
     else if (!refused) say.unsent(some[0].name, await detail(answer));
     refused = refused || [401, 403].includes(answer.status); // told once: no other file fares better
     left -= some.length;
-    say.sent(done, files.length, left);
+    say.sent(done, total, left);
   };
   const work = async () => {
     for (let parcel = parcels.shift(); parcel && !refused; parcel = parcels.shift()) {
@@ -311,7 +318,8 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     form().classList.remove("over");
-    send(form(), await filesOf(event.dataTransfer));
+    const { files, shut } = await filesOf(event.dataTransfer);
+    send(form(), files, shut);
   });
   document.addEventListener("visibilitychange", () => wake());
   window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
