@@ -38,6 +38,7 @@ def test_the_environment_may_name_the_file(tmp_path: Path):
         ("", {"LADNN_PROT": "1"}),
         ("", {"LADNN_PORT": "one"}),
         ("", {"LADNN_PORT": "70000"}),
+        ("", {"LADNN_PORT": "0"}),  # the system would choose one, and nobody could tell which
         ("", {"LADNN_LANGUAGE": "fr"}),
         ("", {"LADNN_PUBLIC_URL": "ladnn.example.org"}),
         ("", {"LADNN_PUBLIC_URL": "https://"}),
@@ -78,7 +79,7 @@ def test_variables_of_other_parts_of_the_project_are_no_settings():
 addresses = st.lists(st.sampled_from(["10.0.0.1", "::1", "10.0.0.0/8"]), max_size=3).map(tuple)
 
 
-@given(st.builds(Settings, port=st.integers(0, 65_535), trusted_proxies=addresses))
+@given(st.builds(Settings, port=st.integers(1, 65_535), trusted_proxies=addresses))
 def test_settings_survive_the_way_to_a_worker_process(settings: Settings):
     assert read_settings(environment=to_environment(settings)) == settings
 

@@ -136,7 +136,7 @@ class Settings:
 
 
 _BOUNDS = (
-    ("port", 0, 65_535),
+    ("port", 1, 65_535),
     ("workers", 1, 64),
     ("threads", 0, 1024),
     ("upload_mib", 1, 4096),
