@@ -71,6 +71,43 @@ def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("The GGO typical of COVID-19 was not found.", ""),
+        ("Consolidation, but the GGO characteristic of COVID-19 is lacking.", "Csld"),
+        ("The GGO that marks COVID-19 was absent.", ""),
+        ("GGO. The consolidation seen in other patients of this cluster was not present.", "GGO"),
+        ("GGO typical of COVID-19 and consolidation were found.", "GGO Csld"),
+        ("GGO seen in most patients; consolidation was not resolved.", "GGO Csld"),
+        ("Lobar consolidation, unlike the GGO in COVID-19 patients.", "Csld"),
+        ("Consolidation. In contrast, COVID-19 usually presents with peripheral GGO.", "Csld"),
+        ("Consolidation, whereas COVID-19 typically shows GGO.", "Csld"),
+        ("A normal lung, although GGO is seen in most patients with COVID-19.", ""),
+        ("Although GGO was seen in most of the lobes, consolidation prevailed.", "GGO Csld"),
+        ("In contrast to GGO in the left lung, the right had consolidation.", "GGO Csld"),
+        ("Bacterial pneumonia (A), whereas COVID-19 usually shows GGO (B).", "GGO"),
+        ("COVID-19 usually shows GGO.", "GGO"),
+    ],
+)
+def test_what_others_show_is_no_finding_of_the_one_who_lacks_it(text, expected):
+    assert labels(label_report(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A motion artifact was recognised as GGO by the algorithm.", ""),
+        ("An artefact of breathing identified by the model as consolidation.", ""),
+        ("Vessels wrongly labelled as GGO next to consolidation.", "Csld"),
+        ("GGO falsely classified as normal.", "GGO"),
+        ("Motion artifact at the base; GGO in the left lung.", "GGO"),
+    ],
+)
+def test_what_an_artifact_was_taken_for_is_not_there(text, expected):
+    assert labels(label_report(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
         ("GGO with or without consolidation.", "GGO Csld"),
         ("GGO but no consolidative changes.", "GGO"),
         ("No ground glass changes, no septal changes.", ""),

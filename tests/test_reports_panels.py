@@ -68,6 +68,14 @@ def test_a_panel_in_a_phrase_of_place_is_of_the_words_before_it(caption):
         "Upper left: GGO. Lower right: consolidation.",
         "Patient A had GGO; patient B had consolidation.",
         "GGO (top) and consolidation (bottom).",
+        "A GGO in both lungs; B consolidation in one.",
+        "Early stage (GGO; A) and peak stage (consolidation, large; B).",
+        "Various patterns (a: GGO; b: consolidation).",
+        "Left, a man of 30: GGO. Right, a woman of 50: consolidation.",
+        "i) GGO in a man; ii) consolidation in a woman.",
+        "January 30 (a), February 5, 2020 (b). On Jan. 30, GGO. On February 5, consolidation.",
+        "Day 3 (left) and day 9 (right). Day 9 shows consolidation. Day 3 shows GGO.",
+        "Lower panel: consolidation. Upper panel: GGO.",
     ],
 )
 def test_panels_are_told_by_sides_rows_numbers_and_bare_capitals(caption):
@@ -98,6 +106,20 @@ def test_panels_are_told_by_sides_rows_numbers_and_bare_capitals(caption):
         ),
         ("Consolidation is seen in panels a and b; c shows GGO only.", "Csld|Csld|GGO"),
         ("GGO (left), consolidation (middle) and a healthy lung (right).", "GGO|Csld|"),
+        (
+            "CT on days 4 (A), 8 (B) and 13 (C): GGO, GGO with consolidation, and consolidation, "
+            "respectively.",
+            "GGO|GGO Csld|Csld",
+        ),
+        (
+            "(A) Patient 1 (father, aged 65) and (B) patient 2 (mother) had GGO. (C) Patient 3 had "
+            "no lesion.",
+            "GGO|GGO|",
+        ),
+        ("(A) GGO on day 3 and (B) consolidation on day 9.", "GGO|Csld"),
+        ("(A) showed normal lungs and (B) day 7 GGO.", "|GGO"),
+        ("Top row: no lesion. Bottom row: GGO at two levels.", "||GGO|GGO"),
+        ("Upper panels: GGO. Lower panels: consolidation.", "GGO|GGO|Csld|Csld"),
     ],
 )
 def test_panels_that_end_a_statement_take_it_though_others_lead(caption, expected):
@@ -117,6 +139,8 @@ def test_panels_that_end_a_statement_take_it_though_others_lead(caption, expecte
         "GGO in A and B, consolidation in C.",
         "GGO is seen in a and b. Consolidation is seen in c.",
         "Images 1-2: GGO. Image 3: consolidation.",
+        "A-B Scans on admission show GGO. C Scan one week later shows consolidation.",
+        "A,B pure GGO; C consolidation.",
     ],
 )
 def test_lists_and_runs_of_panels_have_many_joints(caption):
@@ -159,6 +183,10 @@ def test_images_are_panels_in_the_order_of_their_letters(caption, expected):
         "GGO (left) and consolidation (right lung).",
         "A 45-year-old man with GGO. CT shows 12 lesions.",
         "In A FIB PATIENTS GGO.",
+        "Influenza (seasonal, A) with GGO.",
+        "Left, there is GGO.",
+        "CT shows GGO; B lines in both lungs.",
+        "On day 3, GGO.",
     ],
 )
 def test_an_article_a_side_and_a_number_are_no_panels(text):

@@ -29,6 +29,10 @@ COLUMNS = (
 # The number of a part of a figure; `figure_1%0` counts inside a panel.
 _CUT = re.compile(r"(?<!_\d)%(\d)\.\w+$")
 
+# Rows and columns as one reads them.
+_READING = ("TOP", "UPPER", "LEFT", "MIDDLE", "RIGHT", "LOWER", "BOTTOM")
+_ROWS = ({"TOP", "BOTTOM"}, {"UPPER", "LOWER"}, {"UPPER", "MIDDLE", "LOWER"})
+
 BETWEEN = " | "
 """Stands between several mentions in one cell."""
 
@@ -74,18 +78,28 @@ def label_images(pairs: Sequence[tuple[str, str]], progress: Progress = iter) ->
 
 
 def _panels(images: Sequence[str], report: Report) -> Iterator[tuple[str, str]]:
-    letters = [panel for panel in report.panels if panel.isalpha()]
+    sides = sorted(report.panels, key=_reading)
+    letters = [panel for panel in report.panels if panel.isalpha() and panel not in _READING]
     if all(len(letter) == 1 for letter in letters):
         letters.sort()
     numbers = sorted((panel for panel in report.panels if panel.isdigit()), key=int)
     singles = sorted(letter for letter in letters if len(letter) == 1)  # of rows: `Top row (A, B)`
-    for family in (letters, singles, numbers, report.panels):
+    for family in (letters, singles, numbers, sides):
         if len(images) > 1 and len(family) == len(images):
             yield from zip(images, family, strict=True)
             return
+    if len(images) > len(sides) and set(sides) in _ROWS and len(images) % len(sides) == 0:
+        each = len(images) // len(sides)
+        yield from zip(images, (row for row in sides for _ in range(each)), strict=True)
+        return
     numbered = [_numbered(image) for image in images]
     if len(images) < len(letters) and set(numbered) <= set(letters):
         yield from zip(images, numbered, strict=True)
+
+
+def _reading(panel: str) -> int:
+    """Where a row or a column comes in reading; other names of panels keep their order before."""
+    return _READING.index(panel) if panel in _READING else -1
 
 
 def _numbered(image: str) -> str:

@@ -39,6 +39,14 @@ _ENDS_NEXT = re.compile(r"\s*(?:[,.;)]|$|(?:and|but|while|whereas)\b)")
 _POINTS = re.compile(r"\b(?:arrow(?:head)?|box|circle|line|asterisk|star)(?:e?s)?\s+in\b")
 # Between panels that are told of together: `axial (A) and coronal (B) images`.
 _TOGETHER = re.compile(r"\s*(?:,\s*)?(?:and\s+)?(?:[\w-]+\s*){0,3}$")
+# `(A) Patient 1 (father, aged 65) and (B) patient 2 had GGO`: no verb or finding between.
+_COORDINATED = re.compile(
+    r"(?:(?!\b(?:(?:show|reveal|demonstrat|depict)\w*|was|were|is|are|had|has|have|with|no|not)\b)"
+    r"[^.;:])*"
+    r"\band\s*$"
+)
+# What parts the shares of a list: `and` too, or else commas alone.
+_APART = (re.compile(r"[,;]|\band\b"), re.compile(r"[,;]"))
 
 
 def panels_of(
@@ -151,11 +159,36 @@ def _respectively(lower: str, sentence: Span, items: Sequence[Item]) -> dict[int
     groups = [place.labels for _, _, place in items if place]
     if len(groups) == 1:
         groups = [(label,) for label in groups[0]]
-    findings = [index for _, index, place in items if not place]
     sides = [place is None for _, _, place in items]
-    if len(findings) != len(groups) or sides not in (sorted(sides), sorted(sides, reverse=True)):
+    findings = _dealt(lower, [item for item in items if not item[2]], len(groups))
+    if not findings or sides not in (sorted(sides), sorted(sides, reverse=True)):
         return {}
-    return {index: share for index, share in zip(findings, groups, strict=True) if index >= 0}
+    return {
+        index: share
+        for together, share in zip(findings, groups, strict=True)
+        for index in together
+        if index >= 0
+    }
+
+
+def _dealt(lower: str, findings: Sequence[Item], count: int) -> list[list[int]]:
+    """The indices of `findings` in `count` shares; `GGO, GGO with consolidation` are two.
+
+    Empty where they cannot be dealt out so.
+    """
+    if len(findings) == count:
+        return [[index] for _, index, _ in findings]
+    for apart in _APART:
+        shares: list[list[int]] = []
+        before = 0
+        for start, index, _ in findings:
+            if not shares or apart.search(lower, before, start):
+                shares.append([])
+            shares[-1].append(index)
+            before = start
+        if len(shares) == count:
+            return shares
+    return []
 
 
 def _lead(lower: str, sentence: Span, items: Sequence[Item]) -> bool:
@@ -191,7 +224,8 @@ def _leading(lower: str, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
     before: Designator | None = None
     for _, _, place in items:
         if place:
-            joined = before and _TOGETHER.match(lower[before.end : place.start])
+            between = lower[before.end : place.start] if before else ""
+            joined = before and (_TOGETHER.match(between) or _COORDINATED.match(between))
             marks[place.end] = (marks[before.end] if before and joined else ()) + place.labels
         before = place
     return marks

@@ -79,6 +79,16 @@ _NEW_SUBJECT = re.compile(
     r"|\b(?:whose|who|when|where|because|since|as|if)\b"
     r"|\bin\s+an?\s+(?:[\w-]+\s+){0,4}?(?:patients?|m[ae]n|wom[ae]n)\b"
 )
+# Words about a finding as others have it: `the GGO typical of COVID-19 was not found`.
+_OF_OTHERS = re.compile(
+    r"\s*(?:(?:so|most|more|often|commonly|usually|that\s+(?:is|are|was|were)|which\s+(?:is|are))\s+){0,2}"
+    r"(?:(?:typical|characteristic|suggestive|indicative|pathognomonic|diagnostic|common|expected|known)"
+    r"\s+(?:of|for|in|with|among)"
+    r"|(?:that|which)\s+(?:marks?|characteri[sz]es?|typif\w+|defines?|distinguish\w*)"
+    rf"|(?:{SEEN}|described)\s+(?:in|among|by|with)\s+(?:the\s+)?(?:other|most|many|some|all|adult|previous|earlier))"
+    r"\s+(?:(?!(?:and|or|but|who|whose|which|that|when|where|is|are|was|were|has|have|had)\b)"
+    r"[\w-]+\s+){1,6}"
+)
 # What an image shows is no subject of a verb behind a comma: `shows GGO, and X was not found`.
 _SHOWN = re.compile(
     r"\b(?:show(?:s|ed|ing)?|reveal(?:s|ed|ing)?|demonstrat(?:es?|ed|ing)|depict(?:s|ed|ing)?|"
@@ -201,6 +211,8 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
     gap = lower[cue.end : term.start] if before else lower[term.end : cue.start]
     if cue.course in (Course.RESOLVING, Course.RESOLVED):
         return _changes(gap, before)
+    if not before and _OF_OTHERS.fullmatch(gap):
+        gap = " "
     if term.lesion is not None and _GERM.search(gap):
         return False
     reaches = _reaches_on if before else _reaches_back

@@ -189,6 +189,10 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"(?: (?:of|for|to|towards))*",
             # What a finding was taken for and is not.
             r"mis(?:taken|read|interpreted|classified|diagnosed)(?: \w+ly)? (?:for|as)(?: an?)?",
+            r"art[ei]facts?(?: [\w-]+){0,3}? (?:recogni[sz]|identif|classif|detect|label|segment|"
+            r"interpret|mark|predict|read|taken|diagnos)\w*(?: by(?: [\w-]+){1,3}?)? (?:as|for)"
+            r"(?: an?)?",
+            r"(?:wrongly|falsely|erroneously|incorrectly|mistakenly) \w+ (?:as|for)(?: an?)?",
             r"(?:initially|originally|(?:at )?first) (?:thought|believed|assumed|taken|considered|"
             r"held) (?:to be|as|for)(?: an?)?",
             r"no(?: other)? (?:patients?|cases?|one|subjects?|images?|scans?|lobes?)(?: \w+){0,3}? "

@@ -11,7 +11,7 @@ from ladnn.reports.covid import Covid, judge_covid
 from ladnn.reports.cues import Course
 from ladnn.reports.language import is_english
 from ladnn.reports.panels import designators
-from ladnn.reports.sections import asides, is_history, is_of_another_disease, section_at
+from ladnn.reports.sections import asides, is_history, is_of_others, section_at
 from ladnn.reports.sentences import sentences, within
 from ladnn.reports.typography import Plain, plain
 from ladnn.reports.vocabulary import Term, lesion_terms
@@ -130,7 +130,7 @@ def label_report(text: str) -> Report:
         for term in lesion_terms(read.lower)
         if section_at(aside, term.start) is None
         and not is_history(read.lower, term.start)
-        and not is_of_another_disease(read.lower, term.start)
+        and not is_of_others(read.lower, term.start, term.end)
     ]
     mentions = _mentions(text, read, spans, lesions)
     shown = panels_of(read.lower, [(term.start, term.end) for term in lesions], places, spans)

@@ -1,6 +1,7 @@
 """Where a caption names the panels of its figure."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,9 +35,16 @@ _BESIDE = re.compile(
     r"admission|follow-?up|baseline|onset|presentation|discharge|later)|days?\s+\d+|\d+\s+days?|"
     rf"[A-Z][a-z]{{2,8}}\.?\s+\d+)\s*(?P<bracket>\((?P<labels>{_SIDE})\))"
 )
+# At the end of the brackets that hold what they show: early (GGO; A), peak (consolidation; B)
+_INSIDE = re.compile(
+    rf"\([^()]{{2,60}}[;,]\s*(?P<labels>[A-Ka-k](?:\s*(?:{_TO}|,|and|&)\s*[A-Ka-k])*)\s*\)"
+)
+# What is no aside though in brackets: (a: GGO; b: consolidation)
+_LISTED = re.compile(r"\(\s*[Aa]:\s[^();]{1,120};\s*[Bb]:\s[^()]{1,400}\)(?=\s*(?:[.;]|$))")
 # By themselves where a row or a column is whole: GGO (left), mass (middle), normal (right)
 _BARE_SIDE = re.compile(rf"\((?P<labels>{_SIDE})\)")
 _ROWS = ({"LEFT", "MIDDLE", "RIGHT"}, {"TOP", "BOTTOM"})
+_PAIRS = (*_ROWS[1:], {"LEFT", "RIGHT"}, {"UPPER", "LOWER"})
 # a Axial image; b, c Coronal images
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
 _JOIN = rf"(?:\s*(?:{_TO}|,\s*and\b|,|and|&)\s*|{_SLASH})"
@@ -44,8 +52,10 @@ _BOUND = rf"(?=\s*(?:[.,:;()]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}
 _LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:;)-]|$)){{0,11}}"
 _CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
-    rf"(?:(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
-    rf"|(?:^|[.:;]\s*|[\s,](?=[A-Ka-k]:\s|[A-K]\.[A-Z]\w\w))(?P<letters>{_LETTERS})"
+    # A-B Axial images; C, D Coronal images
+    rf"(?:(?:^|[.:;]\s+)(?P<joined>[A-J](?:{_JOIN}[B-K])+)(?=\s+[A-Za-z]{{2}})(?!\s+(?:and|{_SHOWS}))"
+    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
+    rf"|(?:^|[.:;]\s*|[\s,(](?=[A-Ka-k]:\s|[A-K]\.[A-Z]\w\w))(?P<letters>{_LETTERS})"
     r"(?:[.:)]|,(?=\s*\w))(?=\s*\S)"
     # A (day 3): text; A = text, B - text
     rf"|(?:^|[.:;]\s*)(?P<told>{_CAPITALS})\s+\([^()]{{1,60}}\)(?=\s*[:,]|\s+{_SHOWS})"
@@ -53,7 +63,7 @@ _LEADING = re.compile(
     r"|(?:^|[.:;]\s+)(?P<numbers>\d{1,2})[.)](?=\s+[A-Z])"
     rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>{_CAPITALS})(?=\s+{_SHOWS})"
     # A Axial image. B Coronal image
-    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+\w)|[B-K](?=\s+[A-Z0-9]))"
+    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+\w)|[B-K](?=\s+[A-Z0-9])|(?<=;\s)[B-K](?=\s+[a-z]{{2}}))"
     rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?!a\s+(?!and\b|{_SHOWS}))(?P<panel>{_LETTERS})(?=[\s,:.;]|$)"
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)s?\s+(?P<number>\d{{1,2}}(?:{_JOIN}\d{{1,2}}\b)*)(?=\s*[:.,;]|\s+{_SHOWS}|$)"
     # Case 1, male: text; patient B: text
@@ -62,7 +72,7 @@ _LEADING = re.compile(
     rf"|\b[Ii]n\s+(?P<within>{_CAPITALS}){_BOUND}"
     # GGO is seen in a and b. Consolidation is shown in c.
     rf"|\b[Ii]n\s+(?P<inside>[a-k](?:{_JOIN}[a-k]\b)*){_BOUND}"
-    r"|(?:^|[\s,;])(?P<half>[A-Ka-k])\)(?=\s)"
+    r"|(?:^|[\s,;])(?P<half>[A-Ka-k]|[Ii]{1,3}|[Ii][Vv]|[Vv][Ii]{0,3})\)(?=\s)"
     # Figure 2A: / Fig. 1a shows; A1-A3, text
     rf"|\b[Ff]ig(?:ure)?s?\.?\s*(?P<figure>\d{{1,2}}[A-Ka-k](?:{_JOIN}\d{{0,2}}[A-Ka-k]\b)*)"
     rf"(?=\s*[:.,]|\s+{_SHOWS})"
@@ -72,7 +82,17 @@ _LEADING = re.compile(
     # Left panel: / in the upper image
     rf"|\b(?P<side>{_SIDE})(?={_PART})"
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture|[Cc]olumn)s?\s+(?:on|at)\s+the\s+(?P<at>{_SIDE})\b"
-    rf"|(?:^|[.;]\s*)(?P<edge>{_CORNER}|{_SIDE})(?=\s*:))"
+    rf"|(?:^|[.;]\s*)(?P<edge>{_CORNER}|{_SIDE})(?=\s*:)"
+    # Left, a man of 30: text
+    rf"|(?:^|[.;]\s*)(?P<aside>{_SIDE})(?=,\s))"
+)
+# Days that the caption has given to panels: `day 3 (A), day 9 (B)`, then `On day 3, ...`
+_WHEN = (
+    r"(?:[Dd]ay\s+\d{1,3}|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\s+\d{1,2})\b"
+)
+_GIVEN = re.compile(rf"(?P<when>{_WHEN})(?:,?\s+20\d\d)?\s*$")
+_ON_THAT = re.compile(
+    rf"(?:^|[.;])\s+(?:(?:[Oo]n|[Aa]t)\s+)?(?P<when>{_WHEN})(?:,?\s+20\d\d)?(?=\s*[,:]|\s+{_SHOWS})"
 )
 _ORDINAL = re.compile(
     r"(?:\b[Tt]he\s+|(?:^|[.;,]\s*)(?=\w+\s+(?:image|panel|picture|row|column)))"
@@ -116,7 +136,7 @@ class Designator:
 def designators(text: str) -> tuple[Designator, ...]:
     """Every place in plain `text` (its case kept) that names panels, in order."""
     bracketed = _bracketed_ones(text)
-    named = [*bracketed, *_leading_ones(text, bracketed)]
+    named = [*bracketed, *_leading_ones(text, bracketed), *_days(text, bracketed)]
     return tuple(sorted((one for one in named if one.labels), key=lambda one: one.start))
 
 
@@ -131,8 +151,52 @@ def _bracketed_ones(text: str) -> list[Designator]:
     if any(row <= named for row in _ROWS):
         beside = bare
     found += beside if len(beside) > 1 else []
+    found += _inside_ones(text, found)
     lettered = [one for one in found if not all(label.isdigit() for label in one.labels)]
     return lettered or found
+
+
+def _days(text: str, bracketed: Sequence[Designator]) -> Iterator[Designator]:
+    """Days at the start of a statement that stand for the panels that they were given before."""
+    given: dict[str, tuple[str, ...]] = {}
+    for one in bracketed:
+        if day := _GIVEN.search(text, max(0, one.start - 30), one.start):
+            known = given.get(_day(day), ())
+            given[_day(day)] = tuple(dict.fromkeys((*known, *one.labels)))
+    for match in _ON_THAT.finditer(text) if given else ():
+        if labels := given.get(_day(match)):
+            yield Designator(
+                labels=labels,
+                start=match.start("when"),
+                end=match.end(),
+                leading=True,
+                bracketed=False,
+            )
+
+
+def _day(match: re.Match[str]) -> str:
+    """`January 30` and `Jan. 30` alike."""
+    name, number = match["when"].lower().split()
+    return f"{name[:3]} {int(number)}"
+
+
+def _inside_ones(text: str, found: Sequence[Designator]) -> list[Designator]:
+    """Those at the end of brackets around what they show; one alone may be the type of a virus."""
+    taken = {one.end for one in found}
+    inside = [match for match in _INSIDE.finditer(text) if match.end() not in taken]
+    named = {label for match in inside for label in _labels(match["labels"])}
+    if len(inside) < 2 or "A" not in named:
+        return []
+    return [
+        Designator(
+            labels=_labels(match["labels"]),
+            start=match.start("labels"),
+            end=match.end(),
+            leading=False,
+            bracketed=True,
+        )
+        for match in inside
+    ]
 
 
 def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Designator]:
@@ -144,14 +208,23 @@ def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Design
     led = list(_LEADING.finditer(text))
     begun = {(str(match.lastgroup), label) for match in led for label in _letters(match)}
     begun |= {("small", label) for name, label in begun if name not in _NEEDED}
+    begun |= {("capital", label) for name, label in begun if name == "joined"}
     led = [match for match in led if _needed(str(match.lastgroup)) <= begun]
     lettered = any(label.isalpha() for one in bracketed for label in one.labels)
     lettered |= any(map(_letters, led))
+    listed = [match.span() for match in _LISTED.finditer(text)]
+    asides = {label for match in led if match["aside"] for label in _labels(match["aside"])}
+    if not any(row <= asides for row in _PAIRS):
+        led = [match for match in led if not match["aside"]]
     for match in (*led, *_ORDINAL.finditer(text)):
         name = str(match.lastgroup)
         start = match.start() if name == "at" else match.start(name)
         compared = _COMPARED.search(text, max(0, start - 60), start)
-        if compared or (name in ("number", "of") and lettered) or _inside_brackets(text, start):
+        if (
+            compared
+            or (name in ("number", "of") and lettered)
+            or _inside_brackets(text, start, listed)
+        ):
             continue
         follows = _follows(text, start, match.end(name))
         yield Designator(
@@ -182,9 +255,13 @@ def _follows(text: str, start: int, end: int) -> bool:
     return not _CLAUSE_START.search(text, max(0, place.start() - 20), place.start())
 
 
-def _inside_brackets(text: str, start: int) -> bool:
+def _inside_brackets(text: str, start: int, listed: Sequence[tuple[int, int]]) -> bool:
+    """Whether brackets hold what begins at `start`, but for `listed` that hold panels alone."""
     before = text[max(0, start - 80) : start]
-    return before.rfind("(") > before.rfind(")")
+    if before.rfind("(") <= before.rfind(")"):
+        return False
+    number = bisect_right(listed, (start, len(text))) - 1
+    return number < 0 or start >= listed[number][1]
 
 
 def _bracketed(text: str, start: int, end: int, words: str) -> Designator:

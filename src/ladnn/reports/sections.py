@@ -62,6 +62,35 @@ _OF_ANOTHER = re.compile(
     r"pneumocystis|community\s*-?\s*acquired|other)\s+(?:viral\s+)?pneumonias?|o?edema|heart\s+failure)\b"
     r"(?:,?\s+(?:(?:in|of|for|with)\s+)?(?:which|whom|whose|where)\b)?[^.;,]{0,60}$"
 )
+# What this image is unlike, and what the disease usually shows, behind a word of contrast.
+_DISEASE = (
+    r"(?:covid|sars|mers|ncp\b|(?:2019-)?ncov|h1n1|influenza|tubercul|(?:[\w-]+\s+)?pneumonias?\b|"
+    r"o?edema\b|(?:other|most|many|adult)\s+(?:patients?|cases?|adults?)\b|adults\b)"
+)
+_UNLIKE = re.compile(
+    r"\b(?:unlike|in\s+contrast\s+(?:to|with)|as\s+opposed\s+to|contrary\s+to)\s+(?:[\w-]+\s+){0,4}$"
+)
+_OF_THAT = re.compile(
+    r"\s+(?:pattern\s+)?(?:(?:seen|found|typical|characteristic|observed)\s+)?"
+    rf"(?:of|in|with)\s+(?:(?:the|patients?|cases?|with|of)\s+){{0,3}}{_DISEASE}"
+)
+_USUALLY = (
+    r"(?:usually|typically|commonly|mostly|generally|often|frequently|mainly|characteristically)"
+)
+_DISEASE_SHOWS = re.compile(
+    r"\b(?:(?:in|by)\s+contrast,|whereas|while|although|but|unlike)\s+"
+    rf"(?:(?:in|the|patients?|with)\s+){{0,3}}{_DISEASE}[\w-]*\s+"
+    rf"(?:(?:pneumonia|patients?|cases?|infection)\s+)?{_USUALLY}\s+(?:[\w-]+\s+){{1,5}}$"
+)
+_CONCEDED = re.compile(r"\b(?:although|though|whereas|while)\s+(?:[\w-]+\s+){0,4}$")
+_OF_MOST = re.compile(
+    rf"\s+(?:is|are|was|were|(?:has|have)\s+been)\s+(?:(?:{_USUALLY}|most)\s+)?"
+    r"(?:seen|found|observed|reported|described|noted|common|frequent|present|typical)\s+"
+    r"(?:in|among|of|with)\s+"
+    rf"(?:(?:the\s+)?(?:most|many|majority\s+of)\s+(?:[\w-]+\s+){{0,2}}?(?:patients|cases|adults)\b|{_DISEASE})"
+)
+# But a panel shows it: `whereas COVID-19 usually shows GGO (B)`.
+_OF_A_PANEL = re.compile(r"[^.;(]{0,60}\((?:\d?[a-k]|left|right|arrow)")
 # What was.
 _HISTORY_OF = re.compile(
     r"(?<!no\s)(?<!without\s)\bhistory\s+of\s+"
@@ -108,6 +137,18 @@ def is_history(lower: str, start: int) -> bool:
     return bool(_HISTORY_OF.search(lower[max(0, start - 80) : start]))
 
 
-def is_of_another_disease(lower: str, start: int) -> bool:
-    """Whether what follows is of a disease that this one is unlike: `unlike SARS, in which ...`."""
-    return bool(_OF_ANOTHER.search(lower[max(0, start - 120) : start]))
+def is_of_others(lower: str, start: int, end: int) -> bool:
+    """Whether a finding is of a disease or of patients that are only compared.
+
+    So in `unlike SARS, in which ...`, `unlike the GGO in COVID-19`, `in contrast, COVID-19 usually
+    shows ...` and `although GGO is seen in most patients`, but for what a panel shows.
+    """
+    before = lower[max(0, start - 120) : start]
+    if _OF_ANOTHER.search(before):
+        return True
+    compared = (
+        _DISEASE_SHOWS.search(before)
+        or (_UNLIKE.search(before) and _OF_THAT.match(lower, end))
+        or (_CONCEDED.search(before) and _OF_MOST.match(lower, end))
+    )
+    return bool(compared) and not _OF_A_PANEL.match(lower, end)

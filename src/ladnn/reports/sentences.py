@@ -7,9 +7,10 @@ from collections.abc import Sequence
 LONGEST = 1000
 """Characters; a longer run without a full stop is cut at a blank, so that work stays linear."""
 
-# A question that the next word answers is one statement with it: `Consolidation? No.`
+# A question that the next word answers is one statement with it: `Consolidation? No.`; and so are
+# brackets that end in a panel: `early stage (GGO; A)`.
 _END = re.compile(
-    r"(?!\?\s+(?i:yes|no|none|nil)\s*[.;,])[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z][a-z])"
+    r"(?!\?\s+(?i:yes|no|none|nil)\s*[.;,]|;\s*[A-Ka-k](?:\s*[-,&]\s*[A-Ka-k])?\))[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z][a-z])"
 )
 _ABBREVIATION = re.compile(
     r"(?:\b(?:figs?|figures?|dr|prof|no|nos|vs|e\.g|i\.e|cf|approx|resp|al|ca|st|mr|mrs|ms|pt|pts|"
