@@ -44,12 +44,12 @@ def give_again(tab: Page) -> None:
     tab.locator("[name=consent]").check()
     tab.set_input_files("#image", payload("a.png", SENT[0]))
     tab.locator("main button.primary").click()
-    tab.locator("[role=alert]").wait_for()
+    tab.locator("[role=alert]:visible").wait_for()
 
 
 def send_text(tab: Page) -> None:
     tab.set_input_files("#file", payload("notes.png", b"no image at all"))
-    tab.locator("[role=alert]").wait_for()
+    tab.locator("[role=alert]:visible").wait_for()
 
 
 def send_some(tab: Page) -> None:
@@ -69,7 +69,7 @@ def sign_in(who: str) -> Callable[[Page], None]:
 def fail_to_sign_in(tab: Page) -> None:
     fill_in(tab, email="nobody@hospital.org", password="wrong")
     tab.locator("main button.primary").click()
-    tab.locator("[role=alert]").wait_for()
+    tab.locator("[role=alert]:visible").wait_for()
 
 
 def make_key(tab: Page) -> None:
