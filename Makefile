@@ -19,8 +19,9 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --no-compile
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 # The using side is compiled at once: it starts in two thirds of the time where Python may write
-# nothing beside its sources, as in many containers.
-BYTECODE := $(BIN)/python -m compileall -q -j 0 .venv/lib src
+# nothing beside its sources, as in many containers. What cannot be compiled, such as a package's
+# template of a module, is nothing that is imported.
+BYTECODE := $(BIN)/python -m compileall -qq -j 0 .venv/lib src || :
 # Every test process keeps to one thread; pytest runs as many processes as there are processors.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
