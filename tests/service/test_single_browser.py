@@ -43,26 +43,23 @@ def test_slices_that_are_dropped_together_are_one_study(scripted: Page, tmp_path
     expect(scripted.get_by_role("link", name=re.compile("Slice 4"))).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("notes.txt", b"no image", "notes.txt is text"), ("ward", None, "ward cannot be read")],
+    ids=["text", "folder"],
+)
 def test_what_cannot_be_tested_is_told_and_the_page_takes_the_next_image(
-    scripted: Page, scan: bytes, tmp_path: Path
+    scripted: Page, scan: bytes, tmp_path: Path, name: str, text: bytes | None, said: str
 ):
-    (tmp_path / "notes.txt").write_bytes(b"no image")
+    given = tmp_path / name
+    if text is None:
+        given.mkdir()
+    else:
+        given.write_bytes(text)
     (tmp_path / "scan.png").write_bytes(scan)
     scripted.goto("/")
-    drop(scripted, tmp_path / "notes.txt")
-    expect(scripted.get_by_role("alert")).to_contain_text("notes.txt is text")
-    drop(scripted, tmp_path / "scan.png")
-    scripted.wait_for_url(re.compile("/results/"))
-
-
-def test_a_folder_is_told_by_name_and_the_page_takes_the_next_image(
-    scripted: Page, scan: bytes, tmp_path: Path
-):
-    (tmp_path / "ward").mkdir()
-    (tmp_path / "scan.png").write_bytes(scan)
-    scripted.goto("/")
-    drop(scripted, tmp_path / "ward")
-    expect(scripted.get_by_role("alert")).to_contain_text("ward cannot be read")
+    drop(scripted, given)
+    expect(scripted.get_by_role("alert")).to_contain_text(said)
     drop(scripted, tmp_path / "scan.png")
     scripted.wait_for_url(re.compile("/results/"))
 
