@@ -47,7 +47,7 @@ def test_slices_that_are_dropped_together_are_one_study(scripted: Page, tmp_path
 def test_what_cannot_be_tested_is_told_and_the_page_takes_the_next_image(
     scripted: Page, scan: bytes, tmp_path: Path, said: str
 ):
-    given = tmp_path / said.split()[0]
+    given = tmp_path / said.split(maxsplit=1)[0]
     if given.suffix:
         given.write_bytes(b"no image")
     else:
