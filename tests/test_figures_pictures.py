@@ -402,7 +402,7 @@ def test_networks_that_differ_are_drawn_one_below_the_other(tmp_path):
         members=[SimpleNamespace(backbone=name) for name in names],
         combination={"logits": "mean over 3 members"},
     )
-    model = to_onnx(BundleGraph(nets), (96, 96), half=True)
+    model = to_onnx(BundleGraph(nets), (96, 96), stored="float16")
     found = layers.read_networks(SimpleNamespace(model=model, path=tmp_path, card=card))
     assert [(n.backbone, n.members, n.side, n.embedding) for n in found] == [
         ("resnet18", 2, 64, 512), ("densenet121", 1, 96, 1024)

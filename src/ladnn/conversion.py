@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -16,12 +17,12 @@ from ladnn.engines import OUTPUT_NAMES, Engine, Outputs
 from ladnn.errors import BundleError
 from ladnn.explain import scaled
 from ladnn.findings import LESIONS
-from ladnn.graph import SMALL, BundleGraph
+from ladnn.graph import SMALL, STORED, BundleGraph, to_steps
 from ladnn.lungfield import model_input
 from ladnn.phantom import thorax
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 Frames = NDArray[np.uint8]
 
@@ -29,10 +30,14 @@ OPSET = 18
 PROBABILITY_TOLERANCE = 1e-4
 MAP_TOLERANCE = 0.01
 PHANTOMS = 3
+_KERNEL = 4  # axes of a convolution's weights
 
 
-def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, half: bool = False) -> bytes:
-    """The graph as an ONNX file: uint8 `image` [N, *shape] -> logits, heatmaps, embedding."""
+def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, stored: str = STORED[0]) -> bytes:
+    """The graph as an ONNX file: uint8 `image` [N, *shape] -> logits, heatmaps, embedding.
+
+    `stored` is that of the graph, whose weights are rounded so.
+    """
     example = torch.zeros(2, *shape, dtype=torch.uint8)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own future
@@ -50,8 +55,8 @@ def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, half: bool = False) -
         raise BundleError("torch wrote no ONNX program: install the training side as locked")
     model: ModelProto = program.model_proto
     _strip(model)
-    if half:
-        _store_half(model)
+    _merge_alike(model)
+    _store(model, stored)
     content: bytes = model.SerializeToString()
     return content
 
@@ -68,34 +73,103 @@ def _strip(model: "ModelProto") -> None:
         value.type.tensor_type.shape.dim[0].dim_param = "N"
 
 
-def _store_half(model: "ModelProto") -> None:
-    """Store what float16 holds exactly as float16 with a cast, which runtimes fold at loading."""
-    from onnx import TensorProto, helper
+def _merge_alike(model: "ModelProto") -> None:
+    """Keep and compute once what members share: the stages that training left as they were."""
+    from onnx import numpy_helper
 
-    stored, casts = [], []
+    graph = model.graph
+    first: dict[object, Sequence[str]] = {}
+    names: dict[str, str] = {}
+
+    def is_new(key: object, given: Sequence[str]) -> bool:
+        known = first.setdefault(key, given)
+        names.update(zip(given, known, strict=True))
+        return known is given
+
+    def is_new_node(node: "NodeProto") -> bool:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        key = (node.domain, node.op_type, *node.input, str(node.attribute))
+        return not outputs.isdisjoint(node.output) or is_new(key, list(node.output))
+
+    outputs = {value.name for value in graph.output}
+    tensors = [
+        tensor
+        for tensor in graph.initializer
+        if is_new(
+            (tensor.data_type, *tensor.dims, numpy_helper.to_array(tensor).tobytes()),
+            [tensor.name],
+        )
+    ]
+    nodes = [node for node in graph.node if is_new_node(node)]
+    _replace(graph, tensors, nodes)
+
+
+def _store(model: "ModelProto", stored: str) -> None:
+    """Store rounded weights in few bytes, with nodes that runtimes fold at loading."""
+    if stored == STORED[0]:
+        return
+    tensors: list[TensorProto] = []
+    nodes: list[NodeProto] = []
     for tensor in model.graph.initializer:
-        narrow = _narrowed(tensor)
-        stored.append(narrow or tensor)
-        if narrow is not None:
-            casts.append(
-                helper.make_node("Cast", [narrow.name], [tensor.name], to=TensorProto.FLOAT)
-            )
-    nodes = list(model.graph.node)
-    del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(stored)
-    model.graph.node.extend(casts + nodes)
+        steps = _as_steps(tensor) if stored == STORED[2] else None
+        parts, made = steps or _as_half(tensor) or ([tensor], [])
+        tensors += parts
+        nodes += made
+    _replace(model.graph, tensors, [*nodes, *model.graph.node])
 
 
-def _narrowed(tensor: "TensorProto") -> "TensorProto | None":
+def _replace(
+    graph: "GraphProto", tensors: Sequence["TensorProto"], nodes: Sequence["NodeProto"]
+) -> None:
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(tensors)
+    graph.node.extend(nodes)
+
+
+_Parts = tuple[list["TensorProto"], list["NodeProto"]]
+
+
+def _as_half(tensor: "TensorProto") -> _Parts | None:
+    """The tensor as float16 and a cast, where float16 holds it exactly."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    wide = _large(tensor)
+    if wide is None or not np.array_equal(wide.astype(np.float16).astype(np.float32), wide):
+        return None
+    narrow = numpy_helper.from_array(wide.astype(np.float16), f"{tensor.name}.half")
+    cast = helper.make_node("Cast", [narrow.name], [tensor.name], to=TensorProto.FLOAT)
+    return [narrow], [cast]
+
+
+def _as_steps(tensor: "TensorProto") -> _Parts | None:
+    """A kernel as 8-bit steps, a cast and the steps' sizes, where that is exactly what it is."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    wide = _large(tensor)
+    if wide is None or wide.ndim != _KERNEL:
+        return None
+    steps, scale = (part.numpy() for part in to_steps(torch.from_numpy(wide)))
+    if not np.array_equal(steps * scale, wide):
+        return None
+    name = tensor.name
+    parts = [(steps.astype(np.int8), f"{name}.steps"), (scale, f"{name}.scale")]
+    nodes = [
+        # by way of float16: OpenVINO keeps an 8-bit constant, a cast and a product as they are
+        # where the kernel is a single pixel, and multiplies anew for each image
+        helper.make_node("Cast", [f"{name}.steps"], [f"{name}.half"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", [f"{name}.half"], [f"{name}.wide"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]),
+    ]
+    return [numpy_helper.from_array(*part) for part in parts], nodes
+
+
+def _large(tensor: "TensorProto") -> NDArray[np.float32] | None:
+    """The numbers of a tensor that is worth storing in fewer bytes."""
     from onnx import TensorProto, numpy_helper
 
     if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < SMALL:
         return None
-    wide = numpy_helper.to_array(tensor)
-    narrow = wide.astype(np.float16)
-    if not np.array_equal(narrow.astype(np.float32), wide):
-        return None
-    return numpy_helper.from_array(narrow, f"{tensor.name}.half")
+    return np.array(numpy_helper.to_array(tensor))
 
 
 # ------------------------------------------------------------------ proof
@@ -134,7 +208,7 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
 
 
 def rounding(exact: BundleGraph, graph: BundleGraph, frames: Frames) -> float:
-    """How far the float16 weights of `graph` move a probability from what `exact` says."""
+    """How far the rounded weights of `graph` move a probability from what `exact` says."""
     return differences(run_torch(exact, frames), run_torch(graph, frames))["probability"]
 
 

@@ -24,7 +24,7 @@ from ladnn.errors import BundleError, ConfigError
 from ladnn.evaluation import evaluate
 from ladnn.findings import OUTPUTS
 from ladnn.fitting import Fitted, check_classes, fit
-from ladnn.graph import BundleGraph, combination
+from ladnn.graph import STORED, BundleGraph, combination
 from ladnn.guard_fitting import Chest, fit_guard
 from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
@@ -77,7 +77,7 @@ class Model:
     Attributes:
         content: bytes of the file.
         ensemble: what it was made of.
-        flip, half: as it was made.
+        flip, stored: as it was made.
         agreement: the largest differences between torch and the runtimes, and between the rounded
             weights and the checkpoints', in probability and in maps scaled to [0, 1].
     """
@@ -85,7 +85,7 @@ class Model:
     content: bytes
     ensemble: Ensemble
     flip: bool
-    half: bool
+    stored: str
     agreement: dict[str, float]
 
 
@@ -105,7 +105,8 @@ class Options:
 
     Attributes:
         flip: average over the image and its mirror image, which doubles the time.
-        half: store large tensors as float16 values, which halves the file.
+        stored: one of `graph.STORED`: a half or a quarter of the file, for weights that are
+            rounded.
         precision: "auto" takes bfloat16 where validation finds it safe and this processor has it;
             or "float32".
         force: replace an older bundle.
@@ -113,7 +114,7 @@ class Options:
     """
 
     flip: bool = False
-    half: bool = False
+    stored: str = STORED[0]
     precision: str = "auto"
     force: bool = False
     decoys: int = 60
@@ -153,7 +154,7 @@ def export(
     learned = learned_part(manifest, ensemble.descriptions)
     validation = learned.part("val")
     check_classes(np.array([record.covid for record in validation], dtype=bool))
-    model = build_model(ensemble, flip=chosen.flip, half=chosen.half)
+    model = build_model(ensemble, flip=chosen.flip, stored=chosen.stored)
     card = _fitted_card(model, learned, identity, chosen, stage)
     return write_bundle(
         target,
@@ -250,28 +251,28 @@ def read_ensemble(folders: Sequence[Path]) -> Ensemble:
     )
 
 
-def build_model(ensemble: Ensemble, *, flip: bool = False, half: bool = False) -> Model:
+def build_model(ensemble: Ensemble, *, flip: bool = False, stored: str = STORED[0]) -> Model:
     """One graph of all members, as ONNX, proven on phantoms.
 
     Args:
         ensemble: of trained networks.
         flip: add the mirrored view of each image.
-        half: store large tensors as float16 values; the arithmetic stays float32.
+        stored: one of `graph.STORED`, to which weights are rounded; the arithmetic stays float32.
 
     Raises:
         BundleError: when torch and a runtime disagree.
         WeightsError: weights that float16 cannot hold.
     """
     size, frame = ensemble.size, ensemble.frame
-    graph = BundleGraph(ensemble.nets, flip=flip, half=half)
+    graph = BundleGraph(ensemble.nets, flip=flip, stored=stored)
     frames = phantom_frames(size, frame)
-    content = to_onnx(graph, input_shape(size, frame), half=half)
+    content = to_onnx(graph, input_shape(size, frame), stored=stored)
     agreement = prove(graph, content, frames)
-    if half:
+    if stored != STORED[0]:
         agreement["rounding_probability"] = rounding(
             BundleGraph(ensemble.nets, flip=flip), graph, frames
         )
-    return Model(content=content, ensemble=ensemble, flip=flip, half=half, agreement=agreement)
+    return Model(content=content, ensemble=ensemble, flip=flip, stored=stored, agreement=agreement)
 
 
 # ------------------------------------------------------------------ card and folder
@@ -317,7 +318,7 @@ def _training(model: Model) -> dict[str, Any]:
             for item in model.ensemble.descriptions
         ],
         "flip_averaging": model.flip,
-        "stored_weights": "float16" if model.half else "float32",
+        "stored_weights": model.stored,
         "agreement": model.agreement,
     }
 

@@ -1,8 +1,9 @@
 """The torch module that becomes model.onnx: grey image in; logits, maps and embedding out.
 
 What is constant is folded first: batch norm into the convolution before it, the standard deviation
-of the normalisation into the first one. On demand every large tensor is then rounded to float16
-values, so that the file may store float16 and still say what this module says.
+of the normalisation into the first one. On demand large tensors are then rounded to float16 values,
+or weights of convolutions to 8 bits, so that the file may store those and still say what this
+module says.
 """
 
 import copy
@@ -22,6 +23,11 @@ TINY = 1e-12
 HALF_RANGE = 65504.0
 SMALL = 4096
 """Tensors with fewer numbers stay float32; they weigh nothing."""
+STORED = ("float32", "float16", "int8")
+"""How a file may store its weights; `round_weights` says what each means."""
+LEVELS = 127
+"""Steps of an 8-bit weight on either side of zero."""
+_SCALE_BITS = 11
 
 
 class Outputs(nn.Module):
@@ -104,7 +110,7 @@ class MemberGraph(nn.Module):
     mean: Tensor
     reduction: Tensor | None
 
-    def __init__(self, net: LesionNet, *, size: int, half: bool) -> None:
+    def __init__(self, net: LesionNet, *, size: int, stored: str) -> None:
         """`size` is the side of the graph's squares, which the network sees at its own."""
         super().__init__()
         self.outputs = HiddenOutputs(net) if net.spec.hidden else PooledOutputs(net)
@@ -116,8 +122,7 @@ class MemberGraph(nn.Module):
         self.register_buffer("mean", torch.tensor(net.mean[: 1 if equal else 3])[:, None, None])
         self.trunk = trunk
         self.haze = net.haze
-        if half:
-            round_to_half(self)
+        round_weights(self, stored)
         own = net.input_size
         self.register_buffer("reduction", None if own == size else _reduction(size, own))
 
@@ -180,12 +185,12 @@ class BundleGraph(nn.Module):
     """
 
     def __init__(
-        self, nets: Sequence[LesionNet], *, flip: bool = False, half: bool = False
+        self, nets: Sequence[LesionNet], *, flip: bool = False, stored: str = STORED[0]
     ) -> None:
-        """`half` rounds the weights to float16 values; `flip` adds the mirrored view."""
+        """`stored` rounds the weights to what a file holds; `flip` adds the mirrored view."""
         super().__init__()
         size = max(net.input_size for net in nets)
-        self.members = nn.ModuleList(MemberGraph(net, size=size, half=half) for net in nets)
+        self.members = nn.ModuleList(MemberGraph(net, size=size, stored=stored) for net in nets)
         self.flip = flip
         self.eval()
 
@@ -302,12 +307,21 @@ def _fold_std(trunk: nn.Module, std: tuple[float, ...], *, one_channel: bool) ->
     first.weight = nn.Parameter(weight, requires_grad=False)
 
 
-def round_to_half(network: nn.Module) -> None:
-    """Rounds every large tensor to the nearest float16 values, in place; it stays float32.
+def round_weights(network: nn.Module, stored: str) -> None:
+    """Round every large tensor to the nearest value that a file holds, in place; it stays float32.
+
+    Args:
+        network: without batch norms.
+        stored: `float32` rounds nothing, `float16` all to its values, `int8` the weights of
+            convolutions to 8 bits, with a scale for each output channel, and the others as
+            `float16`: a head holds weights of very different sizes side by side.
 
     Raises:
         WeightsError: a value beyond the range of float16.
     """
+    if stored == STORED[0]:
+        return
+    convolutions = {id(each.weight) for each in network.modules() if isinstance(each, nn.Conv2d)}
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if tensor.numel() < SMALL or not tensor.is_floating_point():
             continue
@@ -316,4 +330,21 @@ def round_to_half(network: nn.Module) -> None:
                 f"{name} holds a value that is not finite or beyond {HALF_RANGE:g}: "
                 f"the training diverged, so export an earlier checkpoint"
             )
-        tensor.data = tensor.data.half().float()
+        if stored == STORED[2] and id(tensor) in convolutions:
+            steps, scale = to_steps(tensor.data)
+            tensor.data = steps * scale
+        else:
+            tensor.data = tensor.data.half().float()
+
+
+def to_steps(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Float [O, ...] -> whole steps in [-127, 127] and the size of one, [O, 1, ...], of each row.
+
+    The size has 11 bits, so its products with the steps are exact: every runtime has the same
+    weights, and the steps of rounded weights are theirs.
+    """
+    largest = weight.abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.ndim - 1))
+    mantissa, exponent = torch.frexp(largest / LEVELS)
+    scale = torch.ldexp((mantissa * 2**_SCALE_BITS).ceil(), exponent - _SCALE_BITS)
+    scale = torch.where(largest > 0, scale, 1.0)
+    return (weight / scale).round(), scale

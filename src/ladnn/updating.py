@@ -19,6 +19,7 @@ from ladnn.dataset import Manifest, Record
 from ladnn.errors import ConfigError, DataError
 from ladnn.export import Identity, Options, Stage, export
 from ladnn.gate import Gate, Verdict, compare
+from ladnn.graph import STORED
 from ladnn.inspection import Viewed, view
 from ladnn.intake import take_in
 from ladnn.learner import TrainConfig, new_network
@@ -340,9 +341,10 @@ def _train(settings: Sequence[TrainConfig], whole: Manifest, folder: Path) -> li
 
 def _options(card: Card, config: UpdateConfig) -> Options:
     """As the champion was exported."""
+    stored = card.training.get("stored_weights")
     return Options(
         flip=bool(card.training.get("flip_averaging")),
-        half=card.training.get("stored_weights") == "float16",
+        stored=stored if stored in STORED else STORED[0],
         decoys=config.decoys,
         force=True,
     )

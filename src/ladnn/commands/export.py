@@ -24,6 +24,14 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
 
 
+class Stored(StrEnum):
+    """What `--weights` takes; those of `graph.STORED`, whose module imports torch."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
 @app.command()
 def export(
     checkpoints: Annotated[
@@ -37,7 +45,9 @@ def export(
     name: Annotated[str, typer.Option(help="Of the model, as `default`.")],
     version: Annotated[str, typer.Option(help="Of the model.")] = "1",
     flip: Annotated[bool, typer.Option(help="Average over the mirror image too.")] = False,
-    half: Annotated[bool, typer.Option(help="Store weights as float16.")] = False,
+    weights: Annotated[
+        Stored, typer.Option(help="How the file stores them; int8 does so for convolutions.")
+    ] = Stored.FLOAT32,
     precision: Annotated[
         Precision, typer.Option(help="auto: bfloat16 where validation finds it safe.")
     ] = Precision.AUTO,
@@ -52,14 +62,14 @@ def export(
     operating points and the guard are fitted on the manifest's validation split, of the sources
     that the checkpoints were trained on; the test split is not touched.
 
-    Example: ladnn export runs/a runs/b --manifest d0.csv -o bundles/d0 --name d0 --flip --half
+    Example: ladnn export runs/a runs/b --manifest d0.csv -o d0 --name d0 --flip --weights int8
     """
     with training_side("exporting"):
         from ladnn.export import LICENCE, Identity, Options
         from ladnn.export import export as make
     from ladnn.dataset import read_manifest
 
-    options = Options(flip=flip, half=half, precision=precision.value, force=force)
+    options = Options(flip=flip, stored=weights.value, precision=precision.value, force=force)
     with stages() as stage:
         card = make(
             checkpoints,
