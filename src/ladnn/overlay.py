@@ -194,8 +194,8 @@ def draw(
         RGB, 1260 pixels wide.
     """
     lesions = prediction.lesions is not None
-    large = _fit(Image.fromarray(pixels).convert("RGB"), _LARGE)
-    small = _fit(large, _SMALL)
+    grey = _fit(Image.fromarray(pixels), _LARGE)
+    large, small = grey.convert("RGB"), _fit(grey, _SMALL).convert("RGB")
     row = small.height + 2 * _CAPTION + _MARGIN if lesions else 0
     sheet = _Sheet(_HEADER + _CAPTION + _LARGE[1] + _MARGIN + row + _FOOTER)
     _header(sheet, prediction, f"{study}   {name}".strip())
