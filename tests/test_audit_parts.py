@@ -171,6 +171,11 @@ class TestSample:
         assert [r.source for r in found] == ["here"] * 4 + ["there"] * 3
         assert list(found) == [r for r in records if r in found]
 
+    def test_by_class_holds_as_many_of_either_label(self):
+        records = listed(*"abcdefgh", covid=False) + listed(*"xyz")
+        found = subjects.capped(records, 2, 0, subjects.by_class)
+        assert [r.covid for r in found] == [False, False, True, True]
+
     def test_of_one_source_does_not_depend_on_another(self):
         alone = subjects.capped(listed(*"abcdef"), 3, 5)
         beside = subjects.capped(listed(*"xyzuvw", source="there") + listed(*"abcdef"), 3, 5)

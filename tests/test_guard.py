@@ -16,6 +16,7 @@ from ladnn.guard_fitting import (
     fit,
     fit_guard,
     gather,
+    most_rows,
 )
 from ladnn.lungfield import cut, model_input
 from ladnn.phantom import thorax
@@ -55,6 +56,11 @@ def refused(guard: Guard, samples: Samples):
 @pytest.fixture(scope="module")
 def samples() -> Samples:
     return gather(chests(), embed, size=SIZE, decoys=6)
+
+
+def test_the_most_rows_are_those_gathered_and_chests_without_lungs_to_fill(samples):
+    lungless = 2 * 6 - int((samples.group == "no_lungs").sum())
+    assert most_rows(chests(), 6) == len(samples.group) + lungless
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,13 @@ from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write
 from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
 from ladnn.conversion import Frames, open_engine, phantom_frames, prove, rounding, to_onnx
 from ladnn.dataset import Manifest, Record, hash_records
-from ladnn.decoys import KINDS
 from ladnn.engines import Engine
 from ladnn.errors import BundleError, ConfigError
 from ladnn.evaluation import evaluate
 from ladnn.findings import OUTPUTS
 from ladnn.fitting import Fitted, check_classes, fit
 from ladnn.graph import STORED, BundleGraph, combination
-from ladnn.guard_fitting import Chest, fit_guard
+from ladnn.guard_fitting import Chest, fit_guard, most_rows
 from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
 from ladnn.lungfield import input_shape, joint_frame
@@ -176,7 +175,7 @@ def _fitted_card(
     judged = judge(images, engine, size=size, frame=frame, fast=fast)
     fitted = fit(scored(records, judged))
     chests = _chests(records, images, validation=True) + _training_chests(manifest, stage)
-    advance = stage("guard", 2 * len(chests) + (len(KINDS) + 4) * options.decoys)
+    advance = stage("guard", most_rows(chests, options.decoys))
 
     def embed(frames: Frames) -> NDArray[np.float32]:
         return np.concatenate([_embedding(engine, one, advance) for one in frames])

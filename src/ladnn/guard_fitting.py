@@ -4,6 +4,7 @@ Decoys come from `decoys/` alone, so no sample picture of any package takes part
 can serve as tests. Learning side; the embedding is a callable, so nothing here knows torch.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -135,14 +136,11 @@ def gather(
 
 
 def _rows(chests: Sequence[Chest], decoys: int, seed: int) -> Iterator[_Row]:
-    """Chests, their foreign looks (one each, two of a small source), and decoys of every kind."""
-    sizes = {chest.source: 0 for chest in chests}
-    for chest in chests:
-        sizes[chest.source] += 1
-    largest = max(sizes.values(), default=0)
+    """Chests, their foreign looks, and decoys of every kind."""
+    looks = _looks(chests)
     for number, chest in enumerate(chests):
         yield _Row(chest.pixels, chest.source, True, chest.validation)
-        for look in range(2 if sizes[chest.source] < largest / 2 else 1):
+        for look in range(looks[chest.source]):
             drawn = restyle(chest.pixels, (seed * 2 + look) * 1_000_003 + number)
             yield _Row(drawn, chest.source, True, chest.validation, True)
     training = [chest.pixels for chest in chests if not chest.validation]
@@ -155,6 +153,21 @@ def _rows(chests: Sequence[Chest], decoys: int, seed: int) -> Iterator[_Row]:
         yield _Row(detail(training[number], number), "detail", False)
         if (filled := _lungless(training[number], number)) is not None:
             yield _Row(filled, "no_lungs", False)
+
+
+def _looks(chests: Sequence[Chest]) -> dict[str, int]:
+    """Foreign looks of each of a source's chests: one, or two where the source is small."""
+    sizes = Counter(chest.source for chest in chests)
+    largest = max(sizes.values(), default=0)
+    return {source: 2 if size < largest / 2 else 1 for source, size in sizes.items()}
+
+
+def most_rows(chests: Sequence[Chest], decoys: int) -> int:
+    """How many images `gather` embeds at most: chests without lungs are not filled."""
+    looks = _looks(chests)
+    training = sum(not chest.validation for chest in chests)
+    shown = sum(1 + looks[chest.source] for chest in chests)
+    return shown + len(KINDS) * decoys + 3 * min(2 * decoys, training)
 
 
 def _lungless(pixels: Pixels, seed: int) -> Pixels | None:

@@ -19,7 +19,7 @@ from ladnn.audit import (
 )
 from ladnn.audit.answers import Answer, Progress, count, silently
 from ladnn.audit.people import Person, read_people
-from ladnn.audit.subjects import Subject, capped, look, views
+from ladnn.audit.subjects import Subject, by_class, capped, look, views
 from ladnn.bundle import Card
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.evaluation import part_of
@@ -37,7 +37,7 @@ class Plan:
     Attributes:
         split: of the manifest; "all" for every image.
         cap: images of each source at most, and training images of each for the probes.
-        sample: images that are altered, over all sources.
+        sample: images that are altered, over all sources and both labels.
         seed: of every sample.
         point: the operating point of all rates.
         settings: of the intervals.
@@ -191,10 +191,10 @@ def _without_lungs(
 
 
 def _sample(subjects: Sequence[Subject], plan: Plan) -> tuple[Subject, ...]:
-    """About `plan.sample` subjects, as many of each source where there are enough."""
+    """About `plan.sample` subjects, as many of each source and label where there are enough."""
     records = [subject.view.record for subject in subjects]
-    each = max(1, plan.sample // len({record.source for record in records}))
-    kept = set(capped(records, each, plan.seed))
+    each = max(1, plan.sample // len({by_class(record) for record in records}))
+    kept = set(capped(records, each, plan.seed, by_class))
     return tuple(subject for subject in subjects if subject.view.record in kept)
 
 

@@ -60,8 +60,9 @@ def answer(
         key="sensitivity",
         title="Sensitivity to what exporters, journals and viewers do",
         method=(
-            f"{count(len(subjects), 'image')}, a seeded sample over the sources, are altered "
-            "after decoding and go through everything again: lung field, network, guard. A call "
+            f"{count(len(subjects), 'image')}, a seeded sample over the sources and both labels, "
+            "are altered after decoding and go through everything again: lung field, network, "
+            "guard. A call "
             f"changes when the probability crosses the {point} threshold."
         ),
         findings=_findings(rows, few([subject.case.label for subject in subjects])),

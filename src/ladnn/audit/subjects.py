@@ -1,7 +1,7 @@
 """The images that are examined: a capped, seeded sample of each source, seen by the model once."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -52,15 +52,30 @@ class Subject:
     assessment: Assessment
 
 
-def capped(records: Sequence[Record], cap: int, seed: int) -> tuple[Record, ...]:
-    """At most `cap` records of each source, drawn with `seed`, in the order they came in."""
+def by_source(record: Record) -> str:
+    """The group of `capped` by default."""
+    return record.source
+
+
+def by_class(record: Record) -> str:
+    """Source and label: groups that keep both classes in a small sample."""
+    return f"{record.source}, {record.covid}"
+
+
+def capped(
+    records: Sequence[Record],
+    cap: int,
+    seed: int,
+    group: Callable[[Record], str] = by_source,
+) -> tuple[Record, ...]:
+    """At most `cap` records of each group, drawn with `seed`, in the order they came in."""
     places = defaultdict(list)
     for place, record in enumerate(records):
-        places[record.source].append(place)
+        places[group(record)].append(place)
     kept: list[int] = []
-    for source in sorted(places):
+    for name in sorted(places):
         rng = np.random.default_rng(seed)
-        found = places[source]
+        found = places[name]
         kept += found if len(found) <= cap else rng.choice(found, cap, replace=False).tolist()
     return tuple(records[place] for place in sorted(kept))
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from ladnn.reports.context import Judged, judge
 from ladnn.reports.cues import Course
-from ladnn.reports.sections import Aside, Section, section_at
+from ladnn.reports.sections import UNLIKE, Aside, Section, section_at
 from ladnn.reports.vocabulary import Term
 
 
@@ -159,13 +159,13 @@ _LEFT_OPEN = re.compile(
     r"(?:\s+(?:the|in|early|initial|stages?|phases?|course|of)){0,6}|"
     r"(?:probability|likelihood|risk|chance|possibility)\s+(?:of|for)|"
     r"(?:no|without|denies|denied|any)\s+(?:\w+\s+)?history\s+of|"
-    r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|unlike|as\s+opposed\s+to|"
-    r"in\s+contrast\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
+    r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|"
+    rf"{UNLIKE}|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
     r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
 )
 # Another disease that is only compared: `unlike bacterial pneumonia`.
 _UNLIKE = re.compile(
-    r"\b(?:unlike|as\s+opposed\s+to|(?:in\s+contrast|contrary|compared)\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)"
+    rf"\b(?:{UNLIKE}|compared\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)"
     r"\s+(?:(?:an?|the|typical|classic(?:al)?|common|most|other)\s+)*$"
 )
 _NOT_TYPICAL = re.compile(
