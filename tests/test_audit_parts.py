@@ -171,9 +171,9 @@ class TestSample:
         assert [r.source for r in found] == ["here"] * 4 + ["there"] * 3
         assert list(found) == [r for r in records if r in found]
 
-    def test_by_class_holds_as_many_of_either_label(self):
+    def test_by_source_and_label_holds_as_many_of_either_label(self):
         records = listed(*"abcdefgh", covid=False) + listed(*"xyz")
-        found = subjects.capped(records, 2, 0, subjects.by_class)
+        found = subjects.capped(records, 2, 0, subjects.by_source_and_label)
         assert [r.covid for r in found] == [False, False, True, True]
 
     def test_of_one_source_does_not_depend_on_another(self):

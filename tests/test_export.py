@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
-from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Stored, load_bundle
 from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.commands.export import app
 from ladnn.conversion import (
@@ -33,7 +33,7 @@ from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
 from ladnn.export import Identity, Options, build_model, export, read_ensemble
 from ladnn.findings import LESIONS, Lesion, LesionLabels
-from ladnn.graph import BundleGraph, to_steps
+from ladnn.graph import BundleGraph, _on_one_grid, to_steps
 from ladnn.imaging import read_image
 from ladnn.lungfield import model_input
 from ladnn.model import LesionNet
@@ -263,7 +263,7 @@ def test_an_empty_map_stays_empty_in_an_ensemble(frames):
 
 def test_exporting_leaves_the_network_as_it_was(nets, frames):
     before = torch_logits(nets[0], frames)
-    BundleGraph(nets[:1], stored="float16")
+    BundleGraph(nets[:1], stored=Stored.FLOAT16)
     assert np.array_equal(torch_logits(nets[0], frames), before)
 
 
@@ -275,16 +275,16 @@ def test_a_graph_that_says_something_else_than_torch_is_not_proven(nets, single,
 # ------------------------------------------------------------------ rounded weights
 
 
-@pytest.fixture(scope="module", params=["float16", "int8"])
+@pytest.fixture(scope="module", params=[Stored.FLOAT16, Stored.INT8])
 def rounded(nets, request) -> tuple[BundleGraph, bytes]:
     graph = BundleGraph(nets[:1], stored=request.param)
-    return graph, to_onnx(graph, (SIZE, SIZE), stored=request.param)
+    return graph, to_onnx(graph, (SIZE, SIZE))
 
 
-@pytest.mark.parametrize(("stored", "share"), [("float16", 0.51), ("int8", 0.27)])
+@pytest.mark.parametrize(("stored", "share"), [(Stored.FLOAT16, 0.51), (Stored.INT8, 0.27)])
 def test_rounded_weights_take_a_half_and_a_quarter_of_the_file(nets, single, stored, share):
     graph = BundleGraph(nets[:1], stored=stored)
-    assert len(to_onnx(graph, (SIZE, SIZE), stored=stored)) < share * len(single)
+    assert len(to_onnx(graph, (SIZE, SIZE))) < share * len(single)
 
 
 def test_a_file_of_rounded_weights_says_what_torch_says_with_them(rounded, frames):
@@ -323,39 +323,68 @@ def test_weights_that_float16_cannot_hold_are_refused(frames):
     net = network("resnet18", size=SIZE)
     torch.nn.init.constant_(net.backbone.layer1[0].conv1.weight, 1e9)
     with pytest.raises(WeightsError, match="beyond 65504"):
-        BundleGraph([net], stored="float16")
+        BundleGraph([net], stored=Stored.FLOAT16)
 
 
-def test_8_bits_are_off_by_half_a_step_at_most_and_rounding_again_changes_nothing():
-    weight = torch.randn(64, 32, 3, 3) * torch.logspace(-9, 1, 64)[:, None, None, None]
-    weight[5] = 0.0
+def kernels() -> torch.Tensor:
+    """Rows of every size, the last one empty."""
+    sizes = torch.logspace(-29, 1, 64)[:, None, None, None]
+    return torch.cat([torch.randn(64, 32, 3, 3) * sizes, torch.zeros(1, 32, 3, 3)])
+
+
+def test_8_bits_are_off_by_half_a_step_of_the_largest_weight_at_most():
+    weight = kernels()
     steps, scale = to_steps(weight)
     assert torch.equal(steps, steps.round())
-    assert steps.abs().max() <= 127
+    assert steps.abs().max() == 127
     assert bool(((weight - steps * scale).abs() <= 0.501 * scale).all())
-    assert bool(
-        (scale <= 1.001 * weight.abs().amax((1, 2, 3), keepdim=True) / 127).view(-1)[6:].all()
-    )
+    largest = weight.abs().amax((1, 2, 3), keepdim=True)
+    assert bool((scale <= 1.001 * largest / 127)[:-1].all())
+
+
+def test_rounding_to_8_bits_again_changes_nothing():
+    steps, scale = to_steps(kernels())
     again = to_steps(steps * scale)
     assert torch.equal(again[0], steps)
-    assert torch.equal((again[0] * again[1]), steps * scale)
+    assert torch.equal(again[0] * again[1], steps * scale)
 
 
-def test_what_members_share_is_stored_and_computed_once(frames):
+@pytest.mark.parametrize("size", [1e-32, 1e-40, 1e-43, 1e-45])
+def test_kernels_too_small_for_a_step_become_nothing(size):
+    steps, scale = to_steps(torch.full((2, 3, 1, 1), size))
+    assert torch.equal(steps * scale, torch.zeros(2, 3, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def twins() -> list[LesionNet]:
+    """Two networks that differ in one kernel of their last stage, and in their heads."""
     nets = [network("resnet18", seed=1, size=SIZE) for _ in range(2)]
     with torch.no_grad():
         for index, net in enumerate(nets):
             net.backbone.layer4[1].conv1.weight.mul_(1.0 + index)
             net.head.weight.mul_(1.0 + index)
-    graph = BundleGraph(nets)
-    together = to_onnx(graph, (SIZE, SIZE))
-    prove(graph, together, frames)
+    return nets
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("stored", list(Stored))
+def test_what_members_share_is_stored_and_computed_once(twins, frames, stored, flip):
+    alone, both = (BundleGraph(nets, flip=flip, stored=stored) for nets in (twins[:1], twins))
+    files = [to_onnx(graph, (SIZE, SIZE)) for graph in (alone, both)]
+    prove(both, files[1], frames)
     convolutions = [
         sum(node.op_type == "Conv" for node in onnx.load_from_string(content).graph.node)
-        for content in (to_onnx(BundleGraph(nets[:1]), (SIZE, SIZE)), together)
+        for content in files
     ]
-    assert convolutions == [20, 22]  # the changed one, and the next, which reads what it says
-    assert len(together) < 1.3 * len(to_onnx(BundleGraph(nets[:1]), (SIZE, SIZE)))
+    assert convolutions == [20, 22]  # the other kernel, and the next, which reads what it says
+    assert len(files[1]) < 1.3 * len(files[0])
+
+
+def test_a_graph_whose_numbers_are_none_is_not_proven(nets, single, frames):
+    graph = BundleGraph(nets[:1])
+    graph.members[0].outputs.head_bias = torch.full((6,), torch.nan)
+    with pytest.raises(BundleError, match=r"disagree by nan .* nothing was written"):
+        prove(graph, single, frames)
 
 
 # ------------------------------------------------------------------ checkpoints to a bundle
@@ -396,7 +425,7 @@ def bundle(nets, manifest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     checkpoints = [put_checkpoint(folder / str(i), net) for i, net in enumerate(nets)]
     target = folder / "made"
-    options = Options(decoys=1, stored="float16", flip=True)
+    options = Options(decoys=1, stored=Stored.FLOAT16, flip=True)
     export(checkpoints, manifest, target, Identity(name="drawn"), options=options)
     return load_bundle(target)
 
@@ -612,6 +641,23 @@ def test_networks_of_two_sizes_and_of_the_box_and_the_pair_share_a_graph(nets, t
     assert maps.shape[2:] == expected[0].heatmaps.shape[2:]
     assert embedding[:, :512] == pytest.approx(expected[0].embedding, rel=1e-3, abs=1e-4)
     assert embedding[:, 512:] == pytest.approx(expected[1].embedding, abs=0.05)
+
+
+def test_networks_of_two_sizes_see_the_mirror_image_too(nets, tmp_path):
+    folders = [
+        put_checkpoint(tmp_path / "a", nets[0]),
+        put_checkpoint(tmp_path / "b", network("resnet18", seed=4, size=96)),
+    ]
+    model = build_model(read_ensemble(folders), flip=True, stored=Stored.INT8)
+    assert model.agreement["heatmaps"] < 1e-4
+
+
+def test_coarser_maps_are_enlarged_bilinearly():
+    maps = [torch.rand(2, 6, 3, 4), torch.rand(2, 6, 5, 7)]
+    enlarged, same = _on_one_grid(maps)
+    expected = torch.nn.functional.interpolate(maps[0], (5, 7), mode="bilinear")
+    assert torch.allclose(enlarged, expected, atol=1e-6)
+    assert same is maps[1]
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from bundles import tiny_bundle
-from ladnn.bundle import load_bundle
+from ladnn.bundle import Stored, load_bundle
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import BundleError, ConfigError, DataError, ImageError
 from ladnn.evaluation import evaluate, prepare_folder, write_results
@@ -390,11 +390,12 @@ def test_networks_that_differ_are_drawn_one_below_the_other(tmp_path):
 
     torch.manual_seed(0)
     names = ("resnet18", "densenet121", "resnet18")
-    sides = (64, 96, 64)
+    sides = (64, 96, 48)
     nets = [
         LesionNet(name, weights="random", input_size=side).eval()
         for name, side in zip(names, sides, strict=True)
     ]
+    nets[2].load_state_dict(nets[0].state_dict())  # one file holds the kernels of both once
     card = SimpleNamespace(
         name="mixed",
         version="1",
@@ -402,10 +403,13 @@ def test_networks_that_differ_are_drawn_one_below_the_other(tmp_path):
         members=[SimpleNamespace(backbone=name) for name in names],
         combination={"logits": "mean over 3 members"},
     )
-    model = to_onnx(BundleGraph(nets), (96, 96), stored="float16")
+    model = to_onnx(BundleGraph(nets, stored=Stored.INT8), (96, 96))
     found = layers.read_networks(SimpleNamespace(model=model, path=tmp_path, card=card))
     assert [(n.backbone, n.members, n.side, n.embedding) for n in found] == [
         ("resnet18", 2, 64, 512), ("densenet121", 1, 96, 1024)
+    ]  # fmt: skip
+    assert [(s.name, s.height, s.convolutions) for s in found[0].stages[:2]] == [
+        ("conv1", 32, 1), ("layer1", 16, 4)
     ]  # fmt: skip
     figure = architecture.draw(SimpleNamespace(card=card), found)
     assert len(figure.axes) == 2

@@ -1,5 +1,6 @@
 """The torch graph as an ONNX file, and the proof that every runtime says what torch says."""
 
+import hashlib
 import io
 import warnings
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from ladnn import engines
+from ladnn.bundle import Stored
 from ladnn.calibration import probability
 from ladnn.engines import OUTPUT_NAMES, Engine, Outputs
 from ladnn.errors import BundleError
 from ladnn.explain import scaled
 from ladnn.findings import LESIONS
-from ladnn.graph import SMALL, STORED, BundleGraph, to_steps
+from ladnn.graph import SMALL, BundleGraph, to_steps
 from ladnn.lungfield import model_input
 from ladnn.phantom import thorax
 
@@ -33,10 +35,11 @@ PHANTOMS = 3
 _KERNEL = 4  # axes of a convolution's weights
 
 
-def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, stored: str = STORED[0]) -> bytes:
+def to_onnx(graph: BundleGraph, shape: tuple[int, int]) -> bytes:
     """The graph as an ONNX file: uint8 `image` [N, *shape] -> logits, heatmaps, embedding.
 
-    `stored` is that of the graph, whose weights are rounded so.
+    Raises:
+        BundleError: no file, or one whose weights are not those of the graph any more.
     """
     example = torch.zeros(2, *shape, dtype=torch.uint8)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
@@ -56,7 +59,7 @@ def to_onnx(graph: BundleGraph, shape: tuple[int, int], *, stored: str = STORED[
     model: ModelProto = program.model_proto
     _strip(model)
     _merge_alike(model)
-    _store(model, stored)
+    _store(model, graph.stored)
     content: bytes = model.SerializeToString()
     return content
 
@@ -78,41 +81,46 @@ def _merge_alike(model: "ModelProto") -> None:
     from onnx import numpy_helper
 
     graph = model.graph
+    outputs = {value.name for value in graph.output}
     first: dict[object, Sequence[str]] = {}
     names: dict[str, str] = {}
 
-    def is_new(key: object, given: Sequence[str]) -> bool:
-        known = first.setdefault(key, given)
-        names.update(zip(given, known, strict=True))
-        return known is given
+    def is_first(key: object, made: Sequence[str]) -> bool:
+        known = first.setdefault(key, made)
+        names.update(zip(made, known, strict=True))
+        return known is made
+
+    def is_new_tensor(tensor: "TensorProto") -> bool:
+        values = hashlib.sha256(numpy_helper.to_array(tensor).tobytes()).digest()
+        return is_first((tensor.data_type, *tensor.dims, values), [tensor.name])
 
     def is_new_node(node: "NodeProto") -> bool:
         node.input[:] = [names.get(name, name) for name in node.input]
-        key = (node.domain, node.op_type, *node.input, str(node.attribute))
-        return not outputs.isdisjoint(node.output) or is_new(key, list(node.output))
+        made = list(node.output)
+        if not all(made) or not outputs.isdisjoint(made):  # an output left out has no name
+            return True
+        key = (node.domain, node.op_type, *node.input, str(node.attribute), len(made))
+        return is_first(key, made)
 
-    outputs = {value.name for value in graph.output}
-    tensors = [
-        tensor
-        for tensor in graph.initializer
-        if is_new(
-            (tensor.data_type, *tensor.dims, numpy_helper.to_array(tensor).tobytes()),
-            [tensor.name],
-        )
-    ]
+    tensors = [tensor for tensor in graph.initializer if is_new_tensor(tensor)]
     nodes = [node for node in graph.node if is_new_node(node)]
     _replace(graph, tensors, nodes)
 
 
-def _store(model: "ModelProto", stored: str) -> None:
+def _store(model: "ModelProto", stored: Stored) -> None:
     """Store rounded weights in few bytes, with nodes that runtimes fold at loading."""
-    if stored == STORED[0]:
+    if stored == Stored.FLOAT32:
         return
     tensors: list[TensorProto] = []
     nodes: list[NodeProto] = []
     for tensor in model.graph.initializer:
-        steps = _as_steps(tensor) if stored == STORED[2] else None
+        steps = _as_steps(tensor) if stored == Stored.INT8 else None
         parts, made = steps or _as_half(tensor) or ([tensor], [])
+        if not made and len(tensor.dims) == _KERNEL and _large(tensor) is not None:
+            raise BundleError(
+                f"torch wrote other weights of {tensor.name} than {stored} holds: install the "
+                "training side as locked, or export with --weights float32"
+            )
         tensors += parts
         nodes += made
     _replace(model.graph, tensors, [*nodes, *model.graph.node])
@@ -134,25 +142,29 @@ def _as_half(tensor: "TensorProto") -> _Parts | None:
     from onnx import TensorProto, helper, numpy_helper
 
     wide = _large(tensor)
-    if wide is None or not np.array_equal(wide.astype(np.float16).astype(np.float32), wide):
+    if wide is None:
         return None
-    narrow = numpy_helper.from_array(wide.astype(np.float16), f"{tensor.name}.half")
+    narrowed = wide.astype(np.float16)
+    if not np.array_equal(narrowed.astype(np.float32), wide):
+        return None
+    narrow = numpy_helper.from_array(narrowed, f"{tensor.name}.half")
     cast = helper.make_node("Cast", [narrow.name], [tensor.name], to=TensorProto.FLOAT)
     return [narrow], [cast]
 
 
 def _as_steps(tensor: "TensorProto") -> _Parts | None:
-    """A kernel as 8-bit steps, a cast and the steps' sizes, where that is exactly what it is."""
+    """A kernel as 8-bit steps and their sizes, where that is exactly what it is."""
     from onnx import TensorProto, helper, numpy_helper
 
     wide = _large(tensor)
     if wide is None or wide.ndim != _KERNEL:
         return None
-    steps, scale = (part.numpy() for part in to_steps(torch.from_numpy(wide)))
+    found, scale = (part.numpy() for part in to_steps(torch.from_numpy(wide)))
+    steps = found.astype(np.int8)
     if not np.array_equal(steps * scale, wide):
         return None
     name = tensor.name
-    parts = [(steps.astype(np.int8), f"{name}.steps"), (scale, f"{name}.scale")]
+    parts = [(steps, f"{name}.steps"), (scale, f"{name}.scale")]
     nodes = [
         # by way of float16: OpenVINO keeps an 8-bit constant, a cast and a product as they are
         # where the kernel is a single pixel, and multiplies anew for each image
@@ -195,7 +207,9 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
     for name in installed_engines():
         # one thread: on a busy machine the runtimes' threads wait for each other much longer
         given = run_engine(open_engine(name, content, threads=1), frames)
-        worst = {key: max(worst[key], value) for key, value in differences(expected, given).items()}
+        found = differences(expected, given)
+        # unlike max, it hands on what is no number
+        worst = {key: float(np.maximum(worst[key], value)) for key, value in found.items()}
         if not (
             worst["probability"] <= PROBABILITY_TOLERANCE and worst["heatmaps"] <= MAP_TOLERANCE
         ):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, Stored, load_bundle, write_card
 from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
 from ladnn.conversion import Frames, open_engine, phantom_frames, prove, rounding, to_onnx
 from ladnn.dataset import Manifest, Record, hash_records
@@ -23,7 +23,7 @@ from ladnn.errors import BundleError, ConfigError
 from ladnn.evaluation import evaluate
 from ladnn.findings import OUTPUTS
 from ladnn.fitting import Fitted, check_classes, fit
-from ladnn.graph import STORED, BundleGraph, combination
+from ladnn.graph import BundleGraph, combination
 from ladnn.guard_fitting import Chest, fit_guard, most_rows
 from ladnn.imaging import read_image
 from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
@@ -84,7 +84,7 @@ class Model:
     content: bytes
     ensemble: Ensemble
     flip: bool
-    stored: str
+    stored: Stored
     agreement: dict[str, float]
 
 
@@ -104,8 +104,7 @@ class Options:
 
     Attributes:
         flip: average over the image and its mirror image, which doubles the time.
-        stored: one of `graph.STORED`: a half or a quarter of the file, for weights that are
-            rounded.
+        stored: how; rounded weights take about a half or a quarter of the file.
         precision: "auto" takes bfloat16 where validation finds it safe and this processor has it;
             or "float32".
         force: replace an older bundle.
@@ -113,7 +112,7 @@ class Options:
     """
 
     flip: bool = False
-    stored: str = STORED[0]
+    stored: Stored = Stored.FLOAT32
     precision: str = "auto"
     force: bool = False
     decoys: int = 60
@@ -250,24 +249,26 @@ def read_ensemble(folders: Sequence[Path]) -> Ensemble:
     )
 
 
-def build_model(ensemble: Ensemble, *, flip: bool = False, stored: str = STORED[0]) -> Model:
+def build_model(
+    ensemble: Ensemble, *, flip: bool = False, stored: Stored = Stored.FLOAT32
+) -> Model:
     """One graph of all members, as ONNX, proven on phantoms.
 
     Args:
         ensemble: of trained networks.
         flip: add the mirrored view of each image.
-        stored: one of `graph.STORED`, to which weights are rounded; the arithmetic stays float32.
+        stored: what weights are rounded to; the arithmetic stays float32.
 
     Raises:
         BundleError: when torch and a runtime disagree.
-        WeightsError: weights that float16 cannot hold.
+        WeightsError: weights beyond the range of float16.
     """
     size, frame = ensemble.size, ensemble.frame
     graph = BundleGraph(ensemble.nets, flip=flip, stored=stored)
     frames = phantom_frames(size, frame)
-    content = to_onnx(graph, input_shape(size, frame), stored=stored)
+    content = to_onnx(graph, input_shape(size, frame))
     agreement = prove(graph, content, frames)
-    if stored != STORED[0]:
+    if stored != Stored.FLOAT32:
         agreement["rounding_probability"] = rounding(
             BundleGraph(ensemble.nets, flip=flip), graph, frames
         )
@@ -317,7 +318,7 @@ def _training(model: Model) -> dict[str, Any]:
             for item in model.ensemble.descriptions
         ],
         "flip_averaging": model.flip,
-        "stored_weights": model.stored,
+        "stored_weights": model.stored.value,
         "agreement": model.agreement,
     }
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ladnn.bundle import Stored
 from ladnn.errors import WeightsError
 from ladnn.model import LesionNet
 
@@ -23,11 +24,9 @@ TINY = 1e-12
 HALF_RANGE = 65504.0
 SMALL = 4096
 """Tensors with fewer numbers stay float32; they weigh nothing."""
-STORED = ("float32", "float16", "int8")
-"""How a file may store its weights; `round_weights` says what each means."""
-LEVELS = 127
-"""Steps of an 8-bit weight on either side of zero."""
+_LEVELS = 127  # steps of an 8-bit weight on either side of zero
 _SCALE_BITS = 11
+_NOTHING = 2.0**-100  # a kernel's largest weight below which all of them count as zero
 
 
 class Outputs(nn.Module):
@@ -110,7 +109,7 @@ class MemberGraph(nn.Module):
     mean: Tensor
     reduction: Tensor | None
 
-    def __init__(self, net: LesionNet, *, size: int, stored: str) -> None:
+    def __init__(self, net: LesionNet, *, size: int, stored: Stored) -> None:
         """`size` is the side of the graph's squares, which the network sees at its own."""
         super().__init__()
         self.outputs = HiddenOutputs(net) if net.spec.hidden else PooledOutputs(net)
@@ -185,13 +184,13 @@ class BundleGraph(nn.Module):
     """
 
     def __init__(
-        self, nets: Sequence[LesionNet], *, flip: bool = False, stored: str = STORED[0]
+        self, nets: Sequence[LesionNet], *, flip: bool = False, stored: Stored = Stored.FLOAT32
     ) -> None:
         """`stored` rounds the weights to what a file holds; `flip` adds the mirrored view."""
         super().__init__()
         size = max(net.input_size for net in nets)
         self.members = nn.ModuleList(MemberGraph(net, size=size, stored=stored) for net in nets)
-        self.flip = flip
+        self.flip, self.stored = flip, stored
         self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,12 +221,24 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _on_one_grid(maps: Sequence[Tensor]) -> list[Tensor]:
-    """Maps [N, K, h, w] of members, each on the finest grid of them all."""
+    """Maps [N, K, h, w] of members, each on the finest grid of them all.
+
+    By two matrix products: of an operation that enlarges, the exporter writes the number of
+    images into the file where they are looked at twice.
+    """
     grid = max(tuple(each.shape[2:]) for each in maps)
-    return [
-        each if each.shape[2:] == grid else functional.interpolate(each, grid, mode="bilinear")
-        for each in maps
-    ]
+    return [each if each.shape[2:] == grid else _enlarged(each, *grid) for each in maps]
+
+
+def _enlarged(maps: Tensor, height: int, width: int) -> Tensor:
+    down, across = _enlargement(maps.shape[2], height), _enlargement(maps.shape[3], width)
+    return down @ maps @ across.T
+
+
+def _enlargement(length: int, larger: int) -> Tensor:
+    """Float [larger, length]: bilinear interpolation of a column of `length` cells."""
+    places = ((torch.arange(larger) + 0.5) * (length / larger) - 0.5).clamp(0, length - 1)
+    return (1 - (places[:, None] - torch.arange(length)).abs()).clamp_min(0)
 
 
 def _scaled(maps: Tensor) -> Tensor:
@@ -307,19 +318,18 @@ def _fold_std(trunk: nn.Module, std: tuple[float, ...], *, one_channel: bool) ->
     first.weight = nn.Parameter(weight, requires_grad=False)
 
 
-def round_weights(network: nn.Module, stored: str) -> None:
+def round_weights(network: nn.Module, stored: Stored) -> None:
     """Round every large tensor to the nearest value that a file holds, in place; it stays float32.
 
     Args:
         network: without batch norms.
-        stored: `float32` rounds nothing, `float16` all to its values, `int8` the weights of
-            convolutions to 8 bits, with a scale for each output channel, and the others as
-            `float16`: a head holds weights of very different sizes side by side.
+        stored: what the file holds. A head is never rounded to 8 bits: it holds weights of very
+            different sizes side by side.
 
     Raises:
-        WeightsError: a value beyond the range of float16.
+        WeightsError: a value beyond the range of float16, of a kernel too.
     """
-    if stored == STORED[0]:
+    if stored == Stored.FLOAT32:
         return
     convolutions = {id(each.weight) for each in network.modules() if isinstance(each, nn.Conv2d)}
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
@@ -330,7 +340,7 @@ def round_weights(network: nn.Module, stored: str) -> None:
                 f"{name} holds a value that is not finite or beyond {HALF_RANGE:g}: "
                 f"the training diverged, so export an earlier checkpoint"
             )
-        if stored == STORED[2] and id(tensor) in convolutions:
+        if stored == Stored.INT8 and id(tensor) in convolutions:
             steps, scale = to_steps(tensor.data)
             tensor.data = steps * scale
         else:
@@ -344,7 +354,7 @@ def to_steps(weight: Tensor) -> tuple[Tensor, Tensor]:
     weights, and the steps of rounded weights are theirs.
     """
     largest = weight.abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.ndim - 1))
-    mantissa, exponent = torch.frexp(largest / LEVELS)
+    mantissa, exponent = torch.frexp(largest / _LEVELS)
     scale = torch.ldexp((mantissa * 2**_SCALE_BITS).ceil(), exponent - _SCALE_BITS)
-    scale = torch.where(largest > 0, scale, 1.0)
+    scale = torch.where(largest > _NOTHING, scale, 1.0)
     return (weight / scale).round(), scale

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from ladnn.backbones import CHEST_CT, IMAGENET, backbone
-from ladnn.bundle import Bundle, Card, load_bundle
+from ladnn.bundle import Bundle, Card, Stored, load_bundle
 from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import ConfigError, DataError
 from ladnn.export import Identity, Options, Stage, export
 from ladnn.gate import Gate, Verdict, compare
-from ladnn.graph import STORED
 from ladnn.inspection import Viewed, view
 from ladnn.intake import take_in
 from ladnn.learner import TrainConfig, new_network
@@ -344,7 +343,7 @@ def _options(card: Card, config: UpdateConfig) -> Options:
     stored = card.training.get("stored_weights")
     return Options(
         flip=bool(card.training.get("flip_averaging")),
-        stored=stored if stored in STORED else STORED[0],
+        stored=next((each for each in Stored if each == stored), Stored.FLOAT32),
         decoys=config.decoys,
         force=True,
     )

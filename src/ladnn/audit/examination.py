@@ -19,7 +19,7 @@ from ladnn.audit import (
 )
 from ladnn.audit.answers import Answer, Progress, count, silently
 from ladnn.audit.people import Person, read_people
-from ladnn.audit.subjects import Subject, by_class, capped, look, views
+from ladnn.audit.subjects import Subject, by_source_and_label, capped, look, views
 from ladnn.bundle import Card
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.evaluation import part_of
@@ -193,8 +193,8 @@ def _without_lungs(
 def _sample(subjects: Sequence[Subject], plan: Plan) -> tuple[Subject, ...]:
     """About `plan.sample` subjects, as many of each source and label where there are enough."""
     records = [subject.view.record for subject in subjects]
-    each = max(1, plan.sample // len({by_class(record) for record in records}))
-    kept = set(capped(records, each, plan.seed, by_class))
+    each = max(1, plan.sample // len({by_source_and_label(record) for record in records}))
+    kept = set(capped(records, each, plan.seed, by_source_and_label))
     return tuple(subject for subject in subjects if subject.view.record in kept)
 
 

@@ -57,8 +57,8 @@ def by_source(record: Record) -> str:
     return record.source
 
 
-def by_class(record: Record) -> str:
-    """Source and label: groups that keep both classes in a small sample."""
+def by_source_and_label(record: Record) -> str:
+    """Groups that keep both classes in a small sample."""
     return f"{record.source}, {record.covid}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ladnn.bundle import Stored
 from ladnn.commands.extras import training_side
 from ladnn.commands.inputs import given
 from ladnn.commands.progress import stages
@@ -24,14 +25,6 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
 
 
-class Stored(StrEnum):
-    """What `--weights` takes; those of `graph.STORED`, whose module imports torch."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
-
 @app.command()
 def export(
     checkpoints: Annotated[
@@ -46,7 +39,7 @@ def export(
     version: Annotated[str, typer.Option(help="Of the model.")] = "1",
     flip: Annotated[bool, typer.Option(help="Average over the mirror image too.")] = False,
     weights: Annotated[
-        Stored, typer.Option(help="How the file stores them; int8 does so for convolutions.")
+        Stored, typer.Option(help="How the file stores them; int8 is for convolutions.")
     ] = Stored.FLOAT32,
     precision: Annotated[
         Precision, typer.Option(help="auto: bfloat16 where validation finds it safe.")
@@ -69,7 +62,7 @@ def export(
         from ladnn.export import export as make
     from ladnn.dataset import read_manifest
 
-    options = Options(flip=flip, stored=weights.value, precision=precision.value, force=force)
+    options = Options(flip=flip, stored=weights, precision=precision.value, force=force)
     with stages() as stage:
         card = make(
             checkpoints,

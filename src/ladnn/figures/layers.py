@@ -82,8 +82,12 @@ def read_networks(bundle: Bundle) -> tuple[Network, ...]:
     model = openvino_silent().Core().read_model(bundle.model, b"")
     operations = model.get_ordered_ops()
     found = dict[int, list[Convolution]]()
+    told = set[tuple[int, str]]()
     for member, one in _convolutions(operations):
-        found.setdefault(member, []).append(one)
+        # a kernel that members share is the first's; one that sees another size uses it again
+        if (member, one.name) not in told:
+            found.setdefault(member, []).append(one)
+        told.add((member, one.name))
     if not found:
         raise BundleError(
             f"the layers of {bundle.path} have no names that tell stages: draw a bundle that "

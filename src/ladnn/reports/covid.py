@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from ladnn.reports.context import Judged, judge
 from ladnn.reports.cues import Course
-from ladnn.reports.sections import UNLIKE, Aside, Section, section_at
+from ladnn.reports.sections import CONTRAST, Aside, Section, section_at
 from ladnn.reports.vocabulary import Term
 
 
@@ -160,12 +160,12 @@ _LEFT_OPEN = re.compile(
     r"(?:probability|likelihood|risk|chance|possibility)\s+(?:of|for)|"
     r"(?:no|without|denies|denied|any)\s+(?:\w+\s+)?history\s+of|"
     r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|"
-    rf"{UNLIKE}|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
+    rf"{CONTRAST}|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
     r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
 )
 # Another disease that is only compared: `unlike bacterial pneumonia`.
 _UNLIKE = re.compile(
-    rf"\b(?:{UNLIKE}|compared\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)"
+    rf"\b(?:{CONTRAST}|compared\s+(?:to|with)|(?:differ|distinguish)\w*\s+from)"
     r"\s+(?:(?:an?|the|typical|classic(?:al)?|common|most|other)\s+)*$"
 )
 _NOT_TYPICAL = re.compile(

@@ -55,11 +55,11 @@ _FINDS = (
 _HEAD = re.compile(
     rf"(?:(?:^|[.;:?!]\s+)|\s(?=[A-Z]))\s*(?P<head>(?i:{_ASIDE}|(?P<finds>{_FINDS})))\s*(?::|\s-\s)"
 )
-UNLIKE = r"(?:unlike|in\s+contrast\s+(?:to|with)|as\s+opposed\s+to|contrary\s+to)"
+CONTRAST = r"(?:unlike|in\s+contrast\s+(?:to|with)|as\s+opposed\s+to|contrary\s+to)"
 """Words that set what an image shows apart from what they name."""
 # Of a disease that is only compared, by the words before it.
 _OF_ANOTHER = re.compile(
-    rf"\b{UNLIKE}\s+(?:[\w-]+\s+){{0,3}}?"
+    rf"\b{CONTRAST}\s+(?:[\w-]+\s+){{0,3}}?"
     r"(?:sars(?!\s*-?\s*cov)|mers|h1n1|influenza|tubercul\w+|(?:bacterial|mycoplasma|fungal|lobar|"
     r"pneumocystis|community\s*-?\s*acquired|other)\s+(?:viral\s+)?pneumonias?|o?edema|heart\s+failure)\b"
     r"(?:,?\s+(?:(?:in|of|for|with)\s+)?(?:which|whom|whose|where)\b)?[^.;,]{0,60}$"
@@ -69,7 +69,7 @@ _DISEASE = (
     r"(?:covid|sars|mers|ncp\b|(?:2019-)?ncov|h1n1|influenza|tubercul|(?:[\w-]+\s+)?pneumonias?\b|"
     r"o?edema\b|(?:other|most|many|adult)\s+(?:patients?|cases?|adults?)\b|adults\b)"
 )
-_UNLIKE = re.compile(rf"\b{UNLIKE}\s+(?:[\w-]+\s+){{0,4}}$")
+_UNLIKE = re.compile(rf"\b{CONTRAST}\s+(?:[\w-]+\s+){{0,4}}$")
 _OF_THAT = re.compile(
     r"\s+(?:pattern\s+)?(?:(?:seen|found|typical|characteristic|observed)\s+)?"
     rf"(?:of|in|with)\s+(?:(?:the|patients?|cases?|with|of)\s+){{0,3}}{_DISEASE}"
