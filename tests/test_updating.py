@@ -429,3 +429,20 @@ def test_versions_are_compared_in_every_subgroup_that_either_was_judged_in(tmp_p
     ]
     alone = compare_versions(place, "tiny-1", "tiny-1")
     assert [one.name for one in alone.checks[2:]] == ["right calls in home"]
+
+
+@pytest.mark.parametrize(
+    ("training", "stored", "flip"),
+    [
+        ({"stored_weights": "int8", "flip_averaging": True}, "int8", True),
+        ({"stored_weights": "float16"}, "float16", False),
+        ({"stored_weights": "int4"}, "float32", False),
+        ({}, "float32", False),
+    ],
+)
+def test_a_challenger_is_stored_as_the_champion(
+    tmp_path: Path, training: dict[str, object], stored: str, flip: bool
+):
+    told = load_bundle(tiny_bundle(tmp_path, training=training)).card
+    options = updating._options(told, UpdateConfig())
+    assert (options.stored.value, options.flip) == (stored, flip)
