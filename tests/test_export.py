@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
-from ladnn.bundle import CARD_FILE, MODEL_FILE, Stored, load_bundle
+from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
 from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.commands.export import app
 from ladnn.conversion import (
@@ -38,6 +38,7 @@ from ladnn.imaging import read_image
 from ladnn.lungfield import model_input
 from ladnn.model import LesionNet
 from ladnn.runtime import Predictor
+from ladnn.stored import Stored
 from synthetic import thorax
 
 ENGINES = ("openvino", "onnxruntime")

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from bundles import tiny_bundle
-from ladnn.bundle import Stored, load_bundle
+from ladnn.bundle import load_bundle
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import BundleError, ConfigError, DataError, ImageError
 from ladnn.evaluation import evaluate, prepare_folder, write_results
@@ -20,6 +20,7 @@ from ladnn.phantom import thorax
 from ladnn.reports import label_report
 from ladnn.runtime import Predictor
 from ladnn.scoring import Settings
+from ladnn.stored import Stored
 from results import write_result
 
 SIZE = (80, 100)  # height and width of the drawn images

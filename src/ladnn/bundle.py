@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, get_origin
@@ -19,18 +18,6 @@ MODEL_FILE = "model.onnx"
 MODES = ("ladnn", "baseline")
 PRECISIONS = ("float32", "bfloat16")
 STUDY_RULES = ("mean_top",)
-
-
-class Stored(StrEnum):
-    """How model.onnx stores its weights, which are computed with as float32.
-
-    `float16` rounds all to its values; `int8` the kernels of convolutions to 8 bits, with a scale
-    for each output channel, and the others as `float16`.
-    """
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    INT8 = "int8"
 
 
 def _known(where: str, value: object, choices: tuple[str, ...]) -> None:

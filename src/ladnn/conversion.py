@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.bundle import Stored
 from ladnn.calibration import probability
 from ladnn.engines import OUTPUT_NAMES, Engine, Outputs
 from ladnn.errors import BundleError
@@ -22,6 +21,7 @@ from ladnn.findings import LESIONS
 from ladnn.graph import SMALL, BundleGraph, to_steps
 from ladnn.lungfield import model_input
 from ladnn.phantom import thorax
+from ladnn.stored import Stored
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto

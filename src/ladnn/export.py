@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, Stored, load_bundle, write_card
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
 from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
 from ladnn.conversion import Frames, open_engine, phantom_frames, prove, rounding, to_onnx
 from ladnn.dataset import Manifest, Record, hash_records
@@ -31,6 +31,7 @@ from ladnn.lungfield import input_shape, joint_frame
 from ladnn.model import LesionNet
 from ladnn.paths import put_folder, require_writable
 from ladnn.runtime import DEFAULT_ENGINE, Predictor
+from ladnn.stored import Stored
 
 LICENCE = "CC-BY-NC-SA-4.0"
 INTENDED_USE = (

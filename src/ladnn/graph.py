@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ladnn.bundle import Stored
 from ladnn.errors import WeightsError
 from ladnn.model import LesionNet
+from ladnn.stored import Stored
 
 GREY = 255.0
 TINY = 1e-12

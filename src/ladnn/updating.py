@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ladnn.backbones import CHEST_CT, IMAGENET, backbone
-from ladnn.bundle import Bundle, Card, Stored, load_bundle
+from ladnn.bundle import Bundle, Card, load_bundle
 from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import ConfigError, DataError
@@ -33,6 +33,7 @@ from ladnn.locked_test import (
 from ladnn.registry import Registry
 from ladnn.similarity import NEAR, near_pairs
 from ladnn.splitting import linked
+from ladnn.stored import Stored
 from ladnn.training import fit
 
 VERDICT = "verdict.json"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ladnn.bundle import Stored
 from ladnn.commands.extras import training_side
 from ladnn.commands.inputs import given
 from ladnn.commands.progress import stages
+from ladnn.stored import Stored
 
 if TYPE_CHECKING:
     from ladnn.bundle import Card
