@@ -62,8 +62,7 @@ def answer(
         method=(
             f"{count(len(subjects), 'image')}, a seeded sample over the sources and both labels, "
             "are altered after decoding and go through everything again: lung field, network, "
-            "guard. A call "
-            f"changes when the probability crosses the {point} threshold."
+            f"guard. A call changes when the probability crosses the {point} threshold."
         ),
         findings=_findings(rows, few([subject.case.label for subject in subjects])),
         tables=(Table(title="Altered images", heads=_HEADS, rows=tuple(rows)),),

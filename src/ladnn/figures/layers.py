@@ -81,13 +81,7 @@ def read_networks(bundle: Bundle) -> tuple[Network, ...]:
     """
     model = openvino_silent().Core().read_model(bundle.model, b"")
     operations = model.get_ordered_ops()
-    found = dict[int, list[Convolution]]()
-    told = set[tuple[int, str]]()
-    for member, one in _convolutions(operations):
-        # a kernel that members share is the first's; one that sees another size uses it again
-        if (member, one.name) not in told:
-            found.setdefault(member, []).append(one)
-        told.add((member, one.name))
+    found = _by_member(operations)
     if not found:
         raise BundleError(
             f"the layers of {bundle.path} have no names that tell stages: draw a bundle that "
@@ -157,6 +151,17 @@ def stage_name(one: Convolution) -> str:
     if parts[0].isdigit():
         return f"{one.height} x {one.width}"
     return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+
+
+def _by_member(operations: Sequence[object]) -> dict[int, list[Convolution]]:
+    """The convolutions of each member, in the order of the graph.
+
+    A kernel that members share is the first's, and a member that sees another size uses it again.
+    """
+    found = dict[int, dict[str, Convolution]]()
+    for member, one in _convolutions(operations):
+        found.setdefault(member, {}).setdefault(one.name, one)
+    return {member: list(named.values()) for member, named in found.items()}
 
 
 def _convolutions(operations: Sequence[object]) -> Iterator[tuple[int, Convolution]]:
