@@ -344,6 +344,7 @@ def test_a_verb_without_its_object_gives_another_what_was_denied(text, expected)
         *("Query COVID-19.", "? COVID-19", "Fever, ?COVID-19.", "COVID-19 status unknown."),
         *("Unlike COVID-19, the lesions are central.", "Differentiate from COVID-19."),
         "In contrast to COVID-19, the lesions are central.",
+        "Contrary to COVID-19, the lesions are central.",
     ],
 )
 def test_a_phrase_that_leaves_covid_open_states_nothing(text):
