@@ -93,7 +93,14 @@ def test_an_uncalibrated_lesion_changes_what_is_written():
 def written(monkeypatch, **changes):
     """Every text of a sheet."""
     texts = []
-    monkeypatch.setattr(overlay._Sheet, "text", lambda _sheet, _at, text, *_: texts.append(text))
+    mask = overlay._mask
+
+    def record(text, size):
+        texts.append(text)
+        return mask(text, size)
+
+    monkeypatch.setattr(overlay, "_mask", record)
+    monkeypatch.setattr(overlay, "_written", record)
     overlay.draw(thorax(1), maps(), prediction(), box=BOX, **changes)
     return texts
 

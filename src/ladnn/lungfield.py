@@ -129,8 +129,7 @@ def locate(pixels: Pixels, frame: str = FRAMES[0]) -> LungField:
     """Find the lungs (else the body) of an axial image, uint8 [H, W]; see `FRAMES`."""
     if frame == "whole-1":
         return _WHOLE
-    field = _find_field(pixels)
-    return _as_it_is(field) if frame == "lungbox-1" else field
+    return _find_field(pixels, measured=frame != "lungbox-1")
 
 
 def _as_it_is(field: LungField) -> LungField:
@@ -138,21 +137,24 @@ def _as_it_is(field: LungField) -> LungField:
     return replace(field, lung_grey=LUNG_LEVEL, tissue_grey=TISSUE_LEVEL, mask=None)
 
 
-def _find_field(pixels: Pixels) -> LungField:
+def _find_field(pixels: Pixels, *, measured: bool) -> LungField:
+    """The field; its mask and grey levels, which take time, only where they are asked for."""
     small = _shrink(pixels)
     if int(small.max()) - int(small.min()) < _MIN_CONTRAST:
         return _WHOLE  # blank: there is nothing to find
     lungs, threshold = _search(small)
     body = _find_body(small, threshold)
     box, kind = _frame(lungs, body)
+    field = replace(
+        _WHOLE, box=box, kind=kind, lung_share=float(lungs.mean()), body_share=float(body.mean())
+    )
+    if not measured:
+        return field
     inside = crop(small, box)
     bright = inside[inside > threshold]
     dark = small[lungs] if kind == "lung" else inside[inside <= threshold]
-    return LungField(
-        box=box,
-        kind=kind,
-        lung_share=float(lungs.mean()),
-        body_share=float(body.mean()),
+    return replace(
+        field,
         lung_grey=float(np.percentile(dark, 30)) if dark.size else 0.0,
         tissue_grey=float(np.percentile(bright, 60)) if bright.size else 255.0,
         mask=_closed(lungs) if kind == "lung" else None,

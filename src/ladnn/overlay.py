@@ -17,6 +17,8 @@ from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE, Decision, Les
 from ladnn.paths import put
 
 Box = tuple[float, float, float, float]
+Point = tuple[int, int]
+Ink = tuple[int, int, int]
 Area = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the sheet
 
 TOO_FEW = "too few examples"
@@ -52,13 +54,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=size)
 
 
-@lru_cache(maxsize=256)
-def _written(text: str, size: int) -> Image.Image:
-    """The text as a mask (L); kept, because most of a sheet's text is that of every sheet."""
+def _mask(text: str, size: int) -> Image.Image:
+    """The text as a mask (L)."""
     _, _, width, height = _font(size).getbbox(text)
     mask = Image.new("L", (max(1, int(np.ceil(width))), max(1, int(np.ceil(height)))))
     ImageDraw.Draw(mask).text((0, 0), text, fill=255, font=_font(size))
     return mask
+
+
+# Most of a sheet's text is that of every sheet, and probabilities of three digits soon recur.
+_written = lru_cache(maxsize=4096)(_mask)
 
 
 def warm() -> None:
@@ -136,17 +141,21 @@ class _Sheet:
         self.image = Image.new("RGB", (_WIDTH, height), _BACKGROUND)
         self.draw = ImageDraw.Draw(self.image)
 
-    def text(
-        self, at: tuple[int, int], text: str, size: int = 16, ink: tuple[int, int, int] = _INK
-    ) -> None:
-        mask = _written(text, size)
-        self.image.paste(ink, (*at, at[0] + mask.width, at[1] + mask.height), mask)
+    def text(self, at: Point, text: str, size: int = 16, ink: Ink = _INK) -> None:
+        self._ink(at, _written(text, size), ink)
 
-    def right(
-        self, at: tuple[int, int], text: str, size: int = 16, ink: tuple[int, int, int] = _INK
-    ) -> None:
+    def right(self, at: Point, text: str, size: int = 16, ink: Ink = _INK) -> None:
         """Write so that the text ends at `at`."""
-        self.text((at[0] - _written(text, size).width, at[1]), text, size, ink)
+        mask = _written(text, size)
+        self._ink((at[0] - mask.width, at[1]), mask, ink)
+
+    def name(self, at: Point, text: str, width: int, size: int, *, right: bool = False) -> None:
+        """Write what no other sheet says, at most `width` wide; it begins or ends at `at`."""
+        mask = _mask(shorten(text, width, size), size)
+        self._ink((at[0] - (mask.width if right else 0), at[1]), mask, _QUIET)
+
+    def _ink(self, at: Point, mask: Image.Image, ink: Ink) -> None:
+        self.image.paste(ink, (*at, at[0] + mask.width, at[1] + mask.height), mask)
 
     def panel(self, at: tuple[int, int], limit: tuple[int, int], picture: Image.Image) -> Area:
         """Paste the picture at the top of its place, in its middle; return where it lies."""
@@ -211,9 +220,7 @@ def _header(sheet: _Sheet, prediction: Prediction, name: str) -> None:
     title, ink = _DECISIONS[prediction.decision]
     sheet.text((_MARGIN, 14), title, 28, ink)
     start = _MARGIN + int(_font(28).getlength(title)) + 28
-    width = _WIDTH - _MARGIN - start
-    shown = shorten(name, width, 16)
-    sheet.text((start, 24), shown, 16, _QUIET)
+    sheet.name((start, 24), name, _WIDTH - _MARGIN - start, 16)
     sheet.draw.line((0, _HEADER - 10, _WIDTH, _HEADER - 10), fill=_LINE)
 
 
@@ -316,7 +323,7 @@ def _footer(sheet: _Sheet, prediction: Prediction) -> None:
     model = f"{prediction.model_name} {prediction.model_version}   sha256 {prediction.sha256[:12]}"
     edge = _WIDTH - _MARGIN
     sheet.right((edge, y + 14), RESEARCH_NOTICE)
-    sheet.right((edge, y + 37), shorten(model, 700, 13), 13, _QUIET)
+    sheet.name((edge, y + 37), model, 700, 13, right=True)
 
 
 def file_name(path: Path | str, frame: int | None = None) -> str:
