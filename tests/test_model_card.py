@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -274,6 +275,19 @@ class TestCommand:
         _, done = self.call(tmp_path, option, path)
         assert isinstance(done.exception, DataError)
         assert said in str(done.exception)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"metrics": {"sources": {"covid-ct": {"images": 9}}}},
+            {"metrics": {"sources": ["covid-ct"]}},
+            {"metrics": {"sources": {"a": {**GROUP, "covid": {"per_image": {"auc": ".8"}}}}}},
+            {"training": {"members": [{"config": {}}], "sources": [["covid-ct"]]}},
+        ],
+    )
+    def test_refuses_a_card_whose_free_objects_are_damaged(self, changes):
+        with pytest.raises(DataError, match=r"card\.json does not hold what `ladnn export` writes"):
+            facts(replace(tiny_card(b""), **changes))
 
     def test_reads_audits_of_the_version_that_is_written(self):
         assert AUDIT_VERSION == examination.SCHEMA_VERSION

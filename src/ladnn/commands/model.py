@@ -60,9 +60,10 @@ def card(
     read = load_bundle(bundle).card
     metrics = None if results is None else read_metrics(results, read)
     examined = None if audit is None else read_audit(audit, read)
+    found = facts(read, metrics, examined)
     prepare_folder(output, force=force)
     title = f"{read.name} {read.version}"
-    for document in write_documents(facts(read, metrics, examined), title, output):
+    for document in write_documents(found, title, output):
         total = len(document.entries)
         path = output / f"{document.name}.md"
         typer.echo(f"{document.title}: {document.answered} of {total} items answered: {path}")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ladnn.bundle import Card
+from ladnn.bundle import CARD_FILE, Card
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
@@ -25,18 +25,22 @@ AUDIT_VERSION = 1
 
 
 def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) -> Facts:
-    """All that the card says, and what `metrics.json` and `audit.json` add where they are given."""
-    found = {
-        **_model(card),
-        **_use(card),
-        **_fitted(card),
-        **_training(card),
-        **_collections(card.learned.sources),
-        "validation": _performance(card.metrics),
-        **_counts(card.metrics),
-        **_results(metrics, card.learned.sources),
-        **_examined(audit),
-    }
+    """All that the card says, and what `metrics.json` and `audit.json` add where they are given.
+
+    Raises:
+        DataError: the card's free objects, training and metrics, are not what export writes.
+    """
+    with _whole(CARD_FILE, "ladnn export"):
+        own = {
+            **_model(card),
+            **_use(card),
+            **_fitted(card),
+            **_training(card),
+            **_collections(card.learned.sources),
+            "validation": _performance(card.metrics),
+            **_counts(card.metrics),
+        }
+    found = {**own, **_results(metrics, card.learned.sources), **_examined(audit)}
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
@@ -72,7 +76,7 @@ def read_audit(path: Path, card: Card) -> Json:
 
 
 @contextmanager
-def _whole(path: Path, made_by: str) -> Iterator[None]:
+def _whole(path: Path | str, made_by: str) -> Iterator[None]:
     """What fails in here fails because the file lacks something that is always written."""
     try:
         yield
