@@ -320,6 +320,14 @@ def test_onnx_runtime_folds_the_nodes_of_rounded_weights_when_it_loads(single, r
     assert kinds(rounded[1]) == kinds(single)
 
 
+@pytest.mark.parametrize("stored", [Stored.FLOAT16, Stored.INT8])
+def test_weights_that_the_exporter_changed_are_not_stored_as_rounded(nets, stored):
+    graph = BundleGraph(nets[:1])
+    graph.stored = stored  # whose weights are not so
+    with pytest.raises(BundleError, match=f"than {stored} holds: install the training side"):
+        to_onnx(graph, (SIZE, SIZE))
+
+
 def test_weights_that_float16_cannot_hold_are_refused(frames):
     net = network("resnet18", size=SIZE)
     torch.nn.init.constant_(net.backbone.layer1[0].conv1.weight, 1e9)
