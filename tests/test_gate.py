@@ -6,7 +6,7 @@ import pytest
 
 from ladnn.errors import ConfigError, DataError
 from ladnn.findings import Decision
-from ladnn.gate import Answers, Gate, compare
+from ladnn.gate import Answers, Gate, compare, joined
 from ladnn.scoring import Case
 
 GATE = Gate(replicates=200)
@@ -117,6 +117,25 @@ def test_a_test_of_one_class_passes_nobody():
     verdict = compare(only, only, {}, GATE)
     assert not verdict.passed
     assert "AUC is not defined on the locked test" in verdict.reason
+
+
+def test_a_challenger_has_to_pass_against_every_version_it_is_compared_with():
+    """Each step loses less than the margin, and both together more."""
+    first, champion, challenger = answers(), answers(range(0, 24, 2)), answers(range(0, 40, 2))
+    gate = replace(GATE, sensitivity_margin=0.2, auc_margin=0.15)
+    steps = compare(first, champion, {}, gate), compare(champion, challenger, {}, gate)
+    assert [step.passed for step in steps] == [True, True]
+    whole = joined({"b": steps[1], "a": compare(first, challenger, {}, gate)})
+    assert not whole.passed
+    assert whole.reason.startswith("against a: sensitivity 1.000 to 0.800 (-0.200")
+    assert failed(whole) == ["sensitivity against a"]
+    assert len(whole.checks) == 4
+
+
+def test_one_comparison_alone_keeps_the_names_of_its_checks():
+    only = compare(answers(), answers(), {}, GATE)
+    assert joined({"a": only}).checks == only.checks
+    assert joined({"a": only}).reason.startswith("against a: not inferior: sensitivity")
 
 
 def test_answers_to_different_images_are_not_compared():

@@ -128,6 +128,8 @@ def test_an_update_within_the_margins_is_promoted_and_a_worse_one_refused(
     assert refused.added.why.startswith("refused against phantom-1.1: ")
     verdict = json.loads(registry.read(second.label, updating.VERDICT))
     assert verdict["verdict"]["passed"] is False
+    judged = {check["name"] for check in verdict["verdict"]["checks"]}
+    assert {"AUC against phantom-1.1", "AUC against phantom-1"} <= judged
 
 
 def test_every_version_was_judged_on_the_same_locked_test(base: Manifest, registry: Registry):
@@ -378,9 +380,11 @@ def test_subgroups_are_sources_flags_diagnoses_and_lesions():
     ]  # fmt: skip
     assert subgroups(records) == {
         "s": [0, 1],
+        "positives": [0],
         "s, positives": [0],
         "COVID-19": [0],
         "images with GGO": [0],
+        "negatives": [1],
         "s, negatives": [1],
     }
 

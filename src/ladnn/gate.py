@@ -1,7 +1,7 @@
 """May a challenger replace the champion? Both judged on the same locked test, paired by image."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,21 @@ def compare(
     failed = [check.sentence for check in checks if not check.passed]
     passed = "not inferior: " + "; ".join(check.sentence for check in checks[:2])
     return Verdict(passed=not failed, reason="; ".join(failed) if failed else passed, checks=checks)
+
+
+def joined(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """One verdict on a challenger that several versions, by label, were compared with."""
+    failed = [label for label, verdict in verdicts.items() if not verdict.passed]
+    reasons = [f"against {label}: {verdicts[label].reason}" for label in failed or verdicts]
+    return Verdict(
+        passed=not failed,
+        reason="; ".join(reasons),
+        checks=tuple(
+            replace(check, name=f"{check.name} against {label}") if len(verdicts) > 1 else check
+            for label, verdict in verdicts.items()
+            for check in verdict.checks
+        ),
+    )
 
 
 def _not_inferior(name: str, champion: Answers, challenger: Answers, gate: Gate) -> Check:

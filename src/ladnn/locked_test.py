@@ -47,11 +47,11 @@ def judge(
 
 
 def subgroups(records: Sequence[Record]) -> dict[str, list[int]]:
-    """Positions by subgroup: each source and flag, each diagnosis, each lesion that is shown."""
+    """Positions by subgroup: each source, each flag, both, each diagnosis, each lesion shown."""
     found: dict[str, list[int]] = {}
     for row, record in enumerate(records):
         flag = "positives" if record.covid else "negatives"
-        names = [record.source, f"{record.source}, {flag}"]
+        names = [record.source, flag, f"{record.source}, {flag}"]
         names += [record.diagnosis] if record.diagnosis else []
         shown = zip(LESIONS, record.lesions.values, strict=True)
         names += [f"images with {lesion}" for lesion, present in shown if present]

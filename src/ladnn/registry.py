@@ -168,8 +168,12 @@ class Registry:
 
     def champion(self) -> str | None:
         """The label of the champion; None before the first promotion."""
-        line = champions(self.ledger.events())
+        line = self.line()
         return line[-1] if line else None
+
+    def line(self) -> list[str]:
+        """See `champions`."""
+        return champions(self.ledger.events())
 
     def add(self, folder: Path | str, evidence: Mapping[str, bytes], *, by: str, why: str) -> str:
         """Take in a bundle as a candidate, with what was measured of it.

@@ -18,7 +18,7 @@ from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import ConfigError, DataError
 from ladnn.export import Identity, Options, Stage, export
-from ladnn.gate import Gate, Verdict, compare
+from ladnn.gate import Gate, Verdict, compare, joined
 from ladnn.inspection import Viewed, view
 from ladnn.intake import take_in
 from ladnn.learner import TrainConfig, new_network
@@ -263,11 +263,15 @@ def update(
     """
     if (folder / "bundle").exists() and not any(folder.glob("member-*")):
         raise ConfigError(f"{folder} holds a bundle that no update made: give another folder")
-    champion = registry.champion()
-    if champion is None:
+    line = registry.line()
+    if not line:
         raise ConfigError("the registry has no champion to start from: `ladnn model add` one")
-    old = registry.open(champion)
-    old.card.operating_point(config.gate.operating_point)
+    champion = line[-1]
+    # the first of the line too: steps that are each within the margins could add up to any loss
+    rivals = {label: registry.open(label) for label in (champion, line[0])}
+    for rival in rivals.values():
+        rival.card.operating_point(config.gate.operating_point)
+    old = rivals[champion]
     refuse_other_test(registry, champion, base)
     contributed = take_in(
         [dataset], labels=base.labels or "paper", extract_to=folder / "unpacked", split=False
@@ -280,8 +284,15 @@ def update(
         runs, whole, folder / "bundle", identity, options=_options(old.card, config), stage=stage
     )
     new = load_bundle(folder / "bundle")
-    verdict, files = _judge_both(old, new, base, config.gate, stage)
-    label = _enter(registry, new, champion, verdict, files, by=by)
+    verdict, files = _judge_all(rivals, new, base, config.gate, stage)
+    label = registry.add(
+        new.path,
+        files,
+        by=by,
+        why=f"{'passed' if verdict.passed else 'refused'} {verdict.reason}",
+    )
+    if verdict.passed:
+        registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
     return Update(
         label=label,
         champion=champion,
@@ -289,24 +300,6 @@ def update(
         contributed=len(whole) - len(base),
         left_out=(*contributed.failures, *left_out),
     )
-
-
-def _enter(
-    registry: Registry,
-    new: Bundle,
-    champion: str,
-    verdict: Verdict,
-    files: Mapping[str, bytes],
-    *,
-    by: str,
-) -> str:
-    """Keep the challenger with its reason under the label returned; promote it if it passed."""
-    passed = "passed" if verdict.passed else "refused"
-    why = f"{passed} against {champion}: {verdict.reason}"
-    label = registry.add(new.path, files, by=by, why=why)
-    if verdict.passed:
-        registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
-    return label
 
 
 def _successor(card: Card, registry: Registry) -> Identity:
@@ -350,16 +343,24 @@ def _options(card: Card, config: UpdateConfig) -> Options:
     )
 
 
-def _judge_both(
-    old: Bundle, new: Bundle, base: Manifest, gate: Gate, stage: Stage
+def _judge_all(
+    rivals: Mapping[str, Bundle], new: Bundle, base: Manifest, gate: Gate, stage: Stage
 ) -> tuple[Verdict, dict[str, bytes]]:
+    """The challenger against each rival on the locked test, and what is kept of it."""
     records = base.part("test").records
-    advance = stage("locked test", 2 * len(records))
-    before, after = (judge(bundle, base, gate, advance) for bundle in (old, new))
-    verdict = compare(answers(old, before), answers(new, after), subgroups(records), gate)
-    said = {"gate": asdict(gate), "verdict": verdict.to_json()}
+    advance = stage("locked test", (1 + len(rivals)) * len(records))
+    before = {label: judge(rival, base, gate, advance) for label, rival in rivals.items()}
+    after = judge(new, base, gate, advance)
+    said, groups = answers(new, after), subgroups(records)
+    verdict = joined(
+        {
+            label: compare(answers(rivals[label], found), said, groups, gate)
+            for label, found in before.items()
+        }
+    )
+    kept = {"gate": asdict(gate), "verdict": verdict.to_json()}
     files = {
         EVALUATION: evidence(new, after, base),
-        VERDICT: json.dumps(said, indent=2, ensure_ascii=False).encode(),
+        VERDICT: json.dumps(kept, indent=2, ensure_ascii=False).encode(),
     }
     return verdict, files
