@@ -147,7 +147,7 @@ class TestExamination:
         assert "too few to conclude from" in answer(report, "sensitivity")["findings"][-1]
         assert "too small to conclude from" in answer(report, "sources")["findings"][-1]
         lungs = [one for one in answer(report, "lungs")["findings"] if "AUC" in one]
-        assert all(one.endswith("too few images to conclude from.") for one in lungs)
+        assert all(one.endswith("too few patients to conclude from.") for one in lungs)
 
     def test_says_that_the_probabilities_of_test_images_are_out_of_sample(self, report):
         assert "They are out of sample" in answer(report, "labels")["method"]

@@ -9,8 +9,17 @@ from PIL import Image
 
 from albums import write_csv
 from bundles import tiny_bundle, tiny_card
-from ladnn.audit import alterations, lungs, outside, people, sensitivity, shortcuts, subjects
-from ladnn.audit.answers import few, number, words
+from ladnn.audit import (
+    alterations,
+    lungs,
+    outside,
+    people,
+    sensitivity,
+    shortcuts,
+    subgroups,
+    subjects,
+)
+from ladnn.audit.answers import Table, few, number, words
 from ladnn.audit.attention import energy_inside
 from ladnn.audit.labels import suspected
 from ladnn.bundle import Learned, find_bundle, read_card
@@ -21,7 +30,7 @@ from ladnn.imaging import read_image
 from ladnn.intervals import Difference, Estimate
 from ladnn.lungfield import TISSUE_LEVEL, model_input
 from ladnn.phantom import thorax
-from ladnn.scoring import Settings
+from ladnn.scoring import Case, Settings
 
 QUICK = Settings(replicates=20)
 RNG = np.random.default_rng(0)
@@ -31,6 +40,21 @@ def listed(*names, source="here", split="train", covid=True):
     return [
         Record(path=Path(name), source=source, patient=name, covid=covid, split=split)
         for name in names
+    ]
+
+
+def cases(positives, negatives):
+    """One image of each of so many patients."""
+    return [
+        Case(
+            path=f"{n}.png",
+            source="here",
+            patient=str(n),
+            label=n < positives,
+            probability=0.5,
+            decisions={},
+        )
+        for n in range(positives + negatives)
     ]
 
 
@@ -318,6 +342,16 @@ class TestOutside:
             outside.read_results(tmp_path, self.MANIFEST)
 
 
+class TestSubgroups:
+    def test_rank_no_group_whose_number_is_not_defined(self):
+        none = Estimate(value=None, reason="no negative cases")
+        some = [Estimate(value=value, low=value, high=value) for value in (0.8, 0.9)]
+        rows = [("a", 40, 40, 80, some[0], *some, ""), ("b", 40, 40, 80, some[1], *some, "")]
+        alone = ("positives only", 40, 0, 40, none, some[0], none, "")
+        (told,) = subgroups._sentences(Table(title="By size", heads=(), rows=(*rows, alone)))
+        assert told.startswith("By size: AUC is lowest for a with .800")
+
+
 class TestWords:
     @pytest.mark.parametrize(
         ("cell", "text"),
@@ -338,9 +372,10 @@ class TestWords:
     def test_round_to_three_decimals(self):
         assert number(0.99951) == "1.000"
 
-    def test_call_few_what_has_under_thirty_of_a_class(self):
-        assert few([True] * 29 + [False] * 99)
-        assert not few([True] * 30 + [False] * 30)
+    def test_call_few_what_has_under_thirty_patients_of_a_class(self):
+        assert few(cases(29, 99))
+        assert not few(cases(30, 30))
+        assert few(cases(29, 30) * 2), "many images of the same patients are no more of them"
 
 
 def test_the_overlay_of_a_jpeg_is_decoded_again(tmp_path):

@@ -138,7 +138,7 @@ def _without_interval(value: float) -> Estimate:
 def _estimate(value: float, draws: FloatArray, level: float) -> Estimate:
     bounds = _percentiles(draws, level)
     if bounds is None:
-        reason = "no interval: not defined in one of ten resamples or more"
+        reason = "no interval: not defined in more than one of ten resamples"
         return Estimate(value=value, reason=reason)
     # A rate of 0 or 1 stays so in every resample, however few cases it is made of.
     flat = "no spread: every resample gives this value, so the true interval is wider"
@@ -218,7 +218,7 @@ def paired_bootstrap(
     )
     bounds = _percentiles(draws, level)
     if bounds is None:
-        reason = "no interval: not defined in one of ten resamples or more"
+        reason = "no interval: not defined in more than one of ten resamples"
         return Difference(value=value, reason=reason)
     defined = draws[np.isfinite(draws)]
     smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))

@@ -31,7 +31,7 @@ LESION_MINIMUM = 10
 """A lesion's metric is given from this many cases on, of each class that it rests on."""
 
 CAUTION_BELOW = 30
-"""With fewer cases of a class, numbers are shown with a caution and not concluded from."""
+"""With fewer patients of a class, numbers are shown with a caution and not concluded from."""
 
 RANKING: dict[str, Metric] = {
     "auc": roc_auc,
@@ -108,7 +108,7 @@ class Scores:
         cases, positives, negatives, patients: counts.
         auc, average_precision, brier, ece: without a threshold.
         at: by the name of the threshold, `HALF` or an operating point.
-        caution: why not to conclude from these numbers; None where there are enough cases.
+        caution: why not to conclude from these numbers; None where there are enough patients.
     """
 
     cases: int
@@ -302,7 +302,7 @@ def _scores(
         patients=len(set(patients)),
         **{name: found[name] for name in RANKING},
         at={name: _at(truth, values, cut, name, found) for name, cut in cuts.items()},
-        caution=_caution(truth),
+        caution=caution(labels, patients),
     )
 
 
@@ -357,12 +357,19 @@ def _too_few(metric: str, truth: BoolArray, minimum: int) -> str | None:
     return None
 
 
-def _caution(truth: BoolArray) -> str | None:
-    positives, negatives = int(truth.sum()), int((~truth).sum())
+def caution(labels: Sequence[bool], patients: Sequence[str]) -> str | None:
+    """Why not to conclude from these cases; None where each class has enough patients.
+
+    Many images of few patients say little, and intervals that draw so few are too narrow.
+    """
+    positives, negatives = (
+        len({patient for label, patient in zip(labels, patients, strict=True) if label == kind})
+        for kind in (True, False)
+    )
     if min(positives, negatives) >= CAUTION_BELOW:
         return None
     return (
-        f"{positives} positive and {negatives} negative cases: fewer than {CAUTION_BELOW} of a "
+        f"{positives} positive and {negatives} negative patients: fewer than {CAUTION_BELOW} of a "
         "class are too few to conclude from"
     )
 

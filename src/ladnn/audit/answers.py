@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from ladnn.intervals import Difference, Estimate, bootstrap
-from ladnn.scoring import CAUTION_BELOW, Case, Settings
+from ladnn.scoring import Case, Settings, caution
 from ladnn.statistics import mean, roc_auc, why_undefined
 
 Cell = str | int | float | Estimate | Difference | None
@@ -88,10 +88,10 @@ def average(values: Sequence[float], patients: Sequence[str], settings: Settings
     return bootstrap({"mean": mean}, labels, values, patients, **asdict(settings))["mean"]
 
 
-def few(labels: Sequence[bool]) -> bool:
-    """Whether these are too few of a class to conclude from."""
-    positives = sum(labels)
-    return min(positives, len(labels) - positives) < CAUTION_BELOW
+def few(cases: Sequence[Case]) -> bool:
+    """Whether these are of too few patients of a class to conclude from."""
+    labels, patients = [case.label for case in cases], [case.patient for case in cases]
+    return caution(labels, patients) is not None
 
 
 # ------------------------------------------------------------------ words

@@ -41,7 +41,7 @@ def answer(card: Card, subjects: Sequence[Subject], settings: Settings, *, point
             "left out). The frame is already cropped to the lungs, so an even map has as much "
             "energy inside as the lungs have area: the last column says what the map adds."
         ),
-        findings=_findings(rows[0]),
+        findings=_findings(rows[0], len({subject.case.patient for subject in called})),
         tables=(
             Table(title="Energy by map", heads=_HEADS, rows=tuple(rows)),
             Table(title="The COVID-19 map, by source", heads=_HEADS, rows=tuple(each)),
@@ -80,17 +80,19 @@ def energy_inside(heatmap: NDArray[np.float32], lungs: Mask) -> float | None:
     return float(large[lungs].sum() / total) if total > 0 else None
 
 
-def _findings(row: Sequence[Cell]) -> tuple[str, ...]:
-    _, images, share, area, gain = row
+def _findings(row: Sequence[Cell], patients: int) -> tuple[str, ...]:
+    _, _, share, area, gain = row
     sentence = (
         f"In images called positive {words(share)} of the COVID-19 map's energy lies inside the "
         f"lungs, which are {words(area)} of the frame"
     )
-    if isinstance(images, int) and images < CAUTION_BELOW:
-        return (f"{sentence}; {count(images, 'image')} are too few to conclude from.",)
+    if patients < CAUTION_BELOW:
+        return (f"{sentence}; those of {count(patients, 'patient')} are too few to conclude from.",)
     if not isinstance(gain, Estimate) or gain.low is None or gain.high is None:
         return (f"{sentence}.",)
-    verdict = "the maps prefer the lungs" if gain.low > 0 else "the maps do not prefer the lungs"
-    if gain.high < 0:
+    verdict = "the maps are not told from even ones"
+    if gain.low > 0:
+        verdict = "the maps prefer the lungs"
+    elif gain.high < 0:
         verdict = "the maps lie outside the lungs more than chance would have it"
     return (f"{sentence}: {verdict} ({words(gain)} beyond an even map).",)

@@ -88,7 +88,7 @@ def _row(
 ) -> Judged:
     cases = [subject.case for subject in subjects if subject.case.source == source]
     patients = len({case.patient for case in cases})
-    remark = _FEW if few([case.label for case in cases]) else ""
+    remark = _FEW if few(cases) else ""
     sizes = (len(cases), patients)
     cells = (name, _in_words(known), source, *sizes, auc(cases, settings), remark)
     return Judged(cells, known.saw(source))
@@ -119,8 +119,11 @@ def _findings(rows: Sequence[Judged]) -> tuple[str, ...]:
 
 
 def _against_chance(found: Cell) -> str:
-    low = found.low if isinstance(found, Estimate) else None
-    return "better than chance" if low is not None and low > 0.5 else "not told from chance"
+    if not isinstance(found, Estimate) or found.low is None or found.high is None:
+        return "not told from chance"
+    if found.high < 0.5:
+        return "worse than chance"
+    return "better than chance" if found.low > 0.5 else "not told from chance"
 
 
 # ------------------------------------------------------------------ results of other bundles

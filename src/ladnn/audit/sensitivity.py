@@ -64,7 +64,7 @@ def answer(
             "are altered after decoding and go through everything again: lung field, network, "
             f"guard. A call changes when the probability crosses the {point} threshold."
         ),
-        findings=_findings(rows, few([subject.case.label for subject in subjects])),
+        findings=_findings(rows, few([subject.case for subject in subjects])),
         tables=(Table(title="Altered images", heads=_HEADS, rows=tuple(rows)),),
     )
 
@@ -123,7 +123,7 @@ def _difference(
 
 def _findings(rows: Sequence[tuple[Cell, ...]], too_few: bool) -> tuple[str, ...]:
     kinds = dict.fromkeys(alteration.kind for alteration in ALTERATIONS.values())
-    caution = (f"Fewer than {CAUTION_BELOW} images of a class: too few to conclude from.",)
+    caution = (f"Fewer than {CAUTION_BELOW} patients of a class: too few to conclude from.",)
     return (*(_sentence(kind, rows) for kind in kinds), *(caution if too_few else ()))
 
 

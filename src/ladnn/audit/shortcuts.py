@@ -1,19 +1,19 @@
 """Whether the model judges the lungs, or the collection that an image comes from."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ladnn.audit.answers import Answer, Progress, Table, average, clustered_auc, count, few, words
+from ladnn.audit.answers import Answer, Progress, Table, average, clustered_auc, count, words
 from ladnn.audit.lungs import BORDER, Mask, Pixels, border_alone, without_lungs
 from ladnn.audit.subjects import Subject, View, run
 from ladnn.calibration import probability
 from ladnn.intervals import Estimate
 from ladnn.runtime import Predictor
-from ladnn.scoring import CAUTION_BELOW, Settings
+from ladnn.scoring import CAUTION_BELOW, Settings, caution
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def source_answer(subjects: Sequence[Subject], settings: Settings) -> Answer:
     right = [float(one == source) for one, source in zip(told, sources, strict=True)]
     share = average(right, patients, settings)
     best = max(found, key=lambda estimate: estimate.value or 0)
-    smallest = min(sources.count(name) for name in names)
+    smallest = min(people.values())
     most = max(sources.count(name) for name in names) / len(sources)
     sentence = (
         f"The source is told from the embedding in {words(share)} of images, where always naming "
@@ -78,7 +78,7 @@ def _people(subjects: Sequence[Subject], source: str) -> set[str]:
 
 def _meaning(best: Estimate, smallest: int) -> str:
     if smallest < CAUTION_BELOW:
-        return f"A source of {count(smallest, 'image')} is too small to conclude from."
+        return f"A source of {count(smallest, 'patient')} is too small to conclude from."
     if (best.low or 0) > 0.5:
         return (
             "The embedding carries the source, so a difference between collections is open to the "
@@ -145,11 +145,13 @@ def lungs_answer(
     learned = _see(predictor, training, LOOKS, progress)
     rows = []
     sources = tuple(dict.fromkeys(view.record.source for view in asked.views))
-    for source in (*((ALL,) if len(sources) > 1 else ()), *sources):
+    groups = (*((ALL,) if len(sources) > 1 else ()), *sources)
+    for source in groups:
         for look in LOOKS:
             model = _model_auc(asked, look, source, settings)
             probe = _probe_auc(asked, learned, look, source, settings)
             rows.append((source, *_sizes(asked, source), look, model, probe))
+    large = {source for source in groups if not _is_few(asked, source)}
     heads = ("source", "positive", "negative", "what is shown", "the model", "a probe, retrained")
     missing = len(subjects) - len(asked.views)
     return Answer(
@@ -165,7 +167,7 @@ def lungs_answer(
             f"and opacities that the mask misses. {count(missing, 'image')} of {len(subjects)} "
             "without a lung mask are left out."
         ),
-        findings=_lung_findings(rows),
+        findings=_lung_findings(rows, large),
         tables=(Table(title="AUC by what is shown", heads=heads, rows=tuple(rows)),),
     )
 
@@ -237,18 +239,21 @@ def _probe_auc(
     return clustered_auc(_labels(asked, rows), scores.tolist(), _patients(asked, rows), settings)
 
 
-def _lung_findings(rows: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
-    """One sentence for each look that hides the lungs and each source."""
+def _is_few(seen: _Seen, source: str) -> bool:
+    rows = _rows(seen, source)
+    return caution(_labels(seen, rows), _patients(seen, rows)) is not None
+
+
+def _lung_findings(rows: Sequence[tuple[Any, ...]], large: Container[str]) -> tuple[str, ...]:
+    """One sentence for each look that hides the lungs and each source, of which `large` are."""
     sentences = []
-    for source, positive, negative, look, model, probe in rows:
+    for source, _, _, look, model, probe in rows:
         if look == AS_IT_IS:
             continue
         told = f"the model's AUC is {words(model)}, the retrained probe's {words(probe)}"
         start = f"{source}, {look}: {told}"
-        if few([True] * positive + [False] * negative):
-            sentences.append(f"{start}; too few images to conclude from.")
-        else:
-            sentences.append(f"{start}; {_verdict(model, probe)}.")
+        verdict = _verdict(model, probe) if source in large else "too few patients to conclude from"
+        sentences.append(f"{start}; {verdict}.")
     return tuple(sentences)
 
 

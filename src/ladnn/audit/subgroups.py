@@ -49,8 +49,8 @@ def answer(
         method=(
             f"Sensitivity and specificity are at the {point} threshold. Number of lesions, age and "
             "sex are known of positives alone, so sensitivity is all that can be given there. "
-            f"Groups with fewer than {CAUTION_BELOW} cases of a class that a number rests on are "
-            "shown and not concluded from."
+            f"Groups of fewer than {CAUTION_BELOW} patients of a class that a number rests on "
+            "are shown and not concluded from."
         ),
         findings=tuple(findings),
         tables=tables,
@@ -113,8 +113,8 @@ def _row(
     cases = [subject.case for subject in subjects]
     scores = covid_scores(Level(cases=cases, thresholds=dict([cut])), settings)
     at = scores.at[cut[0]]
-    labels = [case.label for case in cases]
-    rests = scores.positives < CAUTION_BELOW if all(labels) else few(labels)
+    alone = scores.negatives == 0
+    rests = scores.patients < CAUTION_BELOW if alone else few(cases)
     numbers = (scores.auc, at.sensitivity, at.specificity)
     sizes = (scores.positives, scores.negatives, scores.patients)
     return (name, *sizes, *numbers, _FEW if rests else "")
@@ -122,9 +122,10 @@ def _row(
 
 def _sentences(table: Table) -> list[str]:
     """The best and the worst of the groups that are large enough, by AUC or by sensitivity."""
-    large = [row for row in table.rows if not row[-1] and row[0] != UNKNOWN]
     alone = table.title.endswith("(positives alone)")
     column, name = (5, "sensitivity") if alone else (4, "AUC")
+    known = [row for row in table.rows if row[0] != UNKNOWN and _is_number(row[column])]
+    large = [row for row in known if not row[-1]]
     if len(large) < 2:
         held = words(large[0][column]) if large else ""
         none = "no group is large enough to conclude from"
@@ -138,6 +139,10 @@ def _sentences(table: Table) -> list[str]:
         f"for {best[0]} with {words(best[column])}; the intervals "
         f"{'do not ' if apart else ''}overlap."
     ]
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, Estimate) and cell.value is not None
 
 
 def _value(cell: Cell) -> float:

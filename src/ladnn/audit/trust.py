@@ -48,8 +48,8 @@ def calibration_answer(subjects: Sequence[Subject], settings: Settings) -> Answe
 def _bias_sentence(name: str, bias: Estimate, ece: Estimate, cases: Sequence[Case]) -> str:
     gap = f"the mean probability less the share of positives is {words(bias)}"
     start = f"{name}: {gap}, ECE {words(ece)}"
-    if few([case.label for case in cases]):
-        return f"{start}; too few images to conclude from."
+    if few(cases):
+        return f"{start}; too few patients to conclude from."
     if bias.low is None or bias.high is None or bias.low <= 0 <= bias.high:
         return f"{start}; no general bias is told from none."
     return f"{start}; probabilities are too {'high' if bias.low > 0 else 'low'} in general."
