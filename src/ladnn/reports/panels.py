@@ -5,6 +5,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ladnn.reports.vocabulary import lesion_terms
+
 _LABEL = r"(?:\d{0,2}[A-Za-z]|[Ii]{2,3}|[Ii][Vv]|[Vv][Ii]{1,3}|[A-Za-z]\d{1,2}|\d{1,2})"
 _TO = r"(?:-|\bto\b|\bthrough\b)"
 _SLASH = r"(?<=[A-Ka-k])[/+](?=[A-Ka-k])"  # no count such as 3/20
@@ -49,21 +51,22 @@ _PAIRS = (*_ROWS[1:], {"LEFT", "RIGHT"}, {"UPPER", "LOWER"})
 # B) text; A. text / A, text / 1. text, at the start of a sentence; A showed, Panels B and C depict
 _JOIN = rf"(?:\s*(?:{_TO}|,\s*and\b|,|and|&)\s*|{_SLASH})"
 _BOUND = rf"(?=\s*(?:[.,:;()]|$)|\s+(?:and|but|with|while|whereas|there|{_SHOWS}))"
+_FIGURE = r"\b[Ff]ig(?:ure)?\.?\s*\d{1,2}\s+"
 _LETTERS = rf"[A-Ka-k](?:(?:{_JOIN}|\.\s+)[A-Ka-k](?=[\s.,:;)-]|$)){{0,11}}"
 _CAPITALS = rf"[A-K](?:{_JOIN}[A-K]){{0,11}}"
 _LEADING = re.compile(
     # A-B Axial images; C, D Coronal images
     rf"(?:(?:^|[.:;]\s+)(?P<joined>[A-J](?:{_JOIN}[B-K])+)(?=\s+[A-Za-z]{{2}})(?!\s+(?:and|{_SHOWS}))"
-    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\s+)(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
-    rf"|(?:^|[.:;]\s*|[\s,(](?=[A-Ka-k]:\s|[A-K]\.[A-Z]\w\w))(?P<letters>{_LETTERS})"
+    rf"|(?:^|[.:;]\s+|{_FIGURE})(?P<small>a(?=\s+[A-Z])|[b-k](?=\s+\w)|[a-j](?:{_JOIN}[b-k])+(?=\s+\w))"
+    rf"|(?:^|[.:;]\s*|{_FIGURE}|[\s,(](?=[A-Ka-k]:\s|[A-K]\.[A-Z]\w\w))(?P<letters>{_LETTERS})"
     r"(?:[.:)]|,(?=\s*\w))(?=\s*\S)"
     # A (day 3): text; A = text, B - text
     rf"|(?:^|[.:;]\s*)(?P<told>{_CAPITALS})\s+\([^()]{{1,60}}\)(?=\s*[:,]|\s+{_SHOWS})"
     rf"|(?:^|[.:;,]\s*)(?P<equal>{_CAPITALS})(?=\s*=|\s*-\s*[A-Za-z]{{2}})"
     r"|(?:^|[.:;]\s+)(?P<numbers>\d{1,2})[.)](?=\s+[A-Z])"
-    rf"|(?:^|[.;,]\s*)(?:and\s+)?(?P<subject>{_CAPITALS})(?=\s+{_SHOWS})"
+    rf"|(?:^|[.;,]\s*|{_FIGURE})(?:and\s+)?(?P<subject>{_CAPITALS})(?=\s+{_SHOWS})"
     # A Axial image. B Coronal image
-    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+\w)|[B-K](?=\s+[A-Z0-9])|(?<=;\s)[B-K](?=\s+[a-z]{{2}}))"
+    rf"|(?:^|[.:;]\s+|\b[Ff]ig(?:ure)?\.?\s*\d{{1,2}}\.?\s+)(?P<capital>A(?=\s+(?!and\b|to\b)\w)|[B-K](?=\s+[A-Z0-9])|(?<=;\s)[B-K](?=\s+[a-z]{{2}}))"
     rf"|\b(?:[Pp]anels?|[Ii]mages?)\s+(?!a\s+(?!and\b|{_SHOWS}))(?P<panel>{_LETTERS})(?=[\s,:.;]|$)"
     rf"|\b(?:[Pp]anel|[Ii]mage|[Pp]icture)s?\s+(?P<number>\d{{1,2}}(?:{_JOIN}\d{{1,2}}\b)*)(?=\s*[:.,;]|\s+{_SHOWS}|$)"
     # Case 1, male: text; patient B: text
@@ -85,6 +88,20 @@ _LEADING = re.compile(
     rf"|(?:^|[.;]\s*)(?P<edge>{_CORNER}|{_SIDE})(?=\s*:)"
     # Left, a man of 30: text
     rf"|(?:^|[.;]\s*)(?P<aside>{_SIDE})(?=,\s))"
+)
+# The next of a row behind a comma or a blank, with the mark of the first: a. GGO b. consolidation
+_NEXT = re.compile(
+    rf"(?<![\w(.-])(?P<next>[A-K](?:{_JOIN}[A-K]\b)*|[a-k](?:{_JOIN}[a-k]\b)*)[.:,)](?!\w\.)(?=\s*\w)"
+)
+_STATEMENT = re.compile(rf"(?:^|[.:;]\s*|{_FIGURE})$")
+# What takes a letter and is no panel: influenza A, hepatitis B
+_KIND = re.compile(r"\b(?:influenza|hepatitis|vitamin|type|group)\s+$", re.IGNORECASE)
+# Brackets that hold what their panel shows: (A: normal), (B: GGO); or begin it: (A: day 1) GGO
+_OPENED = re.compile(r"\((?P<opened>[A-Ka-k]):\s(?P<held>[^()]{1,200})\)")
+# Where nothing else names panels: Day 1: text. Day 5: text / Case 1 showed text. Case 2 showed text
+_HEAD = re.compile(
+    r"(?:^|[.;]\s+)(?:[Oo]n\s+)?(?P<head>(?P<kind>[Cc]ase|[Pp]atient|[Dd]ay|[A-Z][a-z]{2,8}\.?)"
+    rf"\s+\d{{1,3}}\b(?:,?\s+20\d\d)?)(?=\s*:|\s+(?:had|has|{_SHOWS}))"
 )
 # Days that the caption has given to panels: `day 3 (A), day 9 (B)`, then `On day 3, ...`
 _WHEN = (
@@ -137,6 +154,7 @@ def designators(text: str) -> tuple[Designator, ...]:
     """Every place in plain `text` (its case kept) that names panels, in order."""
     bracketed = _bracketed_ones(text)
     named = [*bracketed, *_leading_ones(text, bracketed), *_days(text, bracketed)]
+    named = named or _heads(text)
     return tuple(sorted((one for one in named if one.labels), key=lambda one: one.start))
 
 
@@ -172,6 +190,24 @@ def _days(text: str, bracketed: Sequence[Designator]) -> Iterator[Designator]:
                 leading=True,
                 bracketed=False,
             )
+
+
+def _heads(text: str) -> list[Designator]:
+    """Days or patients at the start of statements, in their order; one kind alone, or none."""
+    found = list(_HEAD.finditer(text))
+    order = list(dict.fromkeys(match["head"].lower() for match in found))
+    if len(order) < 2 or len({match["kind"].lower() in ("case", "patient") for match in found}) > 1:
+        return []
+    return [
+        Designator(
+            labels=(str(1 + order.index(match["head"].lower())),),
+            start=match.start("head"),
+            end=match.end(),
+            leading=True,
+            bracketed=False,
+        )
+        for match in found
+    ]
 
 
 def _day(match: re.Match[str]) -> str:
@@ -212,13 +248,16 @@ def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Design
     led = [match for match in led if _needed(str(match.lastgroup)) <= begun]
     lettered = any(label.isalpha() for one in bracketed for label in one.labels)
     lettered |= any(map(_letters, led))
-    listed = [match.span() for match in _LISTED.finditer(text)]
+    listed = sorted([*(match.span() for match in _LISTED.finditer(text)), *_opened(text)])
     asides = {label for match in led if match["aside"] for label in _labels(match["aside"])}
     if not any(row <= asides for row in _PAIRS):
         led = [match for match in led if not match["aside"]]
+    led += _row(text, led, listed)
     for match in (*led, *_ORDINAL.finditer(text)):
         name = str(match.lastgroup)
         start = match.start() if name == "at" else match.start(name)
+        if _KIND.search(text, max(0, start - 20), start):
+            continue
         compared = _COMPARED.search(text, max(0, start - 60), start)
         if (
             compared
@@ -234,6 +273,49 @@ def _leading_ones(text: str, bracketed: Sequence[Designator]) -> Iterator[Design
             leading=not follows,
             bracketed=follows,
         )
+
+
+def _row(
+    text: str, led: Sequence[re.Match[str]], listed: Sequence[tuple[int, int]]
+) -> list[re.Match[str]]:
+    """The letters with one mark that go on from an A: `a. GGO b. mass`; not those in `led`.
+
+    An A behind a comma or with one may be no panel: it begins a statement.
+    """
+    row: list[re.Match[str]] = []
+    for match in _NEXT.finditer(text):
+        start, labels = match.start("next"), _labels(match["next"])
+        before = text[max(0, start - 20) : start]
+        if _KIND.search(before) or _inside_brackets(text, start, listed):
+            continue
+        if row and _goes_on(row[-1], match):
+            row.append(match)
+        elif (
+            len(row) < 2 and labels[0] == "A" and (match[0][-1] != "," or _STATEMENT.search(before))
+        ):
+            row = [match]
+    known = {at for one in led for at in range(*one.span())}
+    return [one for one in row if one.start("next") not in known] if len(row) > 1 else []
+
+
+def _goes_on(before: re.Match[str], match: re.Match[str]) -> bool:
+    """Whether the letter of `match` comes next, written as that `before` with the same mark."""
+    last, first = _labels(before["next"])[-1], _labels(match["next"])[0]
+    alike = before[0][-1] == match[0][-1] and before[0][0].islower() == match[0][0].islower()
+    return alike and ord(first) == ord(last) + 1
+
+
+def _opened(text: str) -> list[tuple[int, int]]:
+    """Brackets that panels open, A and B at least, where they hold a lesion or begin a statement.
+
+    Elsewhere they may only date what stands before them: `GGO (A: day 1), mass (B: day 5)`.
+    """
+    found = list(_OPENED.finditer(text))
+    if not {"A", "B"} <= {match["opened"].upper() for match in found}:
+        return []
+    begins = _STATEMENT.search(text, max(0, found[0].start() - 20), found[0].start())
+    held = any(any(lesion_terms(match["held"].lower())) for match in found)
+    return [match.span() for match in found] if begins or held else []
 
 
 def _needed(name: str) -> set[tuple[str, str]]:

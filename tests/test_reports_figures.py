@@ -1,0 +1,111 @@
+"""How the figures of papers name their panels: invented captions, image by image."""
+
+import pytest
+
+from ladnn.findings import LESIONS
+from ladnn.labelling import label_images
+from ladnn.reports import label_report
+
+
+def of_each(caption: str, count: int) -> str:
+    """The labels of each of `count` images that share `caption`."""
+    images = [(f"figure%{number}.png", caption) for number in range(count)]
+    return "|".join(
+        " ".join(str(lesion) for lesion in LESIONS if one.report.labels[lesion])
+        for one in label_images(images)
+    )
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "Figure 4. A and B, CT on May 3 shows GGO. C and D, CT on May 9 shows consolidation.",
+        "Figure 4. A and B show GGO. C and D show consolidation.",
+        "Figure 4 A and B show GGO. C and D show consolidation.",
+        "Figure 4 A-B: GGO. C-D: consolidation",
+        "Figure 4 A-B, GGO in both lungs. C-D, consolidation",
+    ],
+)
+def test_the_number_of_a_figure_hides_no_pair_of_panels_behind_it(caption):
+    assert of_each(caption, 4) == "GGO|GGO|Csld|Csld"
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "Figure 4 A. GGO. B. consolidation. C. fibrosis",
+        "A, diffuse GGO in the lungs, B, dense consolidation in one lobe, C, fibrous stripes",
+        "chest ct a. multi-focal GGO b. consolidation c. fibrous stripes in a man",
+        "A. GGO in the right lung, B. consolidation, C. fibrosis",
+        "CT scans a:GGO in the right lung b:consolidation c:fibrosis",
+        "a.GGO in one lobe b.consolidation c.fibrosis",
+        "a) GGO in one lung,b)consolidation, c) fibrosis",
+    ],
+)
+def test_letters_in_order_with_one_mark_go_on_behind_a_comma_or_a_blank(caption):
+    assert of_each(caption, 3) == "GGO|Csld|"
+
+
+def test_pairs_of_letters_go_on_likewise():
+    caption = "A, B: CT shows GGO; C, D: CT shows consolidation, E, F: CT shows fibrosis."
+    assert of_each(caption, 6) == "GGO|GGO|Csld|Csld||"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GGO in hepatitis A. no consolidation b. nor mass",
+        "GGO in a man, a. consolidation, c. fibrosis.",
+        "GGO at vessel a, b, and consolidation.",
+    ],
+)
+def test_letters_out_of_order_or_of_a_disease_make_no_row(text):
+    assert label_report(text).panels == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A man with influenza A: consolidation.",
+        "A man with hepatitis B: GGO.",
+        "Antibodies of type A: GGO.",
+    ],
+)
+def test_the_letter_of_a_disease_is_no_panel(text):
+    assert label_report(text).panels == ()
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "CT of a cook. Day 1: GGO. Day 5: consolidation. Day 20: absorption.",
+        "On Feb 3: GGO. On Feb 9: consolidation. On Mar 1: absorption.",
+        "Case 1 showed GGO. Case 2 showed consolidation. Case 3 showed fibrosis.",
+        "Patient 4 had GGO. Patient 6 had consolidation. Patient 7 had no lesion.",
+    ],
+)
+def test_days_and_patients_that_begin_statements_are_panels_in_order(caption):
+    assert of_each(caption, 3) == "GGO|Csld|"
+    assert of_each(caption, 2) == "GGO Csld|GGO Csld"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Day 1: GGO.", "Day 1: GGO. Patient 2 had consolidation.", "By day 1: GGO; a day 5: mass."],
+)
+def test_one_day_or_a_mixture_names_no_panels(text):
+    assert label_report(text).panels == ()
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("CT of three cooks (A: no lesions), (B: GGO), (C: consolidation).", "|GGO|Csld"),
+        ("Mild (A: no lesions), moderate (B: GGO) and severe (C: consolidation).", "|GGO|Csld"),
+        ("(A: day 1) GGO. (B: day 5) consolidation.", "GGO|Csld"),
+        ("GGO (A: day 1), consolidation (B: day 5).", "GGO Csld|GGO Csld"),
+        ("GGO with a mass (a: arrow) and consolidation.", "GGO Csld|GGO Csld"),
+    ],
+)
+def test_brackets_that_hold_a_letter_and_a_colon_are_opened_by_panels(caption, expected):
+    assert of_each(caption, expected.count("|") + 1) == expected
