@@ -109,3 +109,60 @@ def test_one_day_or_a_mixture_names_no_panels(text):
 )
 def test_brackets_that_hold_a_letter_and_a_colon_are_opened_by_panels(caption, expected):
     assert of_each(caption, expected.count("|") + 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        (
+            "From GGO (day 2, A) to consolidation (day 9, B), and then gradual resolution (C).",
+            "GGO|Csld|",
+        ),
+        (
+            "CT on days 1 (A), 5 (B) and 9 (C) showing GGO, GGO with consolidation, and "
+            "absorption, respectively.",
+            "GGO|GGO Csld|",
+        ),
+        (
+            "CT shows GGO on day 1 (A, B), consolidation (C), gradual absorption on day 9 (D).",
+            "GGO|GGO|Csld|",
+        ),
+        ("GGO (A), consolidation (B), and resolution of the GGO (C).", "GGO|Csld|GGO"),
+        ("GGO (A) with partial absorption (B).", "GGO|GGO"),
+    ],
+)
+def test_a_stage_that_only_went_takes_its_panel(caption, expected):
+    assert of_each(caption, expected.count("|") + 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("GGO (A), vascular enlargement (B), dilatation of bronchi (C), cysts (D).", "GGO|||"),
+        ("GGO (A), a spider web sign (B), and consolidation (C).", "GGO||Csld"),
+        ("GGO (A) and tree-in-bud (B).", "GGO|"),
+        ("GGO in the right (A), left (B) and both lungs (C).", "GGO|GGO|GGO"),
+        ("GGO on day 3 (A), day 7 (B), and May 9 (C).", "GGO|GGO|GGO"),
+        ("GGO on axial (A), coronal (B) and sagittal views (C).", "GGO|GGO|GGO"),
+        ("GGO at the level of the carina (A), the right pulmonary vein (B).", "GGO|GGO"),
+        ("GGO (A), in the mediastinal window (B).", "GGO|GGO"),
+        ("GGO (A), which then increased (B), slightly enlarged on day 5 (C).", "GGO|GGO|GGO"),
+        ("GGO in a man of 40 (A), a 50-year-old woman (B).", "GGO|GGO"),
+        ("The father (A) and mother (B) had GGO.", "GGO|GGO"),
+    ],
+)
+def test_between_two_panels_a_phrase_is_a_finding_unless_it_tells_when_or_where(caption, expected):
+    assert of_each(caption, expected.count("|") + 1) == expected
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "CT at the level of the carina (a), of the inferior pulmonary vein (b) and of the lung "
+        "base (c) shows GGO.",
+        "Images from the upper lung (A), the level of the aortic arch (B), and the level of the "
+        "lower lung fields (C) show patchy GGO.",
+    ],
+)
+def test_panels_without_verb_or_finding_between_them_are_told_of_together(caption):
+    assert of_each(caption, 3) == "GGO|GGO|GGO"

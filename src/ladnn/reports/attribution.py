@@ -20,6 +20,47 @@ _OTHER_FINDING = re.compile(
     r"lesions?|abnormalit\w+|reticul\w+|stripe?s?|bands?|cords?|honeycomb\w*|scar\w*|thickening|"
     r"(?:complete\w*|full\w*|final\w*|entire\w*|nearly|almost|basically)\s+(?:absor[bp]\w+|resol\w+|"
     r"disappear\w*|cleared|clearance))\b"
+    # What only went, before its panel or as one of those that are dealt out: `and resolution (D)`.
+    r"|(?:(?<=,\s)|(?<=\band\s)|(?<=\bthen\s)|(?<=\bto\s))(?:(?:gradual|partial|further|slow|obvious|marked|significant)\s+)?"
+    r"(?:resolution|absorption|dissipation)(?=(?:\s+(?:on|at|after)\s+[\w\s]{1,20})?\s*[(\[]|,?\s+respectively\b)"
+)
+# Between two panels that end what they show, a finding of its own whatever its name:
+# `GGO (A), vascular enlargement (B)`. None is a phrase of place, or of these words alone.
+_OWN = re.compile(
+    r"\s*(?:,\s*(?:and\s+)?|and\s+)(?P<phrase>[a-z](?:(?!\b(?:and|but)\b)[^.,;:()\[\]])*)$"
+)
+_NO_PHRASE_OF_ITS_OWN = re.compile(
+    r"(?:in|on|at|of|to|by|from|with|within|after|before|during|until|for|under|through|near|along|"
+    r"while|whereas|although|then|which|that|who|where|when|whose|but|showing|involving|also|only|predominantly|mainly|some|"
+    r"another|others?|both|it|they|this|these)\b"
+)
+_MERELY = re.compile(
+    # Times
+    r"(?:\d[\d/.-]*(?:st|nd|rd|th)?|days?|weeks?|months?|hours?|years?|later|on|at|after|before|follow|up|"
+    r"follow-?ups?|baseline|admission|discharge|readmission|onset|initial|early|late|first|second|"
+    r"third|fourth|fifth|sixth|last|final|next|one|two|three|four|five|six|seven|ten|"
+    r"(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)[a-z]*|"
+    r"pre-?treatment|post-?treatment|treatment|therapy|stages?|phases?|progressive|peak|recovery|"
+    # Places and levels
+    r"left|right|upper|middle|lower|both|bilateral\w*|lungs?|lobes?|lobar|lingul\w*|bas(?:e|es|al|is)|ap(?:ex|ices|ical)|"
+    r"hil(?:um|a|ar)|carin\w*|aort\w*|arch|trachea\w*|bifurcation|vein|artery|ventric\w*|atri\w*|heart|diaphragm\w*|"
+    r"subpleural|peripher\w*|central|anterior|posterior|dorsal|ventral|lateral|medial|superior|inferior|"
+    r"segments?|segmental|zones?|fields?|regions?|parts?|areas?|sides?|levels?|sections?|slices?|"
+    r"pulmonary|chest|thora\w*|"
+    # Images
+    r"axial|coronal|sagittal|transverse|oblique|planes?|views?|windows?|scans?|images?|imaging|cts?|hrct|"
+    r"tomograph\w*|computed|x-?rays?|radiographs?|thin|thick|thin-section|high|resolution|mpr|mip|"
+    r"reconstruct\w*|reformat\w*|rendering|volume|3d|three-dimensional|mediastin\w*|soft|tissue|bone|contrast\w*|enhanced|"
+    r"unenhanced|arterial|venous|cross-sectional|"
+    # Whose they are
+    r"patients?|cases?|m[ae]n|wom[ae]n|males?|females?|boys?|girls?|child|children|infant|adult|father|mother|"
+    r"son|daughter|wife|husband|brother|sister|family|members?|mild|moderate|severe|critical|common|ordinary|"
+    r"\w*-?(?:year|day|week|month|yr)s?-?old|old|"
+    # What became of the finding before them
+    r"(?:increas|progress|enlarg|expand|extend|worsen|decreas|reduc|improv|shrink|absorb|resolv)(?:ed|ing|es?|s)?|"
+    r"(?:more|less|larger|smaller|worse|better|denser|obvious\w*|slight\w*|further|partial\w*|gradual\w*|"
+    r"significant\w*|marked\w*|extensive|same|lesions?|abnormalit\w+|"
+    r"arrow(?:head)?s?|an?|the|his|her|its|of|in|to|as|for|from|with|was|were|is|are|had|has|been|seen|shown|who))"
 )
 # `(A) shows`, `(B) obtained on day 3 demonstrates`, `(C):`
 _SHOWS_NEXT = re.compile(
@@ -39,12 +80,11 @@ _ENDS_NEXT = re.compile(r"\s*(?:[,.;)]|$|(?:and|but|while|whereas)\b)")
 _POINTS = re.compile(r"\b(?:arrow(?:head)?|box|circle|line|asterisk|star)(?:e?s)?\s+in\b")
 # Between panels that are told of together: `axial (A) and coronal (B) images`.
 _TOGETHER = re.compile(r"\s*(?:,\s*)?(?:and\s+)?(?:[\w-]+\s*){0,3}$")
+_VERB = r"(?:(?:show|reveal|demonstrat|depict)\w*|was|were|is|are|had|has|have|with|no|not)"
+# And where they end their phrases, of whatever length, as long as none has a verb.
+_ALIKE = re.compile(rf"(?:(?!\b{_VERB}\b)[^.;:])*$")
 # `(A) Patient 1 (father, aged 65) and (B) patient 2 had GGO`: no verb or finding between.
-_COORDINATED = re.compile(
-    r"(?:(?!\b(?:(?:show|reveal|demonstrat|depict)\w*|was|were|is|are|had|has|have|with|no|not)\b)"
-    r"[^.;:])*"
-    r"\band\s*$"
-)
+_COORDINATED = re.compile(rf"(?:(?!\b{_VERB}\b)[^.;:])*\band\s*$")
 # What parts the shares of a list: `and` too, or else commas alone.
 _APART = (re.compile(r"[,;]|\band\b"), re.compile(r"[,;]"))
 
@@ -110,7 +150,7 @@ def _shares(
 ) -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
     """The panels of the findings of a clause, and those that lead what comes after it."""
     if _lead(lower, clause, items):
-        return _trailing(lower, items), _leading(lower, items)
+        return _trailing(lower, items), _leading(lower, clause, items)
     return _following(items), {}
 
 
@@ -146,7 +186,26 @@ def _items(
         for start, end in others
         if not any(begin < end and start < stop for begin, stop in taken)
     ]
-    return sorted(items, key=lambda item: item[0])
+    items.sort(key=lambda item: item[0])
+    return sorted([*items, *_own(lower, items)], key=lambda item: item[0])
+
+
+def _own(lower: str, items: Sequence[Item]) -> Iterator[Item]:
+    """Findings without a known name, each between two panels, where the first item is a finding."""
+    if not items or items[0][2]:
+        return
+    for (_, _, before), (_, _, place) in pairwise(items):
+        if before and place and not (before.leading or place.leading):
+            phrase = _OWN.match(lower[before.end : place.start])
+            if phrase and not _is_merely(phrase["phrase"]):
+                yield before.end + phrase.start("phrase"), -1, None
+
+
+def _is_merely(phrase: str) -> bool:
+    """Whether a phrase tells only when, where, in whom or on what image something is found."""
+    if _NO_PHRASE_OF_ITS_OWN.match(phrase):
+        return True
+    return all(_MERELY.fullmatch(word) for word in phrase.split())
 
 
 def _respectively(lower: str, sentence: Span, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
@@ -218,14 +277,16 @@ def _first_leads(lower: str, sentence: Span, items: Sequence[Item], first: Desig
     return not _BREAK.search(lower, before, finding) and bool(_BREAK.search(lower, finding, after))
 
 
-def _leading(lower: str, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
+def _leading(lower: str, clause: Span, items: Sequence[Item]) -> dict[int, tuple[str, ...]]:
     """Panels by where their designators end; those told of together count together."""
     marks: dict[int, tuple[str, ...]] = {}
     before: Designator | None = None
+    begins = not lower[clause[0] : items[0][0]].strip()
+    alike = _TOGETHER if begins else _ALIKE
     for _, _, place in items:
         if place:
             between = lower[before.end : place.start] if before else ""
-            joined = before and (_TOGETHER.match(between) or _COORDINATED.match(between))
+            joined = before and (alike.match(between) or _COORDINATED.match(between))
             marks[place.end] = (marks[before.end] if before and joined else ()) + place.labels
         before = place
     return marks
