@@ -50,7 +50,7 @@ _LISTED = re.compile(
 )
 # What is denied of a germ or a test denies no lesion beside it: `negative for SARS-CoV-2 with GGO`.
 _GERM = re.compile(
-    r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|"
+    r"covid|cov-?2|virus|influenza|bacteri|mycoplasma|tubercul|nucleic|antibod|\b(?:rna|ig[agm])\b|"
     r"\b(?:(?:rt-?)?pcr|swabs?|tests?|serolog\w+|antigens?|cultures?)\b"
 )
 # Of two names the first, to the comma: another sign, for `no fever, GGO` denies no sign.
@@ -99,6 +99,12 @@ _APART = re.compile(r"[,()]|\band\s+the\b")
 _ALONE = re.compile(
     r"[(:=?|,0-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b"
 )
+# So is a bare denial of the last name of a sentence without `and`: `GGO, effusion not seen`.
+_BARE_DENIAL = re.compile(r"(?:not|tested)\b")
+_LAST_NAME = re.compile(r",\s*\w(?!.*(?:,|\b(?:and|or|nor)\b))")
+# And either, behind `and`, where something is shown before it.
+_SINGULAR = re.compile(r"(?:not|is|was|has|does)\b")
+_ADDED = re.compile(r"\band\b(?=\s+\w)")
 # A mark that could be of anything: it denies the bare name before it, with no place or time.
 _BESIDE = re.compile(r"[=|,0-]|\? ?n|:\s*[0n]$|(?:no|none|nil|absent)$")
 # The cells of a form without any mark: `GGO yes consolidation no crazy paving no`.
@@ -213,8 +219,8 @@ def _reaches(cue: Cue, term: Term, lower: str, sentence: tuple[int, int]) -> boo
         return _changes(gap, before)
     if not before and _OF_OTHERS.fullmatch(gap):
         gap = " "
-    if term.lesion is not None and _GERM.search(gap):
-        return False
+    if term.lesion is not None and (_GERM.search(gap) or lower.startswith("tested ", cue.start)):
+        return False  # a person or a sample is tested, not a lesion
     reaches = _reaches_on if before else _reaches_back
     return reaches(cue, term, lower, sentence, gap)
 
@@ -231,9 +237,11 @@ def _reaches_on(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], gap
 
 def _reaches_back(cue: Cue, term: Term, lower: str, sentence: tuple[int, int], gap: str) -> bool:
     """Whether a cue reaches a finding before it, over `gap`."""
-    if "," in gap and _SHOWN.search(lower, max(sentence[0], term.start - 120), term.start):
+    words = lower[cue.start : cue.end]
+    added = "," in gap or (_SINGULAR.match(words) and _ADDED.search(gap))
+    if added and _SHOWN.search(lower, max(sentence[0], term.start - 120), term.start):
         return False
-    return _closes(gap, lower[cue.start : cue.end])
+    return _closes(gap, words)
 
 
 def _came(lower: str, term: Term, cue: Cue, stop: int) -> bool:
@@ -316,6 +324,8 @@ def _closes(gap: str, cue: str) -> bool:
     if _BESIDE.match(cue) and (len(gap.split()) > _MARKED or _MORE_THAN_A_NAME.search(gap)):
         return False
     if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
+        return False
+    if _BARE_DENIAL.match(cue) and _LAST_NAME.search(gap):
         return False
     return not (_ALONE.match(cue) and _APART.search(gap)) and len(gap.split()) <= _FAR
 

@@ -20,10 +20,11 @@ class Covid(StrEnum):
 
 
 _NAMES = (
-    r"\bc[o0]v[il1]d(?:\s*-?\s*[1li]9)?\b|\bsars\s*-?\s*cov\s*-?\s*2\b|\b(?:hcov\s*-?\s*19|ncp|ncip)\b"
+    r"\bc[o0]v[il1]d(?:[\s-]{0,4}[1li]9)?\b|\bsars\s*-?\s*cov\s*-?\s*2\b|\b(?:hcov\s*-?\s*19|ncp|ncip)\b"
     r"|\b(?:2019\s*-?\s*)?n\s*-?\s*cov(?:\s*-?\s*2019)?\b|\b2019\s*-?\s*cov\b"
     r"|\b(?:2019\s+)?(?:(?:novel|new)\s+)?corona\s?virus"
     r"(?:\s+(?:disease|pneumonia|infection)(?:\s*-?\s*(?:20)?19)?)?\b"
+    r"|\b(?:novel|new)\s+coronary\s+pneumonia\b"
 )
 _TESTS = (
     r"(?:nucleic\s+acid|(?:rt\s*-?\s*)?q?pcr|swabs?|ig[mg]|antibod(?:y|ies)|serolog\w+|antigen)"
@@ -172,6 +173,8 @@ _NOT_TYPICAL = re.compile(
     r"\b(?:not|never)\s+(?:\w+\s+)?(?:typical|characteristic|classic(?:al)?|pathognomonic|specific)\s+"
     r"(?:\w+\s+)?(?:of|for|in)\s+$"
 )
+# Who is without a severe one may have another.
+_NOT_SO = re.compile(r"\b(?:no|non|not|without)[\s-]+(?:severe|critical|serious|moderate|mild)\s+$")
 # And right after it, where nothing later in the sentence finds it.
 _LEFT_OPEN_AFTER = re.compile(
     r"(?:\s+(?:pneumonia|infection|disease|involvement))?(?:"
@@ -332,7 +335,7 @@ def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
         return replace(judged, course=Course.UNCERTAIN)
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
-    if judged.course is Course.NEGATED and _NOT_TYPICAL.search(before):
+    if judged.course is Course.NEGATED and (_NOT_TYPICAL.search(before) or _NOT_SO.search(before)):
         return replace(judged, course=Course.UNCERTAIN)
     sought = (_NO_DIAGNOSIS.search(before) and not _FALSELY.search(before)) or _TARGET.match(
         lower, judged.term.end, sentence[1]

@@ -10,6 +10,8 @@ LONGEST = 1000
 # A question that the next word answers is one statement with it: `Consolidation? No.`; and so are
 # brackets that end in a panel: `early stage (GGO; A)`.
 _END = re.compile(
+    # A blank is lost between two words: `no effusion.consolidation`; but not in a name of a file.
+    r"(?<=[a-z]{3})\.(?=[a-z]{3})(?!(?:png|jpe?g|tiff?|dcm|nii|gif|pdf|csv|txt|com|org|net|gov|html?)\b)|"
     r"(?!\?\s+(?i:yes|no|none|nil)\s*[.;,]|;\s*[A-Ka-k](?:\s*[-,&]\s*[A-Ka-k])?\))[.;!?\u2022](?=\s|$|[A-Z(])|\s(?=\(?[A-K]\)\s+[A-Z][a-z])"
 )
 _ABBREVIATION = re.compile(

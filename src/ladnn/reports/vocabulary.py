@@ -16,6 +16,9 @@ _HAZY = (
     r"(?:patch(?:y|es)|fuzzy|blurr(?:y|ed)|ha[sz]y|cloud(?:y|s)?(?:-like)?|floccul\w+|fluff\w*|"
     r"thin|faint|veil\w*)"
 )
+_VAGUE = rf"(?!thin\b){_HAZY}"  # thin and linear is only linear
+_AND_ALSO = r"(?:,\s*[\w-]+){0,2}?,?\s+(?:and|or)\s+"
+_NO_LESION = r"(?!(?:with|without|and|or|in|on|at|no|not|gg\w)\b|[\w-]*(?:dens|solid|glass))"
 
 _GLASS = rf"gr?ou?n?[dg]s?{_S}(?:[gc][lr]as+|gals+)(?:es|y)?"
 _SEPT = r"sept(?:al|a|ae|um|ums|as)"
@@ -35,17 +38,21 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         rf"\bgg{_S}(?:opacit(?:y|ies)|densit(?:y|ies)|lesions?|nodules?|attenuations?)\b",
         rf"\b(?:frosted|grinding|grounded|ground|matt?e?d?|milled|hairy?){_S}glass\w*",
         # pGGO is a pure one, mGGO a mixed one.
-        r"\b[pm]?g[.\s-]?g[.\s-]?o(?:\.?'?s)?\b",
+        r"\b[pm]?g[.\s-]?g[.\s-]?[o0](?:\.?'?s)?\b",
         rf"\bglass{_S}(?:like\s+)?{_SHADOW}\b",
         r"\bggns?\b",
         rf"\b{_HAZY},?\s+(?:(?:and|or)\s+)?(?:{_DENSE}(?!no\b|not\b|without\b)[\w-]+,?\s+){{0,2}}?{_SHADOW}\b",
+        # Behind `and` each adjective takes the noun: `patchy and strip shadows`.
+        rf"\b{_VAGUE}{_AND_ALSO}(?:{_NO_LESION}{_WORDS}){{1,3}}?{_SHADOW}\b",
+        rf"\b{_VAGUE}(?={_AND_ALSO}consolidative\s+{_SHADOW}\b)",
     ),
     Lesion.CSLD: (
         r"\bconsolidat(?:ion|ions|ive|ed|ing)\b(?!\s+(?:chemo|immuno|radio)?therap)",
+        r"\b(?:beg[aiu]ns?|start(?:s|ed)?|tend(?:s|ed)?)\s+to\s+consolidate\b",
         r"\b(?:lung|pulmonary|parenchymal)\s+(?:hepati[sz]ation|solidification)\b",
     ),
     Lesion.CRPA: (
-        rf"\bcra[zs]+[yi]?e?{_S}(?:pav\w+|stones?)",
+        rf"\bcra[zs]+(?:ing|[yi]?e?){_S}(?:pav\w+|stones?)",
         rf"\b(?:pav(?:ing|ed|ement|er)s?){_S}(?:stones?|sign|pattern|appearance|like)",
     ),
     Lesion.AIRBR: (
@@ -54,13 +61,18 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         rf"\bair{_S}bronch(?:us|i|ial)?\s+(?:signs?|phase|inflation)\b",
         rf"\b(?:air|gas){_S}(?:filled|containing){_S}bronch(?:us|i|ioles?)\b",
         r"\bbronch(?:us|i|ioles?)\s+(?:filled\s+with|containing)\s+(?:air|gas)\b",
-        r"\b(?:air\s+)?bronch(?:us|i|ial|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
+        r"\b(?:air\s+)?bronch(?:us|i|ial|iol\w+|ogenic)\s+(?:air\s+)?(?:inflation|inflating|aeration)\b",
+        r"\b(?:inflated|aerated)\s+bronch(?:us|i|ial|iol\w+)\s+signs?\b",
+        r"\bbronch(?:us|i|ial|iol\w+)\s+air\s+(?:phase|signs?)\b",
     ),
     Lesion.INSEPTHI: (
         rf"\b{_LOBULARS}{_SEPT}\b(?!\s+defect)(?:\s+(?!no\b|not\b|never\b|without\b)[\w-]+|-lines?){{0,7}}?[\s-]{_THICK}\b",
         rf"\b{_THICK}\s+(?:(?![\w-]*{_OTHER}\s+sept){_WORDS}){{0,6}}?{_LOBULARS}{_SEPT}\b",
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
+        rf"\b{_LOBULARS}{_SEPT}\s+thickness\b",
+        rf"\bwiden(?:ing|ed)\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+{_SEPT}\b",
+        rf"\b{_LOBULAR}\s+{_SEPT}\s+(?:(?:is|are|was|were)\s+)?widen(?:ing|ed)\b",
         r"\b(?:septal|kerley(?:'s)?(?:\s*-?\s*[abc])?)\s+lines\b",
     ),
 }
