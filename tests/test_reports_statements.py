@@ -119,6 +119,7 @@ def test_two_adjectives_that_are_joined_each_take_the_noun(text, expected):
     ("text", "expected"),
     [
         ("Interlobular septal thickness.", "InSepThi"),
+        ("Increased thickness of the interlobular septa.", "InSepThi"),
         ("Widening of interlobular septa.", "InSepThi"),
         ("The interlobular septa were widened.", "InSepThi"),
         ("The septum on slices of 1 mm thickness.", ""),
@@ -147,3 +148,19 @@ def test_words_of_translators_name_the_lesions(text, expected):
 )
 def test_covid_by_its_other_names_and_by_who_is_without(text, covid):
     assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Consolidation was found in lobar pneumonia whereas GGO was found in COVID-19.", "both"),
+        ("Consolidation in lobar pneumonia, while COVID-19 patients mainly showed GGO.", "both"),
+        ("Consolidation, whereas GGO is found in COVID-19.", "Csld"),
+        ("Consolidation, whereas GGO was usually seen in COVID-19.", "Csld"),
+        ("Consolidation, whereas GGO was seen in most patients with COVID-19.", "Csld"),
+        ("Consolidation, whereas GGO was seen in other patients.", "Csld"),
+        ("Consolidation, whereas COVID-19 typically shows GGO.", "Csld"),
+    ],
+)
+def test_what_was_found_tells_of_the_figure_and_what_is_usual_does_not(text, expected):
+    assert labels(text) == expected.replace("both", "GGO Csld")

@@ -80,14 +80,21 @@ _USUALLY = (
 _DISEASE_SHOWS = re.compile(
     r"\b(?:(?:in|by)\s+contrast,|whereas|while|although|but|unlike)\s+"
     rf"(?:(?:in|the|patients?|with)\s+){{0,3}}{_DISEASE}[\w-]*\s+"
-    rf"(?:(?:pneumonia|patients?|cases?|infection)\s+)?{_USUALLY}\s+(?:[\w-]+\s+){{1,5}}$"
+    rf"(?:(?:pneumonia|patients?|cases?|infection)\s+)?{_USUALLY}\s+(?!had\b|\w+ed\b)"
+    r"(?:[\w-]+\s+){1,5}$"
 )
 _CONCEDED = re.compile(r"\b(?:although|though|whereas|while)\s+(?:[\w-]+\s+){0,4}$")
-_OF_MOST = re.compile(
-    rf"\s+(?:is|are|was|were|(?:has|have)\s+been)\s+(?:(?:{_USUALLY}|most)\s+)?"
+_FOUND_IN = (
     r"(?:seen|found|observed|reported|described|noted|common|frequent|present|typical)\s+"
     r"(?:in|among|of|with)\s+"
-    rf"(?:(?:the\s+)?(?:most|many|majority\s+of)\s+(?:[\w-]+\s+){{0,2}}?(?:patients|cases|adults)\b|{_DISEASE})"
+)
+# What was found in a disease tells of this figure, but for what was found usually or in others.
+_OF_MOST = re.compile(
+    rf"\s+(?:is|are|was|were|(?:has|have)\s+been)\s+(?:(?:{_USUALLY}|most)\s+)?{_FOUND_IN}"
+    r"(?:the\s+)?(?:(?:most|many|other|adult|majority\s+of)\s+(?:[\w-]+\s+){0,2}?(?:patients|cases|adults)|"
+    r"adults)\b"
+    rf"|\s+(?:(?:is|are|(?:has|have)\s+been)(?:\s+(?:{_USUALLY}|most))?|(?:was|were)\s+{_USUALLY})\s+"
+    rf"{_FOUND_IN}{_DISEASE}"
 )
 # But a panel shows it: `whereas COVID-19 usually shows GGO (B)`.
 _OF_A_PANEL = re.compile(r"[^.;(]{0,60}\((?:\d?[a-k]|left|right|arrow)")

@@ -71,6 +71,7 @@ LESION_PATTERNS: dict[Lesion, tuple[str, ...]] = {
         rf"\b{_LOBULAR}\s+(?:interstiti\w+\s+)?{_THICK}\b",
         rf"\b{_THICK}\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+(?:interstiti\w+|lines)\b",
         rf"\b{_LOBULARS}{_SEPT}\s+thickness\b",
+        rf"\bthickness\s+of\s+(?:the\s+)?{_LOBULAR}\s+{_SEPT}\b",
         rf"\bwiden(?:ing|ed)\s+(?:of\s+)?(?:the\s+)?{_LOBULAR}\s+{_SEPT}\b",
         rf"\b{_LOBULAR}\s+{_SEPT}\s+(?:(?:is|are|was|were)\s+)?widen(?:ing|ed)\b",
         r"\b(?:septal|kerley(?:'s)?(?:\s*-?\s*[abc])?)\s+lines\b",
