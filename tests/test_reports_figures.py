@@ -166,3 +166,8 @@ def test_between_two_panels_a_phrase_is_a_finding_unless_it_tells_when_or_where(
 )
 def test_panels_without_verb_or_finding_between_them_are_told_of_together(caption):
     assert of_each(caption, 3) == "GGO|GGO|GGO"
+
+
+def test_panels_that_begin_their_phrases_are_told_of_apart():
+    caption = "CT of types: (a) mild type, (b) severe type, with GGO, (c) normal type."
+    assert of_each(caption, 3) == "|GGO|"

@@ -281,7 +281,8 @@ def _leading(lower: str, clause: Span, items: Sequence[Item]) -> dict[int, tuple
     """Panels by where their designators end; those told of together count together."""
     marks: dict[int, tuple[str, ...]] = {}
     before: Designator | None = None
-    begins = not lower[clause[0] : items[0][0]].strip()
+    first = items[0][2]
+    begins = (first and first.leading) or not lower[clause[0] : items[0][0]].strip()
     alike = _TOGETHER if begins else _ALIKE
     for _, _, place in items:
         if place:
