@@ -91,7 +91,12 @@ def test_days_and_patients_that_begin_statements_are_panels_in_order(caption):
 
 @pytest.mark.parametrize(
     "text",
-    ["Day 1: GGO.", "Day 1: GGO. Patient 2 had consolidation.", "By day 1: GGO; a day 5: mass."],
+    [
+        "Type 1 shows GGO. Type 2 shows consolidation.",
+        "Day 1: GGO.",
+        "Day 1: GGO. Patient 2 had consolidation.",
+        "By day 1: GGO; a day 5: mass.",
+    ],
 )
 def test_one_day_or_a_mixture_names_no_panels(text):
     assert label_report(text).panels == ()
@@ -146,6 +151,9 @@ def test_a_stage_that_only_went_takes_its_panel(caption, expected):
         ("GGO on axial (A), coronal (B) and sagittal views (C).", "GGO|GGO|GGO"),
         ("GGO at the level of the carina (A), the right pulmonary vein (B).", "GGO|GGO"),
         ("GGO (A), in the mediastinal window (B).", "GGO|GGO"),
+        ("GGO in the RUL (A), LLL (B).", "GGO|GGO"),
+        ("GGO in COVID-19 (A), bacterial pneumonia (B), group 3 (C).", "GGO|GGO|GGO"),
+        ("GGO (A), magnified (B), unchanged on day 5 (C).", "GGO|GGO|GGO"),
         ("GGO (A), which then increased (B), slightly enlarged on day 5 (C).", "GGO|GGO|GGO"),
         ("GGO in a man of 40 (A), a 50-year-old woman (B).", "GGO|GGO"),
         ("The father (A) and mother (B) had GGO.", "GGO|GGO"),

@@ -64,6 +64,7 @@ def test_what_some_have_and_what_lies_beyond_an_outline_is_there(text):
         ("Lack of any fever, GGO in both lungs.", "GGO"),
         ("Absence of fever or GGO.", ""),
         ("No clear boundary or consolidation.", ""),
+        ("No consolidation at the edges.", ""),
     ],
 )
 def test_who_lacks_symptoms_may_have_a_lesion(text, expected):
@@ -80,6 +81,7 @@ def test_who_lacks_symptoms_may_have_a_lesion(text, expected):
         ("Consolidation volume 0 ml; GGO volume 23.4 ml.", "GGO"),
         ("Consolidation 0.8%, consolidation 1.0%, consolidation score 0.5.", "Csld"),
         ("Consolidation 10%.", "Csld"),
+        ("Consolidation > 0%, GGO score 0, 1 or 2.", "GGO Csld"),
     ],
 )
 def test_a_score_or_a_volume_of_naught_denies_its_lesion(text, expected):

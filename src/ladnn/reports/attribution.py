@@ -46,17 +46,20 @@ _MERELY = re.compile(
     r"hil(?:um|a|ar)|carin\w*|aort\w*|arch|trachea\w*|bifurcation|vein|artery|ventric\w*|atri\w*|heart|diaphragm\w*|"
     r"subpleural|peripher\w*|central|anterior|posterior|dorsal|ventral|lateral|medial|superior|inferior|"
     r"segments?|segmental|zones?|fields?|regions?|parts?|areas?|sides?|levels?|sections?|slices?|"
-    r"pulmonary|chest|thora\w*|"
+    r"pulmonary|chest|thora\w*|[rl][uml]l|"
     # Images
     r"axial|coronal|sagittal|transverse|oblique|planes?|views?|windows?|scans?|images?|imaging|cts?|hrct|"
     r"tomograph\w*|computed|x-?rays?|radiographs?|thin|thick|thin-section|high|resolution|mpr|mip|"
     r"reconstruct\w*|reformat\w*|rendering|volume|3d|three-dimensional|mediastin\w*|soft|tissue|bone|contrast\w*|enhanced|"
-    r"unenhanced|arterial|venous|cross-sectional|"
+    r"unenhanced|arterial|venous|cross-sectional|magnif\w+|zoom\w*|close-up|detail|corresponding|"
     # Whose they are
     r"patients?|cases?|m[ae]n|wom[ae]n|males?|females?|boys?|girls?|child|children|infant|adult|father|mother|"
     r"son|daughter|wife|husband|brother|sister|family|members?|mild|moderate|severe|critical|common|ordinary|"
+    r"pregnant|elderly|young|newborn|symptomatic|asymptomatic|confirmed|suspected|(?:non-)?surviv\w+|groups?|"
+    r"covid-?\d*|sars|mers|influenza|h1n1|bacterial|viral|fungal|mycoplasma|\w*pneumonia|infection|disease|"
     r"\w*-?(?:year|day|week|month|yr)s?-?old|old|"
     # What became of the finding before them
+    r"unchanged|stable|persist\w*|remain\w*|bec[ao]me|"
     r"(?:increas|progress|enlarg|expand|extend|worsen|decreas|reduc|improv|shrink|absorb|resolv)(?:ed|ing|es?|s)?|"
     r"(?:more|less|larger|smaller|worse|better|denser|obvious\w*|slight\w*|further|partial\w*|gradual\w*|"
     r"significant\w*|marked\w*|extensive|same|lesions?|abnormalit\w+|"

@@ -66,7 +66,7 @@ _EXCLUDE = r"(?:exclud(?:ed?|ing)|rul(?:ed?|ing) out|dismiss(?:ed)?)"
 # What the verb of a denial may have beside it: `has also been excluded`.
 _ALSO = r"(?: (?:also|been|now|then|thus|therefore|completely|entirely|again|both|all))*"
 _END = r"(?=\s*(?:[.;,|]|$|but\b|in\b))"
-_AFTER_ZERO = r"(?=\s*(?:[.;,|)](?!\d)|$|and\b|but\b))"
+_AFTER_ZERO = r"(?=\s*(?:[.;,|)](?!\s*\d)|$|and\b|but\b))"
 _ZERO = r"0(?![.,]?\d)(?: ?/ ?\d+)?(?: (?:patients?|cases?|lobes?|images?))?"
 # The cell of a form: `consolidation: none`, `- absent`, `= 0`; no measure such as `0.5 cm`.
 _CELL = rf"(?:no|none|absent|negative|nil|n|{_ZERO}|not {SEEN}|undetect(?:ed|able)){_END}"
@@ -109,7 +109,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"cough|symptoms?|comorbid\w+|history|underlying|exposure|complaints?|dyspn\w+|"
             r"hypox\w+|smok\w+)",
             # Of its outline, or of the patient.
-            r"(?:no|without)(?: (?!or\b|and\b)\w+){0,2}? "
+            r"(?:no|without)(?: (?!(?:or|and|in|on|at|of|along|near|with)\b)\w+){0,2}? "
             r"(?:boundar(?:y|ies)|borders?|margins?|edges?)(?!,? n?or\b)",
             r"(?:absence|lack) of(?: (?!or\b|and\b)\w+){0,2}? (?:fever|cough|symptoms?|dyspn\w+|"
             r"hypox\w+)(?!,? (?:or|and)\b)",
@@ -172,7 +172,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"\| ?{_CELL}",
             _BARE_CELL,
             rf"0 ?/ ?\d+{_END}",
-            rf"(?<![\d.,])0 ?(?:%|points?|ml|cc){_AFTER_ZERO}",
+            rf"(?<![\d.,>])(?<!>\s)0 ?(?:%|points?|ml|cc){_AFTER_ZERO}",
             rf"(?<=\bscore\s)0{_AFTER_ZERO}",
             # An answer behind a comma or its question: `consolidation, no; GGO, yes`.
             r", (?:no|none|nil|absent)(?=\s*(?:[.;,)](?!\s*\d)|$))",

@@ -98,11 +98,6 @@ _STATEMENT = re.compile(rf"(?:^|[.:;]\s*|{_FIGURE})$")
 _KIND = re.compile(r"\b(?:influenza|hepatitis|vitamin|type|group)\s+$", re.IGNORECASE)
 # Brackets that hold what their panel shows: (A: normal), (B: GGO); or begin it: (A: day 1) GGO
 _OPENED = re.compile(r"\((?P<opened>[A-Ka-k]):\s(?P<held>[^()]{1,200})\)")
-# Where nothing else names panels: Day 1: text. Day 5: text / Case 1 showed text. Case 2 showed text
-_HEAD = re.compile(
-    r"(?:^|[.;]\s+)(?:[Oo]n\s+)?(?P<head>(?P<kind>[Cc]ase|[Pp]atient|[Dd]ay|[A-Z][a-z]{2,8}\.?)"
-    rf"\s+\d{{1,3}}\b(?:,?\s+20\d\d)?)(?=\s*:|\s+(?:had|has|{_SHOWS}))"
-)
 # Days that the caption has given to panels: `day 3 (A), day 9 (B)`, then `On day 3, ...`
 _WHEN = (
     r"(?:[Dd]ay\s+\d{1,3}|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\s+\d{1,2})\b"
@@ -110,6 +105,11 @@ _WHEN = (
 _GIVEN = re.compile(rf"(?P<when>{_WHEN})(?:,?\s+20\d\d)?\s*$")
 _ON_THAT = re.compile(
     rf"(?:^|[.;])\s+(?:(?:[Oo]n|[Aa]t)\s+)?(?P<when>{_WHEN})(?:,?\s+20\d\d)?(?=\s*[,:]|\s+{_SHOWS})"
+)
+# Where nothing else names panels: Day 1: text. Day 5: text / Case 1 showed text. Case 2 showed text
+_HEAD = re.compile(
+    rf"(?:^|[.;]\s+)(?:[Oo]n\s+)?(?P<head>{_WHEN}(?:,?\s+20\d\d)?|(?P<who>[Cc]ase|[Pp]atient)\s+\d{{1,2}}\b)"
+    rf"(?=\s*:|\s+(?:had|has|{_SHOWS}))"
 )
 _ORDINAL = re.compile(
     r"(?:\b[Tt]he\s+|(?:^|[.;,]\s*)(?=\w+\s+(?:image|panel|picture|row|column)))"
@@ -196,7 +196,7 @@ def _heads(text: str) -> list[Designator]:
     """Days or patients at the start of statements, in their order; one kind alone, or none."""
     found = list(_HEAD.finditer(text))
     order = list(dict.fromkeys(match["head"].lower() for match in found))
-    if len(order) < 2 or len({match["kind"].lower() in ("case", "patient") for match in found}) > 1:
+    if len(order) < 2 or len({match["who"] is None for match in found}) > 1:
         return []
     return [
         Designator(
