@@ -166,3 +166,18 @@ def test_covid_by_its_other_names_and_by_who_is_without(text, covid):
 )
 def test_what_was_found_tells_of_the_figure_and_what_is_usual_does_not(text, expected):
     assert labels(text) == expected.replace("both", "GGO Csld")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No crazy-paving sign was seen.", ""),
+        ("GGO without any crazy-paving signs.", "GGO"),
+        ("GGO without air-bronchogram sign.", "GGO"),
+        ("GGO without septal-thickening sign.", "GGO"),
+        ("Consolidation without ground-glass signs.", "Csld"),
+        ("No CT-visible signs of GGO.", ""),
+    ],
+)
+def test_a_hyphen_hides_no_finding_whose_sign_is_denied(text, expected):
+    assert labels(text) == expected

@@ -213,7 +213,9 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             # `Consolidation was absent, as were air bronchograms.`
             r"(?<=absent),? as (?:was|were)",
             r"unaccompanied by|unassociated with",
-            r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?(?: [\w-]+)? "
+            # But `no crazy-paving sign` is for the plain `no`: the finding is the word between.
+            r"(?:no|zero|absence of|absent|lack of|without|negative for)(?: any)?"
+            r"(?: (?!(?:crazy|ground|air|\w*septal)-|ggos?\b|consolidat)[\w-]+)? "
             r"(?:evidence|signs?|findings?|features?)(?: of)?",
             r"(?:no|without|neither|nor|absence of|absent(?: (?:is|are|was|were))?|"
             r"lack(?:s|ed|ing)?(?: of| any)*)",
