@@ -358,20 +358,13 @@ def _too_few(metric: str, truth: BoolArray, minimum: int) -> str | None:
 
 
 def caution(labels: Sequence[bool], patients: Sequence[str]) -> str | None:
-    """Why not to conclude from these cases; None where each class has enough patients.
-
-    Many images of few patients say little, and intervals that draw so few are too narrow.
-    """
-    positives, negatives = (
-        len({patient for label, patient in zip(labels, patients, strict=True) if label == kind})
-        for kind in (True, False)
-    )
+    """Why not to conclude from these: many images of few patients say little; None if enough."""
+    people = set(zip(labels, patients, strict=True))
+    positives, negatives = (sum(label == kind for label, _ in people) for kind in (True, False))
     if min(positives, negatives) >= CAUTION_BELOW:
         return None
-    return (
-        f"{positives} positive and {negatives} negative patients: fewer than {CAUTION_BELOW} of a "
-        "class are too few to conclude from"
-    )
+    sizes = f"{positives} positive and {negatives} negative patients"
+    return f"{sizes}: fewer than {CAUTION_BELOW} of a class are too few to conclude from"
 
 
 # ------------------------------------------------------------------ decisions
