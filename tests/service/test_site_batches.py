@@ -20,7 +20,7 @@ from ladnn.phantom import hounsfield, thorax
 from ladnn.service import leases
 from ladnn.service.draining import Drainer
 from ladnn.service.routes import batch as routes_batch
-from ladnn.service.tables import CaseImage
+from ladnn.service.tables import AuditEvent, CaseImage
 from ladnn.service.tables_batches import BatchFile, BatchItem
 from synthetic import dicom_bytes, encode
 
@@ -241,6 +241,27 @@ def test_cancelled_items_are_not_tested_until_they_are_tried_again(site: Site):
     assert site.client.post(f"{batch}/retry").json()["waiting"] == 2
     drain(site)
     assert states(site, batch)["done"] == 2
+
+
+def test_what_cancels_or_tries_again_nothing_adds_no_line_to_the_audit_log(page: Site):
+    batch = begin(page)
+
+    def lines() -> list[str]:
+        return page.services.database.read(lambda s: [one.action for one in s.query(AuditEvent)])
+
+    for _ in range(2):
+        assert page.client.post(f"{batch}/cancel").status_code == 200
+        assert page.client.post(f"{batch}/retry").status_code == 200
+    assert not {"batch.cancel", "batch.retry"} & set(lines())
+    add(page, batch, ("all.zip", packed(scans(1))))
+    for _ in range(2):
+        page.client.post(f"{batch}/cancel")
+    for _ in range(2):
+        page.client.post(f"{batch}/retry")
+    assert [one for one in lines() if one in ("batch.cancel", "batch.retry")] == [
+        "batch.cancel",
+        "batch.retry",
+    ]
 
 
 def test_after_a_lost_connection_only_what_is_missing_is_asked_for(site: Site):

@@ -1,6 +1,6 @@
 """Batches: what was sent together, how far it is, its worklist; cancelled, tried again, deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -200,28 +200,35 @@ def _lost() -> ColumnElement[bool]:
 
 def cancel(site: Services, principal: Principal, public_id: str) -> None:
     """Test nothing more of what waits; what is being tested at this moment is discarded."""
+    values = {"state": CANCELLED, "lease_holder": None, "lease_until": None}
 
-    def write(session: Session) -> None:
-        batch = find(session, principal, public_id)
-        session.execute(
-            update(BatchItem)
-            .where(BatchItem.batch_id == batch.id, BatchItem.state.in_((WAITING, ARRIVING)))
-            .values(state=CANCELLED, lease_holder=None, lease_until=None)
-        )
-        audit_log.record(session, principal, "batch.cancel", public_id, {})
+    def which(batch: Batch) -> ColumnElement[bool]:
+        return (BatchItem.batch_id == batch.id) & BatchItem.state.in_((WAITING, ARRIVING))
 
-    site.database.write(write)
+    _change(site, principal, public_id, "batch.cancel", which, values)
 
 
 def retry(site: Services, principal: Principal, public_id: str) -> None:
     """Let everything that failed or was cancelled wait again, where its bytes are kept."""
+    values = {"state": WAITING, "error": "", "tries": 0}
+    _change(site, principal, public_id, "batch.retry", _retryable, values)
+
+
+def _change(
+    site: Services,
+    principal: Principal,
+    public_id: str,
+    action: str,
+    which: Callable[[Batch], ColumnElement[bool]],
+    values: dict[str, object],
+) -> None:
+    """Change items of a batch; noted only where there were any, or anyone could fill the chain."""
 
     def write(session: Session) -> None:
         batch = find(session, principal, public_id)
-        session.execute(
-            update(BatchItem).where(_retryable(batch)).values(state=WAITING, error="", tries=0)
-        )
-        audit_log.record(session, principal, "batch.retry", public_id, {})
+        done = session.execute(update(BatchItem).where(which(batch)).values(**values))
+        if done.rowcount:  # type: ignore[attr-defined]  # an update has one
+            audit_log.record(session, principal, action, public_id, {})
 
     site.database.write(write)
 
