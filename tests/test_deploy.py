@@ -101,7 +101,16 @@ def test_replicas_have_a_root_that_is_read_only_and_no_capability():
 
 def test_replicas_keep_the_addresses_that_the_proxy_has_looked_up():
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
-    assert text.count("ipv4_address: 172.30.0.1") == 2
+    assert re.findall(r"ipv4_address: (172[.0-9]+)", text)[:2] == ["172.30.0.11", "172.30.0.12"]
+
+
+def test_replicas_believe_the_proxy_alone_and_it_repeats_nothing_of_what_callers_say_they_are():
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    trusted = re.search(r"LADNN_TRUSTED_PROXIES: (\S+)", text)
+    assert trusted is not None
+    assert f"ipv4_address: {trusted[1]}}}" in text.partition("\n  proxy:\n")[2]
+    proxy = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    assert re.findall(r"X-Forwarded-For (\S+);", proxy) == ["$remote_addr"]
 
 
 def test_the_image_is_built_from_what_it_copies_and_no_secret_or_site_s_data_comes_near():
