@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from personas import person
 from sites import Site
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from ladnn.service import audit_log
@@ -179,16 +179,48 @@ def test_a_chain_whose_oldest_lines_are_forgotten_still_holds(filled: Database):
     head = verify(filled).head
     filled.write(age)
     verdict = verify(filled, head)
-    assert (verdict.lines, verdict.head, verdict.fault) == (2, head, None)
+    assert (verdict.lines, verdict.fault) == (3, None)  # two, and the one that tells of it
+    assert verdict.head.startswith("6:")
     record(filled, "account.role")
-    assert verify(filled).lines == 3
+    assert verify(filled).lines == 4
+
+
+def test_oldest_lines_that_retention_did_not_remove_are_missed(filled: Database):
+    def shorten(session: Session) -> None:
+        last = session.scalars(select(AuditEvent).where(AuditEvent.sequence == 4)).one()
+        session.execute(
+            text("UPDATE audit_chain SET start = 4, start_hash = :hash"), {"hash": last.hash}
+        )
+        session.execute(delete(AuditEvent).where(AuditEvent.sequence <= 4))
+
+    filled.write(shorten)
+    assert (verify(filled).fault, verify(filled).line) == ("audit.fault_start", 4)
+
+
+def test_nobody_hides_behind_what_retention_removed(filled: Database):
+    third = filled.read(lambda s: s.scalar(select(AuditEvent.at).where(AuditEvent.sequence == 3)))
+    assert third is not None
+    filled.write(lambda session: audit_log.forget_chained(session, third))
+
+    def shorten(session: Session) -> None:
+        last = session.scalars(select(AuditEvent).where(AuditEvent.sequence == 5)).one()
+        session.execute(
+            text("UPDATE audit_chain SET start = 5, start_hash = :hash"), {"hash": last.hash}
+        )
+        session.execute(delete(AuditEvent).where(AuditEvent.sequence <= 5))
+
+    assert verify(filled).fault is None
+    filled.write(shorten)
+    assert (verify(filled).fault, verify(filled).line) == ("audit.fault_start", 5)
 
 
 def test_a_chain_forgotten_as_a_whole_goes_on_from_its_head(filled: Database):
     assert filled.write(lambda session: audit_log.forget_chained(session, LATER)) == 5
     record(filled, "account.role")
+    assert (verify(filled).lines, verify(filled).fault) == (2, None)
+    assert verify(filled).head.startswith("7:")
+    assert filled.write(lambda session: audit_log.forget_chained(session, LATER)) == 2
     assert (verify(filled).lines, verify(filled).fault) == (1, None)
-    assert verify(filled).head.startswith("6:")
 
 
 def test_the_log_is_browsed_by_who_what_when_and_page(filled: Database):

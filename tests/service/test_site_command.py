@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from personas import PASSWORD, browser_of, key_of, make_account, post
+from personas import PASSWORD, browser_of, key_of, make_account, post, token_on
 from sites import Site, free_port
 from sqlalchemy import func, select, text
 from typer.testing import CliRunner, Result
@@ -160,6 +160,25 @@ def test_each_kind_of_case_goes_when_its_days_are_over_and_not_before(site: Site
         left.append(cases(site))
     assert left == [2, 1, 1, 0]
     assert site.services.blobs.names() == []
+
+
+def test_what_is_tested_again_is_kept_as_long_again(site: Site, scan: bytes):
+    site.client.get("/")  # a visitor, who finds the same case again
+    header = {"x-csrf-token": token_on(site.client, "/"), "origin": "http://testserver"}
+    keep_case(site, scan, **header)
+    first = site.services.database.read(lambda s: s.scalars(select(Case.created_at)).one())
+    left = []
+    for days in (29, 31, 58, 60):
+        present = now() + timedelta(days=days)
+        site.app.state.services = replace(site.services, clock=lambda present=present: present)
+        if days == 29:
+            keep_case(site, scan, **header)
+        retention.purge(site.services)
+        left.append(cases(site))
+        if left[-1]:  # what is shown as tested, and counted by its week, stays
+            query = select(Case.created_at)
+            assert site.services.database.read(lambda s, q=query: s.scalars(q).one()) == first
+    assert left == [1, 1, 1, 0]
 
 
 def test_the_log_forgets_visits_before_changes_and_its_chain_still_holds(site: Site, scan: bytes):

@@ -31,6 +31,8 @@ TESTS = ("prediction.create",)
 """Actions that are not chained although their last word is another."""
 SYSTEM = Principal(role=Role.ADMINISTRATOR, owner="system")
 """The site itself, and whoever works at its command line."""
+PURGE = ("retention.purge", "changes")
+"""Action and object of the line that tells which chained lines are gone."""
 LASTS = timedelta(hours=1)
 """How long a line covers what belongs to what was looked at: as long as browsers keep pictures."""
 
@@ -174,21 +176,32 @@ def verify(session: Session, noted: str | None = None) -> Verdict:
     """
     chain = _chain(session)
     number, digest = chain.start, chain.start_hash
+    told = (0, ZEROS)
     seen = noted is None or noted == f"{number}:{digest}"
     for event in _lines(session):
         fault = _fault(event, number, digest)
         if fault:
             return _verdict(chain, number, digest, fault, number + 1)
         number, digest = number + 1, str(event.hash)
+        told = _told(event) or told
         seen = seen or noted == f"{number}:{digest}"
     if (chain.head, chain.head_hash) != (number, digest):
         return _verdict(chain, number, digest, "audit.fault_end", chain.head)
+    if (chain.start, chain.start_hash) != told:
+        return _verdict(chain, number, digest, "audit.fault_start", chain.start)
     if noted is not None and not seen:
         line = _number(noted)
         if line is not None and line < chain.start:
             return _verdict(chain, number, digest, "audit.fault_before", line)
         return _verdict(chain, number, digest, "audit.fault_noted")
     return _verdict(chain, number, digest)
+
+
+def _told(event: AuditEvent) -> tuple[int, str] | None:
+    """Where the chain starts by a line that tells of what retention removed; None by any other."""
+    if (event.action, event.object) != PURGE or "start" not in event.detail:
+        return None
+    return event.detail["start"], event.detail["hash"]
 
 
 def _number(head: str) -> int | None:
@@ -264,7 +277,10 @@ def forget_visits(session: Session, before: datetime, at_most: int) -> int:
 
 
 def forget_chained(session: Session, before: datetime) -> int:
-    """Delete the oldest chained lines, and note where the chain now starts; says how many."""
+    """Delete the oldest chained lines; says how many.
+
+    A chained line tells where the chain now starts, so that nobody else shortens it unseen.
+    """
     chain = _chain(session, lock=True)
     last = session.scalar(
         select(func.min(AuditEvent.sequence)).where(
@@ -278,4 +294,8 @@ def forget_chained(session: Session, before: datetime) -> int:
     count = last - chain.start
     chain.start, chain.start_hash = last, str(event.hash)
     session.execute(delete(AuditEvent).where(AuditEvent.sequence <= last))
+    session.flush()  # for the chain is read anew where the line is written
+    detail = {"count": count, "before": before.isoformat(timespec="seconds")}
+    detail |= {"start": last, "hash": chain.start_hash}
+    record(session, SYSTEM, *PURGE, detail)
     return count

@@ -29,6 +29,7 @@ BEARER = "bearer"
 """The owner of what programs without identity test: whoever has the id may do all with it."""
 
 ACTIVE, RETRACTED = "active", "retracted"
+Also = Callable[[Session, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def assess(
     uploads: Sequence[Upload],
     *,
     frame: int | None = None,
-    also: Callable[[Session, int], None] | None = None,
+    also: Also | None = None,
 ) -> Tested:
     """Assess one image, or the slices of one DICOM series, and keep what came out.
 
@@ -224,30 +225,25 @@ def read_maps(image: CaseImage) -> NDArray[np.float32]:
     return stored.reshape(image.maps_shape).astype(np.float32)
 
 
-def _show(
-    site: Services,
-    principal: Principal,
-    known: Case,
-    also: Callable[[Session, int], None] | None,
-) -> bool:
+def _show(site: Services, principal: Principal, known: Case, also: Also | None) -> bool:
     """Note the look at a case from before and do something with it; False where it is gone."""
 
     def write(session: Session) -> bool:
         if session.get(Case, known.id) is None:
             return False
-        _looked_at(session, principal, known, also)
+        _looked_at(session, site, principal, known, also)
         return True
 
     return site.database.write(write)
 
 
 def _looked_at(
-    session: Session, principal: Principal, known: Case, also: Callable[[Session, int], None] | None
+    session: Session, site: Services, principal: Principal, known: Case, also: Also | None
 ) -> None:
     """Note that a case which was there is tested once more, with others or by itself."""
-    if also is None:
-        session.execute(update(Case).where(Case.id == known.id).values(alone=True))
-    else:
+    values = {"renewed_at": site.clock()} | ({"alone": True} if also is None else {})
+    session.execute(update(Case).where(Case.id == known.id).values(values))
+    if also is not None:
         also(session, known.id)
     audit_log.record(session, principal, "prediction.view", known.public_id, {})
 
@@ -257,7 +253,7 @@ def _store(
     principal: Principal,
     case: Case,
     files: Sequence[bytes],
-    also: Callable[[Session, int], None] | None,
+    also: Also | None,
 ) -> Tested:
     """Keep the files and the case, both or neither."""
     kept: list[str] = []
@@ -271,7 +267,7 @@ def _store(
                 return Tested(case, new=True)
             known = _same(session, case.owner, case.fingerprint)
             if known is not None:  # asked twice at the same moment
-                _looked_at(session, principal, known, also)
+                _looked_at(session, site, principal, known, also)
                 return Tested(known, new=False)
             for _, data in sorted(zip(kept, files, strict=True)):  # one order of locks for all
                 blobs.keep(session, site.database, site.blobs, data)

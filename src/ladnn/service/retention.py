@@ -36,12 +36,14 @@ class Kind:
         setting: how many days it is kept; 0 is for ever.
         stock: counts what there is and finds the oldest.
         purge: deletes what is older than a moment, and says how much that was.
+        noted: whether `purge` itself writes that into the audit log.
     """
 
     name: str
     setting: str
     stock: Callable[[Session], tuple[int, datetime | None]]
     purge: Callable[[Services, datetime], int]
+    noted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,8 @@ def purge(
         if days:
             before = present - timedelta(days=days)
             gone[kind.name] = kind.purge(site, before)
-            _note(site, kind.name, gone[kind.name], before)
+            if not kind.noted:
+                _note(site, kind.name, gone[kind.name], before)
             told(kind.name, gone[kind.name])
     site.database.write(lambda session: _tidy(session, site, present), deletes=True)
     if migrations.current(site.database) == migrations.head():  # or tables of a newer one name more
@@ -137,7 +140,8 @@ def _delete_cases(site: Services, which: ColumnElement[bool]) -> int:
     def write(session: Session) -> tuple[int, list[str]]:
         ids = list(session.scalars(select(Case.id).where(which).limit(_AT_ONCE)))
         digests = list(session.scalars(select(CaseImage.blob).where(CaseImage.case_id.in_(ids))))
-        session.execute(delete(Case).where(Case.id.in_(ids)))  # its images go with it
+        # asked again, for one may have been tested once more since; its images go with it
+        session.execute(delete(Case).where(Case.id.in_(ids), which))
         return len(ids), digests
 
     return _by_portions(site, write)
@@ -189,7 +193,7 @@ def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
 
 
 def _stock(
-    at: InstrumentedAttribute[datetime], which: ColumnElement[bool]
+    at: ColumnElement[datetime] | InstrumentedAttribute[datetime], which: ColumnElement[bool]
 ) -> Callable[[Session], tuple[int, datetime | None]]:
     query = select(func.count(), func.min(at)).where(which)
 
@@ -200,19 +204,24 @@ def _stock(
     return count
 
 
-def _tested(
-    name: str,
-    setting: str,
-    table: type[Case | Batch],
-    which: ColumnElement[bool],
-    remove: Callable[[Services, ColumnElement[bool]], int],
-) -> Kind:
-    """What somebody tested: its age is that of its row."""
+def _cases(name: str, setting: str, which: ColumnElement[bool]) -> Kind:
+    """Results: kept as long as any test, counted from when the same was tested last."""
+
+    def purge(site: Services, before: datetime) -> int:
+        renewed = Case.renewed_at.is_not(None) & (Case.renewed_at >= before)
+        return _delete_cases(site, which & (Case.created_at < before) & ~renewed)
+
+    since = func.coalesce(Case.renewed_at, Case.created_at)
+    return Kind(name=name, setting=setting, stock=_stock(since, which), purge=purge)
+
+
+def _batches(name: str, setting: str, which: ColumnElement[bool]) -> Kind:
+    """Batches, counted from when they were begun."""
     return Kind(
         name=name,
         setting=setting,
-        stock=_stock(table.created_at, which),
-        purge=lambda site, before: remove(site, which & (table.created_at < before)),
+        stock=_stock(Batch.created_at, which),
+        purge=lambda site, before: _delete_batches(site, which & (Batch.created_at < before)),
     )
 
 
@@ -222,10 +231,10 @@ _NOT_ACCEPTED = Contribution.state != ACCEPTED
 _BATCHES_OF_ACCOUNTS = Batch.owner.startswith("account:")
 
 KINDS = (
-    _tested("visitor_cases", "visitor_case_days", Case, _OF_VISITORS, _delete_cases),
-    _tested("account_cases", "account_case_days", Case, _OF_ACCOUNTS, _delete_cases),
-    _tested("visitor_batches", "visitor_case_days", Batch, ~_BATCHES_OF_ACCOUNTS, _delete_batches),
-    _tested("account_batches", "account_case_days", Batch, _BATCHES_OF_ACCOUNTS, _delete_batches),
+    _cases("visitor_cases", "visitor_case_days", _OF_VISITORS),
+    _cases("account_cases", "account_case_days", _OF_ACCOUNTS),
+    _batches("visitor_batches", "visitor_case_days", ~_BATCHES_OF_ACCOUNTS),
+    _batches("account_batches", "account_case_days", _BATCHES_OF_ACCOUNTS),
     Kind(
         name="contributions",
         setting="contribution_days",
@@ -245,6 +254,7 @@ KINDS = (
         purge=lambda site, before: site.database.write(
             lambda session: audit_log.forget_chained(session, before), deletes=True
         ),
+        noted=True,
     ),
 )
 """Every kind of data that has an end; whoever adds a kind adds its row and its setting."""

@@ -157,6 +157,8 @@ class Case(Base):
         study: one result for several slices, `StudyPrediction.to_json`; None for one image.
         probability, decision: of the whole case, in columns for lists.
         alone: whether it was tested by itself, perhaps in a batch as well: then it outlives that.
+        renewed_at: when its files were tested once more, from which it is kept as long again; None
+            when they were not.
     """
 
     __tablename__ = "cases"
@@ -180,6 +182,7 @@ class Case(Base):
     study: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     alone: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
+    renewed_at: Mapped[datetime | None]
     images: Mapped[list["CaseImage"]] = relationship(
         back_populates="case", order_by="CaseImage.position", cascade="all, delete-orphan"
     )
