@@ -42,7 +42,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status, method = time.perf_counter(), 500, scope["method"]
+        if method == "HEAD":  # is answered as GET is, without the body
+            scope = {**scope, "method": "GET"}
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
 
@@ -51,11 +53,14 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(scope, message, request_id)
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             await self._app(scope, self._bounded(scope, receive), send_with_headers)
         finally:
+            scope["method"] = method
             self._note(scope, status, time.perf_counter() - start, request_id)
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
