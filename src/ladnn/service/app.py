@@ -23,7 +23,7 @@ from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import Predictor
 from ladnn.service import csrf, description, models, retention
 from ladnn.service.accounts.oidc import Provider
-from ladnn.service.accounts.principals import session_cookie
+from ladnn.service.accounts.principals import count, session_cookie
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
@@ -121,7 +121,7 @@ def create_app(
         version=__version__,
         description=f"Chest CT images in, predictions out. {RESEARCH_NOTICE}",
         openapi_url=None,  # `routes/operation.py` gives it; FastAPI's own pages load from elsewhere
-        dependencies=[Depends(csrf.verify)],
+        dependencies=[Depends(count), Depends(csrf.verify)],
         form_limits={
             "max_files": settings.files,
             "max_fields": MAX_FIELDS,

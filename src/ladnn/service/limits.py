@@ -27,6 +27,7 @@ from ladnn.service.errors import TooMany
 from ladnn.service.settings import Settings
 from ladnn.service.tables_accounts import Allowance
 
+HEALTH, READY = "/healthz", "/readyz"
 _DAY = 86_400.0  # seconds
 MOST_BUCKETS = 50_000  # some 10 MB; the one that was quiet longest goes first
 BLOCKS = 50
@@ -197,19 +198,29 @@ class Limits:
         self._visitor_tests = shared("visitor tests", settings.visitor_tests_per_minute)
         self._visitor_bytes = shared("visitor bytes", settings.visitor_mib_per_day << 20, _DAY)
 
-    async def take(self, owner: str, permission: Permission, request: Request) -> None:
+    def count(self, owner: str, request: Request) -> None:
         """Count a request for its account, or for its address where `owner` is empty.
+
+        Who watches the site is never turned away for what others at the same address ask for:
+        health costs nothing, and readiness, which asks the stores, counts by itself.
+
+        Raises TooMany where there were too many in the last minute.
+        """
+        path = request.scope["path"]
+        if path != HEALTH:
+            name = owner or address_of(request)
+            self._requests.take(f"{READY} {name}" if path == READY else name)
+
+    async def take(self, owner: str, permission: Permission, request: Request) -> None:
+        """Count a test for its account, or for its address where `owner` is empty.
 
         Raises:
             TooMany: there were too many in the last minute, or a visitor sent too much in a day.
             DatabaseAway: tests cannot be counted now, nor could their results be kept.
         """
-        if permission is Permission.OPERATE:
-            return  # who watches the site is never turned away
-        name = owner or address_of(request)
-        self._requests.take(name)
         if permission is not Permission.TEST or request.method != "POST":
             return
+        name = owner or address_of(request)
         await (self._tests if owner else self._visitor_tests).take(name)
         if not owner:
             sent = getattr(request.state, "received", 0)

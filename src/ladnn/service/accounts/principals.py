@@ -44,6 +44,11 @@ class Principal:
     ambient: bool = False
     session_id: int | None = None
 
+    @property
+    def account(self) -> str:
+        """`owner` of somebody who has an account; empty for all others."""
+        return self.owner if self.account_id is not None else ""
+
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes both allow it; what every program may ask needs no scope."""
         allowed = permission in PERMISSIONS[self.role]
@@ -60,13 +65,25 @@ class requires:  # noqa: N801  # reads as a word where a route is declared
     async def __call__(self, request: Request) -> Principal:
         """The principal, or SignInNeeded, NotAllowed or TooMany."""
         principal = await identify_off_loop(request)
-        who = principal.owner if principal.account_id is not None else ""
-        await services(request).limits.take(who, self.permission, request)
+        await services(request).limits.take(principal.account, self.permission, request)
         if principal.may(self.permission):
             return principal
         if principal.account_id is not None:
             raise NotAllowed
         raise SignInNeeded("error.session_over" if lost_session(request) else None)
+
+
+async def count(request: Request) -> None:
+    """Count a request, whatever will be refused of it; the application's first dependency.
+
+    It counts for the account that asks, so that nobody there pays for others at their address, and
+    for the address where none does: a key that does not work, a session that is over.
+    """
+    who = ""
+    try:
+        who = (await identify_off_loop(request)).account
+    finally:
+        services(request).limits.count(who, request)
 
 
 def identify(connection: HTTPConnection) -> Principal:

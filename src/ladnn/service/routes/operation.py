@@ -11,6 +11,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.addresses import is_within
 from ladnn.service.context import services
 from ladnn.service.errors import NotAllowed
+from ladnn.service.limits import HEALTH, READY
 from ladnn.service.metrics import CONTENT_TYPE
 
 router = APIRouter(include_in_schema=False)
@@ -18,13 +19,13 @@ router = APIRouter(include_in_schema=False)
 Operator = Annotated[Principal, Depends(requires(Permission.OPERATE))]
 
 
-@router.get("/healthz")
+@router.get(HEALTH)
 def health(_: Operator) -> PlainTextResponse:
     """The process answers."""
     return PlainTextResponse("ok\n")
 
 
-@router.get("/readyz")
+@router.get(READY)
 def ready(request: Request, _: Operator) -> PlainTextResponse:
     """The database, the files and the model are there; 503 while they are not."""
     site = services(request)
