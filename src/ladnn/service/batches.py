@@ -200,18 +200,18 @@ def _lost() -> ColumnElement[bool]:
 
 def cancel(site: Services, principal: Principal, public_id: str) -> None:
     """Test nothing more of what waits; what is being tested at this moment is discarded."""
-    values = {"state": CANCELLED, "lease_holder": None, "lease_until": None}
 
     def which(batch: Batch) -> ColumnElement[bool]:
         return (BatchItem.batch_id == batch.id) & BatchItem.state.in_((WAITING, ARRIVING))
 
-    _change(site, principal, public_id, "batch.cancel", which, values)
+    ended = {"state": CANCELLED, "lease_holder": None, "lease_until": None}
+    _change(site, principal, public_id, "batch.cancel", which, **ended)
 
 
 def retry(site: Services, principal: Principal, public_id: str) -> None:
     """Let everything that failed or was cancelled wait again, where its bytes are kept."""
-    values = {"state": WAITING, "error": "", "tries": 0}
-    _change(site, principal, public_id, "batch.retry", _retryable, values)
+    again = {"state": WAITING, "error": "", "tries": 0}
+    _change(site, principal, public_id, "batch.retry", _retryable, **again)
 
 
 def _change(
@@ -220,7 +220,7 @@ def _change(
     public_id: str,
     action: str,
     which: Callable[[Batch], ColumnElement[bool]],
-    values: dict[str, object],
+    **values: object,
 ) -> None:
     """Change items of a batch; noted only where there were any, or anyone could fill the chain."""
 
