@@ -359,6 +359,18 @@ def test_signing_out_ends_the_session_on_the_server_too(site: Site):
     assert not is_in(thief)
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [("/sign-out", {}), ("/account/sessions/end", {}), ("/account/delete", {"proof": "c@h.org"})],
+)
+def test_a_browser_that_is_left_forgets_the_pictures_that_it_keeps(
+    page: Site, path: str, fields: dict[str, str]
+):
+    browser = browser_of(page, make_account(page, Role.CLINICIAN, "c@h.org"))
+    answer = post(browser, path, "/account", **fields)
+    assert (answer.status_code, answer.headers["clear-site-data"]) == (303, '"cache"')
+
+
 def test_signing_out_everywhere_ends_every_session_of_the_account_and_no_other(site: Site):
     mine, other = make_account(site, Role.CLINICIAN), make_account(site, Role.CLINICIAN, "o@h.org")
     here, there, theirs = (browser_of(site, who) for who in (mine, mine, other))
@@ -414,6 +426,42 @@ def test_a_link_for_a_new_password_changes_it_and_nothing_else(site: Site):
     assert not is_in(browser)
     code = code_of(shared, site)
     assert post(browser, "/sign-in/code", "/sign-in/code", code=code).status_code == 303
+
+
+def test_a_link_for_a_new_password_ends_when_its_owner_chooses_one(page: Site):
+    account = make_account(page, Role.CLINICIAN, password=PASSWORD)
+    admin = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    link = link_on(
+        post(admin, f"/admin/accounts/{account.public_id}/password", "/admin/accounts").text
+    )
+    said = page.client.get(link)
+    assert (said.status_code, "Keys for programs go on working" in said.text) == (200, True)
+    here = browser_of(page, account)
+    new = {"password": "green boat field", "again": "green boat field"}
+    assert post(here, "/account/password", "/account", old=PASSWORD, **new).status_code == 303
+    assert page.client.get(link).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "action"),
+    [
+        ("/account/password", {"old": "wrong"}, "account.refuse"),
+        ("/account/delete", {"proof": "wrong"}, "account.refuse"),
+        ("/account/second-factor/codes", {"code": "000000"}, "second_factor.refuse"),
+        ("/account/second-factor/remove", {"code": "000000"}, "second_factor.refuse"),
+    ],
+)
+def test_whoever_fails_to_prove_who_they_are_is_in_the_audit_log(
+    page: Site, path: str, fields: dict[str, str], action: str
+):
+    account = make_account(page, Role.CLINICIAN, password=PASSWORD)
+    give_factor(page, account)
+    assert post(browser_of(page, account), path, "/account", **fields).status_code == 422
+    (line,) = page.services.database.read(
+        lambda session: audit_log.browse(session, audit_log.Filter(action=action))
+    )
+    assert (line.actor, line.object) == (f"account:{account.public_id}", account.public_id)
+    assert line.sequence is not None
 
 
 def test_a_changed_role_ends_the_sessions_and_needs_what_the_new_role_needs(site: Site):

@@ -128,6 +128,15 @@ def test_a_right_password_ends_the_account_s_wait_and_takes_one_guess_from_the_a
         guess(database, NOON, email="last@b.c")
 
 
+def test_who_gets_in_without_a_guess_takes_none_from_the_address(database: Database):
+    for number in range(20):
+        guess(database, NOON, email=f"{number}@b.c")
+        own = guessing.Guesser(email="own@b.c", address="x")
+        database.write(lambda session, own=own: guessing.forget(session, own, counted=False))
+    with pytest.raises(TooMany):
+        guess(database, NOON, email="another@b.c")
+
+
 def test_strangers_make_an_account_wait_and_not_a_browser_that_it_knows(database: Database):
     for number in range(5):
         guess(database, NOON, address=str(number))

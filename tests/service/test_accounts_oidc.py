@@ -1,21 +1,26 @@
 """Signing in at a real OpenID provider that runs on loopback."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 from openid import CLIENT, SECRET, OpenId
-from personas import browser_of, make_account
+from personas import PASSWORD, browser_of, give_factor, make_account, post
 from playwright.sync_api import Page, expect
 from sites import MakeSite, Site, served
 from starlette.testclient import TestClient
-from tabs import enter
+from tabs import enter, fill_in
 
 from ladnn.errors import ConfigError
+from ladnn.service import audit_log
+from ladnn.service.accounts import totp
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.settings import Settings
-from ladnn.service.tables import Account
+from ladnn.service.tables import Account, AuditEvent
 from ladnn.service.tables_accounts import Identity
 
 
@@ -60,6 +65,20 @@ def travel(browser: TestClient, start: str = "/sign-in/provider") -> str:
     answer = httpx2.get(away.headers["location"])
     back = urlsplit(answer.headers["location"])
     return f"{back.path}?{back.query}"
+
+
+def link(browser: TestClient, **fields: str) -> int:
+    """Go to the provider, come back, and say who one is; the status of the last answer."""
+    back = browser.get(travel(browser, "/account/provider"))
+    if back.status_code != 303:
+        return back.status_code
+    assert back.headers["location"] == "/account/provider/link"
+    return post(browser, back.headers["location"], back.headers["location"], **fields).status_code
+
+
+def lines(site: Site, action: str) -> list[AuditEvent]:
+    wanted = audit_log.Filter(action=action)
+    return site.services.database.read(lambda session: audit_log.browse(session, wanted))
 
 
 def is_in(browser: TestClient) -> bool:
@@ -155,11 +174,11 @@ def test_an_account_with_the_same_address_is_not_taken_over(page_site: Site):
 
 
 def test_a_linked_account_is_signed_in_to_and_belongs_to_one(site: Site):
-    mine = make_account(site, Role.CLINICIAN, "lee@hospital.org")
-    other = make_account(site, Role.CLINICIAN, "other@hospital.org")
+    mine = make_account(site, Role.CLINICIAN, "lee@hospital.org", PASSWORD)
+    other = make_account(site, Role.CLINICIAN, "other@hospital.org", PASSWORD)
     here, there = browser_of(site, mine), browser_of(site, other)
-    assert here.get(travel(here, "/account/provider")).headers["location"] == "/account"
-    assert there.get(travel(there, "/account/provider")).status_code == 403
+    assert link(here, proof=PASSWORD) == 303
+    assert link(there, proof=PASSWORD) == 403
     browser = site.browser()
     browser.get(travel(browser))
     assert is_in(browser)
@@ -167,8 +186,137 @@ def test_a_linked_account_is_signed_in_to_and_belongs_to_one(site: Site):
     assert owners == [mine.id]
 
 
+def identities(site: Site) -> int:
+    return site.services.database.read(lambda s: s.query(Identity).count())
+
+
+def test_a_stolen_session_links_nobody(page_site: Site, provider: OpenId):
+    account = make_account(page_site, Role.ADMINISTRATOR, "boss@h.org", PASSWORD)
+    shared = give_factor(page_site, account)
+    stolen = browser_of(page_site, account)
+    code = totp.code_at(shared, page_site.services.clock())
+    assert link(stolen) == 422
+    assert link(stolen, proof="wrong", code=code) == 422
+    assert link(stolen, proof=PASSWORD, code="000000") == 422
+    assert identities(page_site) == 0
+    assert len(lines(page_site, "account.refuse")) == 2
+    assert len(lines(page_site, "second_factor.refuse")) == 1
+    assert link(stolen, proof=PASSWORD, code=code) == 303
+    assert identities(page_site) == 1
+
+
+def test_codes_cannot_be_guessed_by_the_form_for_linking(page_site: Site):
+    account = make_account(page_site, Role.CLINICIAN, "c@h.org", PASSWORD)
+    give_factor(page_site, account)
+    browser = browser_of(page_site, account)
+    said = [link(browser, proof=PASSWORD, code="000000") for _ in range(6)]
+    assert said == [422] * 5 + [429]
+
+
+def test_an_account_without_a_password_is_linked_and_unlinked_by_nobody(page_site: Site):
+    browser = page_site.browser()
+    browser.get(travel(browser))
+    assert browser.get("/account/provider").status_code == 422
+    mail = "lee@hospital.org"
+    assert post(browser, "/account/provider/unlink", "/account", proof=mail).status_code == 422
+    assert identities(page_site) == 1
+
+
+def test_a_link_is_asked_for_by_whom_it_is_shown_to_and_not_for_long(page_site: Site):
+    mine, other = (
+        browser_of(page_site, make_account(page_site, Role.CLINICIAN, name, PASSWORD))
+        for name in ("a@h.org", "b@h.org")
+    )
+    assert mine.get("/account/provider/link").status_code == 403
+    mine.get(travel(mine, "/account/provider"))
+    assert "lee@hospital.org" in mine.get("/account/provider/link").text
+    other.cookies.set("ladnn_link", mine.cookies["ladnn_link"])
+    assert other.get("/account/provider/link").status_code == 403
+    later = page_site.services.clock() + timedelta(minutes=11)
+    page_site.app.state.services = replace(page_site.services, clock=lambda: later)
+    assert mine.get("/account/provider/link").status_code == 403
+
+
+def test_an_account_is_unlinked_given_its_password(page_site: Site):
+    account = make_account(page_site, Role.CLINICIAN, "c@h.org", PASSWORD)
+    browser = browser_of(page_site, account)
+    assert link(browser, proof=PASSWORD) == 303
+    assert post(browser, "/account/provider/unlink", "/account", proof="no").status_code == 422
+    assert identities(page_site) == 1
+    assert post(browser, "/account/provider/unlink", "/account", proof=PASSWORD).status_code == 303
+    assert identities(page_site) == 0
+    assert len(lines(page_site, "provider.unlink")) == 1
+
+
+@pytest.mark.parametrize("what", ["password", "second-factor"])
+def test_a_reset_unlinks_whoever_had_linked_themselves(page_site: Site, what: str):
+    account = make_account(page_site, Role.CLINICIAN, "c@h.org", PASSWORD)
+    assert link(browser_of(page_site, account), proof=PASSWORD) == 303
+    admin = browser_of(page_site, make_account(page_site, Role.ADMINISTRATOR))
+    answer = post(admin, f"/admin/accounts/{account.public_id}/{what}", "/admin/accounts")
+    if what == "password":
+        found = re.search(r"/setup/[\w-]+", answer.text)
+        assert found
+        assert identities(page_site) == 1
+        new = {"password": "green boat field", "again": "green boat field"}
+        assert post(page_site.browser(), found[0], found[0], **new).status_code == 303
+    assert identities(page_site) == 0
+
+
+def test_a_reset_of_the_factor_leaves_the_only_way_in(page_site: Site):
+    page_site.client.get(travel(page_site.client))
+    (account,) = page_site.services.database.read(lambda s: s.query(Account).all())
+    admin = browser_of(page_site, make_account(page_site, Role.ADMINISTRATOR))
+    path = f"/admin/accounts/{account.public_id}/second-factor"
+    assert post(admin, path, "/admin/accounts").status_code == 303
+    assert identities(page_site) == 1
+
+
+def test_whom_the_provider_vouches_for_and_the_site_refuses_is_in_the_audit_log(
+    page_site: Site, provider: OpenId
+):
+    page_site.client.get(travel(page_site.client))
+    provider.claims["roles"] = []
+    browser = page_site.browser()
+    assert browser.get(travel(browser)).status_code == 403
+    provider.claims["sub"] = "s-2"
+    assert browser.get(travel(browser)).status_code == 403
+    account = page_site.services.database.read(lambda s: s.query(Account).one().public_id)
+    found = [(line.object, line.detail) for line in lines(page_site, "provider.refuse")]
+    assert found == [("", {"reason": "no_role"}), (account, {"reason": "no_role"})]
+
+
+def test_signing_in_at_the_provider_pays_for_no_guess(page_site: Site):
+    def guess(number: int) -> int:
+        browser, mail = page_site.browser(), f"victim{number}@h.org"
+        return post(browser, "/sign-in", email=mail, password="wrong").status_code
+
+    for number in range(20):
+        assert guess(number) == 401
+        browser = page_site.browser()
+        browser.get(travel(browser))
+    assert guess(20) == 429
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (" Lee\n  Wu ", "Lee Wu"),
+        ("Lee\u202e\u200b Wu", "Lee Wu"),
+        ("\u200b", "lee@hospital.org"),
+        ("", "lee@hospital.org"),
+    ],
+)
+def test_a_name_from_the_provider_holds_nothing_that_cannot_be_seen(
+    page_site: Site, provider: OpenId, said: str, kept: str
+):
+    provider.claims["name"] = said
+    page_site.client.get(travel(page_site.client))
+    assert page_site.services.database.read(lambda s: s.query(Account).one().name) == kept
+
+
 def test_a_link_begun_by_one_account_is_not_finished_by_another(page_site: Site):
-    mine = browser_of(page_site, make_account(page_site, Role.CLINICIAN))
+    mine = browser_of(page_site, make_account(page_site, Role.CLINICIAN, password=PASSWORD))
     back = travel(mine, "/account/provider")
     other = browser_of(page_site, make_account(page_site, Role.CLINICIAN, "o@h.org"))
     mine.cookies.set("ladnn_session", other.cookies["ladnn_session"])
@@ -200,11 +348,18 @@ def test_somebody_whom_the_provider_refuses_first_gets_in_by_the_page(
     expect(tab.get_by_role("link", name="Lee")).to_be_visible()
 
 
-def test_somebody_links_their_account_by_its_page(tab: Page, page_site: Site):
-    enter(tab, page_site, Role.CLINICIAN)
+def test_somebody_links_and_unlinks_their_account_by_its_page(tab: Page, page_site: Site):
+    enter(tab, page_site, Role.CLINICIAN, PASSWORD)
     tab.goto("/account")
     tab.get_by_role("link", name="Link with").click()
+    expect(tab.get_by_text("lee@hospital.org")).to_be_visible()
+    fill_in(tab, proof=PASSWORD)
+    tab.get_by_role("button", name="Link with").click()
     expect(tab.get_by_text("Linked to this account.")).to_be_visible()
+    tab.locator("summary", has_text="Unlink").click()
+    fill_in(tab, proof=PASSWORD)
+    tab.get_by_role("button", name="Unlink").click()
+    expect(tab.get_by_role("link", name="Link with")).to_be_visible()
 
 
 def test_a_provider_that_is_away_is_a_502_and_not_a_500(page: Site, make_site: MakeSite):

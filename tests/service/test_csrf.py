@@ -108,12 +108,14 @@ def test_cookies_are_kept_from_scripts_other_sites_and_the_clear(page: Site, mak
     make_account(site, Role.CLINICIAN, "a@h.org", PASSWORD)
     site.client.base_url = "https://ladnn.example.org"
     answer = post(site.client, "/sign-in", email="a@h.org", password=PASSWORD)
-    (cookie,) = [
-        one for one in answer.headers.get_list("set-cookie") if one.startswith("__Host-ladnn")
-    ]
-    for mark in ("HttpOnly", "Secure", "SameSite=lax", "Path=/", "Max-Age=43200"):
-        assert mark in cookie
-    assert "Domain" not in cookie
+    cookies = [one for one in answer.headers.get_list("set-cookie") if "Max-Age=0" not in one]
+    cookies += site.browser().get("/").headers.get_list("set-cookie")
+    names = [one.partition("=")[0] for one in cookies]
+    assert names == [f"__Host-ladnn_{name}" for name in ("session", "browser", "visitor")]
+    for cookie, age in zip(cookies, (43_200, 31_536_000, 31_536_000), strict=True):
+        for mark in ("httponly", "secure", "samesite=lax", "path=/", f"max-age={age}"):
+            assert mark in cookie.lower()
+        assert "Domain" not in cookie
     assert "max-age=" in answer.headers["strict-transport-security"]
 
 
@@ -139,6 +141,40 @@ def test_a_limit_on_requests_is_a_429_with_the_time_to_wait(page: Site, make_sit
     mine = as_role(site, Role.CLINICIAN)
     assert mine.get("/account").status_code == 200
     assert site.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers", "refused"),
+    [
+        ("POST /sign-in", {}, 403),
+        ("POST /preferences", {}, 403),
+        ("POST /sign-in", {"origin": "https://evil.example"}, 403),
+        ("GET /api/v1/predictions", {"authorization": "Bearer x"}, 401),
+        ("GET /account", {"cookie": "ladnn_session=over"}, 401),
+    ],
+)
+def test_what_is_refused_counts_for_its_address(
+    page: Site, make_site: MakeSite, asked: str, headers: dict[str, str], refused: int
+):
+    site = make_site(page.services.settings.database_url, requests_per_minute=3)
+    said = [site.client.request(*asked.split(), headers=headers).status_code for _ in range(5)]
+    assert said == [refused] * 3 + [429] * 2
+
+
+def test_readiness_counts_by_itself_and_health_not_at_all(page: Site, make_site: MakeSite):
+    site = make_site(page.services.settings.database_url, requests_per_minute=3)
+    assert {site.client.get("/sign-in").status_code for _ in range(4)} == {200, 429}
+    assert [site.client.get("/readyz").status_code for _ in range(4)] == [200] * 3 + [429]
+    assert {site.client.get("/healthz").status_code for _ in range(9)} == {200}
+
+
+@pytest.mark.parametrize("path", ["/", "/about", "/nothing", "/account", "/api/v1/openapi.json"])
+def test_the_head_of_a_page_is_that_of_the_page(page: Site, path: str):
+    whole, head = page.browser().get(path), page.browser().head(path)
+    assert head.status_code == whole.status_code
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert abs(int(head.headers["content-length"]) - len(whole.content)) < 100  # of tokens
+    assert head.content == b""
 
 
 def test_what_a_visitor_sends_in_a_day_has_a_limit_and_an_account_s_has_not(

@@ -14,16 +14,21 @@ from personas import PASSWORD, carry_over
 from playwright.sync_api import Browser, BrowserContext, Page
 from showcase import REPORT, Showcase, drawn, furnish, real, refuser
 from sites import Site, served
+from sqlalchemy import select
 from starlette.testclient import TestClient
 from tabs import fill_in, payload, send_batch
 
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service.accounts import totp
+from ladnn.service.accounts.principals import owner_of
+from ladnn.service.accounts.signing_in import sealed_cookie
 from ladnn.service.app import ROUTERS, create_app
 from ladnn.service.decoding import DecodingPool
 from ladnn.service.errors import DatabaseAway, NotAllowed, TooMany
 from ladnn.service.i18n import COOKIE
+from ladnn.service.routes.provider import LINK_COOKIE, Found
 from ladnn.service.settings import Settings
+from ladnn.service.tables import Account
 
 FOLDER = os.environ.get("LADNN_SCREENSHOTS", "")
 """Where screenshots go; empty for none. With it, the images and the model are real ones."""
@@ -154,6 +159,7 @@ PAGES = {
     "setup": Shown("/setup/{token}", link="setup"),
     "account": Shown("/account", "curator"),
     "account-key-made": Shown("/account", "clinician", act=make_key),
+    "account-link": Shown("/account/provider/link", "curator"),
     "account-factor": Shown("/account/second-factor", "newcomer"),
     "account-factor-codes": Shown("/account/second-factor", "newcomer", act=set_up_factor),
     "account-factor-ready": Shown("/account/second-factor", "curator"),
@@ -250,10 +256,28 @@ def contexts(chromium: Browser, at: str, showcase: Showcase) -> Iterator[dict[st
         context.set_default_timeout(20_000)
         if who:
             carry_over(showcase.site, browser, context, at)
+        if who == "curator":
+            context.add_cookies([{"name": LINK_COOKIE, "value": found(showcase), "url": at}])
         made[who] = context
     yield made
     for context in made.values():
         context.close()
+
+
+def found(showcase: Showcase) -> str:
+    """What the browser keeps when its person comes back from the provider, and stays a while."""
+    site = showcase.site.services
+    query = select(Account).where(Account.email == "curator@hospital.org")
+    account = site.database.read(lambda session: session.scalars(query).one())
+    person = Found(
+        owner=owner_of(account),
+        since=int(site.clock().timestamp()) + 86_400,
+        issuer="https://sso.hospital.org",
+        subject="s-1",
+        email=account.email,
+        role=account.role,
+    )
+    return sealed_cookie(site, LINK_COOKIE, person)
 
 
 @pytest.fixture

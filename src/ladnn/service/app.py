@@ -23,7 +23,7 @@ from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import Predictor
 from ladnn.service import csrf, description, models, retention
 from ladnn.service.accounts.oidc import Provider
-from ladnn.service.accounts.principals import count, session_cookie
+from ladnn.service.accounts.principals import count
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
@@ -150,8 +150,8 @@ class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The description of the interface, made once."""
         if self.openapi_schema is None:
-            cookie = session_cookie(self.state.services.settings)
-            self.openapi_schema = description.complete(super().openapi(), ROUTERS, cookie)
+            settings = self.state.services.settings
+            self.openapi_schema = description.complete(super().openapi(), ROUTERS, settings)
         return self.openapi_schema
 
 

@@ -9,8 +9,9 @@ from fastapi.routing import APIRoute
 from ladnn.service import csrf
 from ladnn.service.accounts.api_keys import PREFIX, SCOPES
 from ladnn.service.accounts.permissions import PERMISSIONS, Permission, Role
-from ladnn.service.accounts.principals import VISITOR_COOKIE, requires
+from ladnn.service.accounts.principals import requires, session_cookie, visitor_cookie
 from ladnn.service.schemas import problem
+from ladnn.service.settings import Settings
 
 KEY, SESSION, VISITOR = "key", "session", "visitor"
 """The ways to say who asks: an API key, and the cookies of an account and of a visitor."""
@@ -19,17 +20,17 @@ _IN_A_BROWSER = f"In a browser, what changes something needs the header {csrf.HE
 
 
 def complete(
-    description: dict[str, Any], routers: Sequence[APIRouter], session_cookie: str
+    description: dict[str, Any], routers: Sequence[APIRouter], settings: Settings
 ) -> dict[str, Any]:
     """Add to what FastAPI tells of the routes what it does not know.
 
     Args:
         description: as FastAPI made it; changed in place.
         routers: whose routes it is of.
-        session_cookie: the name of the cookie of who has signed in.
+        settings: of the site, by which its cookies are named.
     """
     parts = description.setdefault("components", {})
-    parts["securitySchemes"] = _schemes(session_cookie)
+    parts["securitySchemes"] = _schemes(settings)
     for operation, permission in _operations(description["paths"], routers):
         operation["security"] = _security(permission)
         kinds = operation.get("requestBody", {}).get("content", ())
@@ -40,14 +41,14 @@ def complete(
     return description
 
 
-def _schemes(session_cookie: str) -> dict[str, Any]:
+def _schemes(settings: Settings) -> dict[str, Any]:
     key = f"An API key, which an account makes for itself with scopes and an end: {PREFIX}..."
     session = f"What a browser has after signing in. {_IN_A_BROWSER}"
     visitor = f"By which a browser without an account finds its own again. {_IN_A_BROWSER}"
     return {
         KEY: {"type": "http", "scheme": "bearer", "description": key},
-        SESSION: _cookie(session_cookie, session),
-        VISITOR: _cookie(VISITOR_COOKIE, visitor),
+        SESSION: _cookie(session_cookie(settings), session),
+        VISITOR: _cookie(visitor_cookie(settings), visitor),
     }
 
 

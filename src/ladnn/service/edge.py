@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ladnn.service.accounts.principals import VISITOR_COOKIE, VISITOR_DAYS
+from ladnn.service.accounts.principals import VISITOR_DAYS, visitor_cookie
 from ladnn.service.context import Services
 from ladnn.service.errors import TooLarge
 from ladnn.service.logs import log
@@ -98,8 +98,8 @@ class Edge:
         if visitor:
             headers.append(
                 "set-cookie",
-                f"{VISITOR_COOKIE}={visitor}; Path=/; Max-Age={VISITOR_DAYS * 86_400}; HttpOnly; "
-                f"SameSite=Lax{'; Secure' if secure else ''}",
+                f"{visitor_cookie(self._site.settings)}={visitor}; Path=/; HttpOnly; "
+                f"Max-Age={VISITOR_DAYS * 86_400}; SameSite=Lax{'; Secure' if secure else ''}",
             )
 
     def _note(self, scope: Scope, status: int, seconds: float, request: str) -> None:

@@ -53,6 +53,7 @@ def rescue(site: Services, email: str, *, forget_factor: bool) -> str:
             raise NotFound("accounts.error.unknown")
         if forget_factor:
             second_factor.reset(session, account)
+            people.unlink(session, account)
         token = people.link_for_password(session, account, site.clock())
         detail = {"second_factor": forget_factor}
         audit_log.record(

@@ -80,14 +80,15 @@ def attempt(session: Session, database: Database, present: datetime, who: Guesse
             guess.last_at = present
 
 
-def forget(session: Session, who: Guesser) -> None:
+def forget(session: Session, who: Guesser, *, counted: bool = True) -> None:
     """A right password or code: the account's count begins anew, the address's is one less.
 
     So an attacker's own account does not buy guesses at others from the same address, nor does the
-    owner at a known browser buy strangers guesses at the account.
+    owner at a known browser buy strangers guesses at the account. The address's stays where
+    `attempt` counted nothing: a provider or a link let them in.
     """
     session.execute(delete(Guess).where(Guess.key == who.account_key[0]))
-    guess = session.get(Guess, who.address_key[0])
+    guess = session.get(Guess, who.address_key[0]) if counted else None
     if guess is not None:
         guess.count = max(0, guess.count - 1)
 

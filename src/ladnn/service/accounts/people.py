@@ -124,6 +124,21 @@ def link_for_password(session: Session, account: Account, present: datetime) -> 
     return _link(session, RESET, account.id, present)
 
 
+def unlink(session: Session, account: Account) -> None:
+    """Forget who the account is at a provider, unless that is the only way into it.
+
+    Part of every reset: whoever had got into the account may have linked it to themselves.
+    """
+    if account.password_hash is not None:
+        session.execute(delete(Identity).where(Identity.account_id == account.id))
+
+
+def end_links(session: Session, account: Account) -> None:
+    """End the links for a new password: whoever has just chosen one did not mean to leave them."""
+    mine = (OneTimeToken.purpose == RESET, OneTimeToken.account_id == account.id)
+    session.execute(delete(OneTimeToken).where(*mine))
+
+
 def link_for_first(session: Session, database: Database, present: datetime) -> str | None:
     """The token of the link for the first administrator; None once there is one."""
     database.lock(session, "administrators")
@@ -180,7 +195,7 @@ def opened(session: Session, token: str, present: datetime) -> tuple[OneTimeToke
 def accept(
     session: Session, database: Database, token: str, wish: Wish, present: datetime
 ) -> Account:
-    """Use a link, which ends every session of its account.
+    """Use a link, which ends every session of its account and what links it to a provider.
 
     It makes the first administrator, brings an invited account to life, or gives one a new
     password. Raises NotFound when somebody else was quicker.
@@ -198,6 +213,7 @@ def accept(
     if link.purpose == INVITATION:
         account.name, account.status = wish.name, "active"
     account.password_hash = wish.password_hash
+    unlink(session, account)
     sessions.end_all(session, account.id)
     session.flush()
     return account

@@ -17,6 +17,7 @@ from ladnn.service.errors import NotAllowed, SignInNeeded
 from ladnn.service.settings import Settings
 from ladnn.service.tables import Account
 
+SESSION_COOKIE = "ladnn_session"
 VISITOR_COOKIE = "ladnn_visitor"
 VISITOR_DAYS = 365
 
@@ -174,9 +175,19 @@ def owner_of(account: Account) -> str:
     return f"account:{account.public_id}"
 
 
-def session_cookie(settings: Settings) -> str:
+def host_cookie(settings: Settings, name: str) -> str:
     """The cookie's name; with HTTPS one that only this very host may have set."""
-    return "__Host-ladnn_session" if settings.secure else "ladnn_session"
+    return f"__Host-{name}" if settings.secure else name
+
+
+def session_cookie(settings: Settings) -> str:
+    """The name of the cookie that holds a session's token."""
+    return host_cookie(settings, SESSION_COOKIE)
+
+
+def visitor_cookie(settings: Settings) -> str:
+    """The name of the cookie by which a visitor is known."""
+    return host_cookie(settings, VISITOR_COOKIE)
 
 
 def lifetimes_of(settings: Settings) -> sessions.Lifetimes:
@@ -188,7 +199,7 @@ def lifetimes_of(settings: Settings) -> sessions.Lifetimes:
 
 
 def _visitor(connection: HTTPConnection, site: Services) -> Principal:
-    visitor = unsign(connection.cookies.get(VISITOR_COOKIE, ""), site.secret)
+    visitor = unsign(connection.cookies.get(visitor_cookie(site.settings), ""), site.secret)
     if visitor is None:
         return Principal()
     return Principal(owner=f"visitor:{visitor}", ambient=True)

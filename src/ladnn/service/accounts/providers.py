@@ -10,7 +10,7 @@ from ladnn.service.accounts import people
 from ladnn.service.accounts.oidc import Person
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.database import Database
-from ladnn.service.errors import NotAllowed
+from ladnn.service.errors import BadRequest, NotAllowed
 from ladnn.service.tables import Account
 from ladnn.service.tables_accounts import Identity
 
@@ -53,13 +53,32 @@ def admit(session: Session, database: Database, person: Person, present: datetim
 def link(session: Session, account: Account, person: Person, present: datetime) -> None:
     """Let the person sign in to an account that is theirs already.
 
-    Raises NotAllowed when that name at the provider belongs to another account.
+    Raises NotAllowed when that name at the provider belongs to another account, or has no role;
+    BadRequest for an account without a password.
     """
+    require_password(account)
+    if person.role is None:
+        raise NotAllowed("oidc.error.no_role")
     known = find(session, person)
     if known is not None and known.id != account.id:
         raise NotAllowed("oidc.error.taken")
     if known is None:
         session.add(_identity(account, person, present))
+
+
+def unlink(session: Session, account: Account) -> None:
+    """Let nobody sign in to an account by way of a provider any more; BadRequest as for `link`."""
+    require_password(account)
+    people.unlink(session, account)
+
+
+def require_password(account: Account) -> None:
+    """Raise BadRequest for an account without a password.
+
+    Its owner could not be proved before it is linked, nor get in after it is unlinked.
+    """
+    if account.password_hash is None:
+        raise BadRequest("account.error.only_way")
 
 
 def _make(session: Session, person: Person, role: Role, present: datetime) -> Account:
@@ -69,7 +88,7 @@ def _make(session: Session, person: Person, role: Role, present: datetime) -> Ac
         raise NotAllowed("oidc.error.address")
     account = Account(
         email=email,
-        name=person.name or email[:200],
+        name=_seen(person.name) or _seen(email),
         role=role,
         status="active",
         created_at=present,
@@ -78,6 +97,12 @@ def _make(session: Session, person: Person, role: Role, present: datetime) -> Ac
     session.flush()
     session.add(_identity(account, person, present))
     return account
+
+
+def _seen(text: str) -> str:
+    """What can be seen of a name that the provider gives, which may be anything."""
+    seen = "".join(one for one in " ".join(text.split()) if one.isprintable())
+    return " ".join(seen[:200].split())
 
 
 def _identity(account: Account, person: Person, present: datetime) -> Identity:

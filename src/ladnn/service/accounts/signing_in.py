@@ -11,18 +11,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ladnn.service import audit_log
-from ladnn.service.accounts import guessing, people, second_factor, sessions
+from ladnn.service.accounts import guessing, passwords, people, second_factor, sessions
 from ladnn.service.accounts.principals import (
+    SESSION_COOKIE,
     by_session,
+    host_cookie,
     lifetimes_of,
     of_account,
-    session_cookie,
     sign,
     unsign,
 )
 from ladnn.service.accounts.sealing import derive
 from ladnn.service.context import Services, services
-from ladnn.service.errors import NotFound, SignInNeeded
+from ladnn.service.errors import BadRequest, NotFound, SignInNeeded
 from ladnn.service.limits import address_of
 from ladnn.service.tables import Account, new_id
 
@@ -30,6 +31,8 @@ PENDING_COOKIE = "ladnn_pending"
 PENDING_SECONDS = 600
 BROWSER_COOKIE = "ladnn_browser"
 BROWSER_SECONDS = 365 * 86_400
+COUNTED = "counted"
+"""What the state of a request has whose attempt was counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +71,35 @@ class Browser:
 
 def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
     """A cookie that scripts cannot read and other sites cannot send with a form."""
-    secure = services(request).settings.secure
+    settings = services(request).settings
     answer.set_cookie(
-        name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax"
+        host_cookie(settings, name),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="lax",
     )
+
+
+def read_cookie(request: Request, name: str) -> str:
+    """What `set_cookie` gave the browser under that name; empty for nothing."""
+    return request.cookies.get(host_cookie(services(request).settings, name), "")
 
 
 def drop_cookie(request: Request, answer: Response, name: str) -> None:
     """Delete a cookie; with the same marks as it was set with, or the browser keeps it."""
-    secure = services(request).settings.secure
-    answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
+    settings = services(request).settings
+    name = host_cookie(settings, name)
+    answer.delete_cookie(name, path="/", secure=settings.secure, httponly=True, samesite="lax")
+
+
+def leave(request: Request, answer: Response) -> Response:
+    """Let the browser forget the session, and the pictures that it keeps for an hour."""
+    drop_cookie(request, answer, SESSION_COOKIE)
+    answer.headers["clear-site-data"] = '"cache"'
+    return answer
 
 
 def sealed_cookie(site: Services, purpose: str, record: object) -> str:
@@ -86,9 +108,9 @@ def sealed_cookie(site: Services, purpose: str, record: object) -> str:
     return sign(base64.urlsafe_b64encode(text.encode()).decode(), derive(site.secret, purpose))
 
 
-def opened_cookie(site: Services, purpose: str, cookie: str) -> dict[str, object] | None:
-    """The fields of a record that `sealed_cookie` signed for that purpose; None for any other."""
-    text = unsign(cookie, derive(site.secret, purpose))
+def opened_cookie(request: Request, name: str) -> dict[str, object] | None:
+    """The fields of a record that `sealed_cookie` signed for the cookie of that name, or None."""
+    text = unsign(read_cookie(request, name), derive(services(request).secret, name))
     if text is None:
         return None
     fields: dict[str, object] = json.loads(base64.urlsafe_b64decode(text))
@@ -136,7 +158,7 @@ def proceed(request: Request, account: Account, back: str, *, strong: bool = Fal
 def waiting(request: Request) -> tuple[Account, str]:
     """The account whose code is still to come, and the page to go to; SignInNeeded without one."""
     site = services(request)
-    fields = opened_cookie(site, PENDING_COOKIE, request.cookies.get(PENDING_COOKIE, ""))
+    fields = opened_cookie(request, PENDING_COOKIE)
     if fields is None:
         raise SignInNeeded("error.again")
     pending = Pending(**fields)  # type: ignore[arg-type]  # signed by this site
@@ -151,6 +173,7 @@ def count_guess(request: Request, email: str) -> None:
     """Count an attempt before it is made; TooMany while this account or address has to wait."""
     site, who = services(request), _guesser(request, email)
     site.database.write(lambda session: guessing.attempt(session, site.database, site.clock(), who))
+    setattr(request.state, COUNTED, True)
 
 
 def forgive(request: Request, email: str) -> None:
@@ -162,7 +185,7 @@ def forgive(request: Request, email: str) -> None:
 def _guesser(request: Request, email: str) -> guessing.Guesser:
     """Who tries to sign in as `email`; by name if that account has signed in here before."""
     site, address = services(request), address_of(request)
-    fields = opened_cookie(site, BROWSER_COOKIE, request.cookies.get(BROWSER_COOKIE, ""))
+    fields = opened_cookie(request, BROWSER_COOKIE)
     if fields is not None:
         browser = Browser(**fields)  # type: ignore[arg-type]  # signed by this site
         account = site.database.read(lambda session: _account(session, browser.account))
@@ -183,10 +206,11 @@ def enter(request: Request, account: Account, make: Callable[[], Response]) -> R
     site, present = services(request), services(request).clock()
     lifetimes = lifetimes_of(site.settings)
     agent, who = request.headers.get("user-agent", ""), _guesser(request, account.email)
+    counted = hasattr(request.state, COUNTED)
 
     def write(session: Session) -> str:
         token = sessions.begin(session, account, agent, present, lifetimes)
-        guessing.forget(session, who)
+        guessing.forget(session, who, counted=counted)
         audit_log.record(session, of_account(account), "session.begin", account.public_id, {})
         return token
 
@@ -196,7 +220,7 @@ def enter(request: Request, account: Account, make: Callable[[], Response]) -> R
     set_cookie(
         request,
         answer,
-        session_cookie(site.settings),
+        SESSION_COOKIE,
         token,
         int(lifetimes.whole.total_seconds()),
     )
@@ -207,12 +231,50 @@ def enter(request: Request, account: Account, make: Callable[[], Response]) -> R
     return answer
 
 
-def refuse(request: Request, account: Account | None) -> None:
+def refuse(
+    request: Request, account: Account | None, action: str = "session.refuse", **detail: str
+) -> None:
     """Note in the audit log that somebody did not get in: never the address that was typed."""
     site = services(request)
     who = audit_log.SYSTEM if account is None else of_account(account)
     known = "" if account is None else account.public_id
-    site.database.write(lambda session: audit_log.record(session, who, "session.refuse", known, {}))
+    site.database.write(lambda session: audit_log.record(session, who, action, known, detail))
+
+
+def prove(request: Request, account: Account, given: str, code: str | None = None) -> None:
+    """Make sure that it is the person who sits there; BadRequest when it may be another.
+
+    Args:
+        request: of a browser in which the account has signed in.
+        account: whose person it should be.
+        given: the password; of an account without one its address.
+        code: of the second factor, where one that is set up is asked for as well. Guesses at it
+            are not given back for a right password.
+    """
+    count_guess(request, account.email)
+    if account.password_hash is None:
+        right = given.strip().lower() == account.email
+    else:
+        right = passwords.check_password(account.password_hash, given)
+    if not right:
+        refuse(request, account, "account.refuse")
+        raise BadRequest("account.error.proof")
+    if code is not None and not _holds(request, account, code):
+        refuse(request, account, "second_factor.refuse")
+        raise BadRequest("code.wrong")
+    forgive(request, account.email)
+
+
+def _holds(request: Request, account: Account, code: str) -> bool:
+    """Whether the code is right, or none is needed."""
+    site = services(request)
+
+    def check(session: Session) -> bool:
+        if not second_factor.state(session, account).ready:
+            return True
+        return second_factor.check(session, account, code, site.secret, site.clock())
+
+    return site.database.write(check)
 
 
 def _account(session: Session, public_id: str) -> Account | None:

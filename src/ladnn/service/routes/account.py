@@ -20,7 +20,13 @@ from ladnn.service.accounts import (
 )
 from ladnn.service.accounts.permissions import Permission, Role
 from ladnn.service.accounts.principals import Principal, requires, session_cookie
-from ladnn.service.accounts.signing_in import count_guess, drop_cookie, forgive
+from ladnn.service.accounts.signing_in import (
+    count_guess,
+    forgive,
+    leave,
+    prove,
+    refuse,
+)
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.pages import render, say
@@ -55,23 +61,34 @@ def page(
 def change_password(
     request: Request, principal: Self, old: Text = "", password: Text = "", again: Text = ""
 ) -> Response:
-    """Choose a new password; every other session ends."""
+    """Choose a new password; every other session ends, and so does a link for a new one."""
     account = _account(request, principal)
     try:
         if (
             account.password_hash is None
         ):  # its role follows the provider; a password would end that
             raise BadRequest("account.error.no_password")
-        _prove(request, account, old)
+        prove(request, account, old)
         made = chosen(password, again, account.email, account.name)
     except BadRequest as error:
         return _page(request, principal, error=error)
 
     def work(session: Session, mine: Account) -> None:
         mine.password_hash = made
+        people.end_links(session, mine)
         sessions.end_all(session, mine.id, but=principal.session_id)
 
     return _change(request, principal, "account.password", work)
+
+
+@router.post("/provider/unlink")
+def unlink(request: Request, principal: Self, proof: Text = "") -> Response:
+    """Let nobody in by way of the provider any more, given the password."""
+    try:
+        prove(request, _account(request, principal), proof)
+    except BadRequest as error:
+        return _page(request, principal, error=error)
+    return _change(request, principal, "provider.unlink", providers.unlink)
 
 
 @router.post("/sessions/{session_id}/end")
@@ -95,8 +112,7 @@ def end_sessions(request: Request, principal: Self) -> Response:
         lambda session, mine: sessions.end_all(session, mine.id),
     )
     answer = RedirectResponse("/sign-in", status_code=303)
-    drop_cookie(request, answer, session_cookie(services(request).settings))
-    return answer
+    return leave(request, answer)
 
 
 @router.post("/keys")
@@ -179,15 +195,14 @@ def delete(request: Request, principal: Self, proof: Text = "") -> Response:
     """
     site, account = services(request), _account(request, principal)
     try:
-        _prove(request, account, proof)
+        prove(request, account, proof)
         site.database.write(lambda session: people.keep_one(session, site.database, account))
         retention.delete_cases_of(site, principal.owner)
         site.database.write(lambda session: _remove(session, request, principal))
     except BadRequest as error:
         return _page(request, principal, error=error)
     answer = RedirectResponse("/", status_code=303)
-    drop_cookie(request, answer, session_cookie(site.settings))
-    return answer
+    return leave(request, answer)
 
 
 def _remove(session: Session, request: Request, principal: Principal) -> None:
@@ -201,21 +216,6 @@ def _account(request: Request, principal: Principal) -> Account:
     return services(request).database.read(
         lambda session: session.get_one(Account, principal.account_id)
     )
-
-
-def _prove(request: Request, account: Account, given: str) -> None:
-    """Make sure that it is the person who sits there; BadRequest when it may be another.
-
-    An account without a password types its address.
-    """
-    count_guess(request, account.email)
-    if account.password_hash is None:
-        right = given.strip().lower() == account.email
-    else:
-        right = passwords.check_password(account.password_hash, given)
-    if not right:
-        raise BadRequest("account.error.proof")
-    forgive(request, account.email)
 
 
 def _change(
@@ -259,6 +259,7 @@ def _codes(
 
     codes = site.database.write(write)
     if codes is None:
+        refuse(request, _account(request, principal), "second_factor.refuse")
         return _second_factor(request, principal, error=say(request, "code.wrong"))
     forgive(request, _account(request, principal).email)
     if not codes:

@@ -108,6 +108,7 @@ def reset_second_factor(request: Request, principal: Administrator, account_id: 
 
     def work(session: Session, account: Account) -> None:
         second_factor.reset(session, account)
+        people.unlink(session, account)
         sessions.end_all(session, account.id)
 
     return _change(request, principal, account_id, "second_factor.reset", work)

@@ -10,14 +10,15 @@ from starlette.responses import RedirectResponse, Response
 from ladnn.service import audit_log
 from ladnn.service.accounts import passwords, people, second_factor, sessions, totp
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, of_account, requires, session_cookie
+from ladnn.service.accounts.principals import Principal, of_account, requires
 from ladnn.service.accounts.signing_in import (
     PENDING_COOKIE,
     count_guess,
-    drop_cookie,
     enter,
     landing,
+    leave,
     proceed,
+    read_cookie,
     refuse,
     safe_path,
     waiting,
@@ -120,8 +121,7 @@ def sign_out(request: Request, principal: Anyone) -> Response:
             audit_log.record(session, principal, "session.end", "", {})
 
         site.database.write(end)
-    drop_cookie(request, answer, session_cookie(site.settings))
-    return answer
+    return leave(request, answer)
 
 
 @router.get("/setup/{token}")
@@ -197,7 +197,7 @@ def _enrolment(request: Request, account: Account, error: str = "") -> Response:
             session,
             account,
             site.secret,
-            holder=request.cookies[PENDING_COOKIE],
+            holder=read_cookie(request, PENDING_COOKIE),
             present=site.clock(),
             mistyped=bool(error),
         )
