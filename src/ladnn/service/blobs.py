@@ -18,7 +18,7 @@ from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
 from ladnn.certificates import fault
-from ladnn.errors import ConfigError
+from ladnn.errors import ConfigError, LadnnError
 from ladnn.service.database import Database
 from ladnn.service.errors import NotFound, StorageAway, StorageFull
 from ladnn.service.schema import METADATA
@@ -184,6 +184,12 @@ def release(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
     """
     with contextlib.suppress(StorageAway):
         _drop_all(database, blobs, digests)
+
+
+def take_back(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:
+    """`release` what no row came to name; what cannot be deleted now, `sweep` deletes."""
+    with contextlib.suppress(LadnnError):
+        release(database, blobs, digests)
 
 
 def _drop_all(database: Database, blobs: Blobs, digests: Iterable[str]) -> None:

@@ -12,7 +12,6 @@ from PIL import Image
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
-from ladnn.errors import LadnnError
 from ladnn.findings import LesionLabels
 from ladnn.service import audit_log, blobs
 from ladnn.service.accounts.permissions import Permission
@@ -149,8 +148,8 @@ def _store(
 
     try:
         return site.database.write(write)
-    except LadnnError:
-        blobs.release(site.database, site.blobs, [digest])
+    except Exception:
+        blobs.take_back(site.database, site.blobs, [digest])
         raise
 
 

@@ -283,7 +283,7 @@ def _store(
 
         return site.database.write(write)
     except Exception:
-        _undo(site, kept)
+        blobs.take_back(site.database, site.blobs, kept)
         raise
 
 
@@ -291,14 +291,6 @@ def _arrived(session: Session, case: Case) -> bool:
     """Whether the case is stored, though the answer to its commit was lost."""
     query = select(Case.id).where(Case.public_id == case.public_id)
     return session.scalar(query) is not None
-
-
-def _undo(site: Services, digests: Sequence[str]) -> None:
-    """Delete bytes that no case came to name; what cannot be deleted now, `blobs.sweep` deletes."""
-    try:
-        blobs.release(site.database, site.blobs, digests)
-    except LadnnError:
-        return
 
 
 def _count(site: Services, case: Case) -> None:
