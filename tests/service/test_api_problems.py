@@ -15,6 +15,7 @@ JSON = {"content-type": "application/json"}
 TEXT = {"content-type": "text/plain"}
 UNBOUND = {"content-type": "multipart/form-data"}
 FORM = {"content-type": "multipart/form-data; boundary=x"}
+PUNY = {"content-type": 'multipart/form-data; boundary=x; Charset="punycode"'}
 PREDICTIONS, MISSING = "/api/v1/predictions", "/api/v1/batches/none/missing"
 MANY = {str(number): "1" for number in range(3000)}
 FILE = {"file": ("a.png", b"x")}
@@ -41,6 +42,11 @@ def told(answer) -> tuple[int, str]:
         (MISSING, {"content": b"{}", "headers": TEXT}, 415, "application/json"),
         (MISSING, {"content": b"{}"}, 415, "application/json"),
         (MISSING, {"json": {}}, 422, "body.sha256"),
+        (MISSING, {"json": {"sha256": ["0" * 64] * 10_001}}, 422, "10000"),
+        (MISSING, {"json": {"sha256": ["0" * (2 << 20)]}}, 413, "2 MiB"),
+        (MISSING, {"data": {"sha256": "0" * (2 << 20)}}, 413, "2 MiB"),
+        (PREDICTIONS, {"data": {"frame": "0" * (2 << 20)}}, 413, "2 MiB"),
+        (PREDICTIONS, {"content": b"--x--", "headers": PUNY}, 400, "another encoding"),
     ],
 )  # fmt: skip
 def test_a_body_that_cannot_be_used_is_told_in_a_sentence(

@@ -13,7 +13,7 @@ from starlette.routing import Match, Mount
 from ladnn.errors import ImageError, RegistryError, UnreachableError
 from ladnn.service.accounts.principals import lost_session
 from ladnn.service.context import services
-from ladnn.service.edge import HEADERS, METHODS, is_api
+from ladnn.service.edge import HEADERS, METHODS, NOT_UNICODE, has_files, is_api, limit_of
 from ladnn.service.errors import (
     BadRequest,
     Malformed,
@@ -37,7 +37,7 @@ _KEYS = {
     401: "error.sign_in",
     403: "error.forbidden",
     404: "error.not_found",
-    413: "error.too_large",
+    413: TooLarge.key,
 }
 
 
@@ -140,7 +140,9 @@ def _http_error(request: Request, error: Exception) -> Response:
         return _service_error(request, _unreadable(str(error.detail), settings.files))
     if error.status_code == 405:
         return _no_method(request, error)
-    key, limit = _KEYS.get(error.status_code), settings.upload_mib
+    key, limit = _KEYS.get(error.status_code), limit_of(request.headers, settings)
+    if key == TooLarge.key and not has_files(request.headers):
+        key = "error.body_too_large"
     detail = say(request, key, limit=limit) if key else HTTPStatus(error.status_code).phrase
     return answer(request, error.status_code, detail, headers=error.headers)
 
@@ -153,7 +155,7 @@ def _unreadable(detail: str, files: int) -> ServiceError:
         return BadRequest("error.too_many_fields", limit=MAX_FIELDS)
     if "exceeded maximum size" in detail:
         return TooLarge("error.field_too_large", limit=MAX_FIELD_KIB)
-    return Malformed()
+    return Malformed("error.not_unicode" if detail == NOT_UNICODE else None)
 
 
 def _no_method(request: Request, error: HTTPException) -> Response:

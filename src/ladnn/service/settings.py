@@ -36,7 +36,7 @@ class Settings:
         operating_point: a name in its card.
         engine: "openvino" or "onnxruntime".
         threads: of the processor for each worker; 0 shares all of them between the workers.
-        upload_mib: the most that one request may bring, in MiB.
+        upload_mib: the most that one request with files may bring, in MiB.
         slices: the most slices that one study may have.
         language: "en" or "zh", where a browser asks for neither.
         secret: signs cookies and encrypts second factors, 32 characters or more, the same on every
