@@ -265,9 +265,8 @@ def remove_all(site: Services, batch_id: int) -> None:
     while True:
 
         def write(session: Session) -> tuple[int, list[str]]:
-            query = select(BatchItem).where(BatchItem.batch_id == batch_id).limit(_AT_ONCE)
-            query = query.options(selectinload(BatchItem.files))
-            found = list(session.scalars(query.options(selectinload(BatchItem.case))))
+            _lock(session, site, batch_id)  # what is being added is there then, or comes too late
+            found = _held(session, batch_id)
             digests = [file.blob for item in found for file in item.files if file.blob]
             elsewhere = _also_elsewhere(session, found)
             for item in found:
@@ -283,6 +282,20 @@ def remove_all(site: Services, batch_id: int) -> None:
         blobs.release(site.database, site.blobs, digests)
         if not count:
             return
+
+
+def _lock(session: Session, site: Services, batch_id: int) -> None:
+    public_id = session.scalar(select(Batch.public_id).where(Batch.id == batch_id))
+    if public_id is not None:
+        site.database.lock(session, public_id)
+
+
+def _held(session: Session, batch_id: int) -> list[BatchItem]:
+    """Some items with what a replica has just found of them; none can end one meanwhile."""
+    query = select(BatchItem).where(BatchItem.batch_id == batch_id).order_by(BatchItem.id)
+    query = query.limit(_AT_ONCE).with_for_update(of=BatchItem)
+    query = query.options(selectinload(BatchItem.files), selectinload(BatchItem.case))
+    return list(session.scalars(query.execution_options(populate_existing=True)))
 
 
 def _also_elsewhere(session: Session, items: Sequence[BatchItem]) -> set[int | None]:
