@@ -1,8 +1,43 @@
 """What one request, or one visitor, may cost the site and everybody else."""
 
+from functools import cache
+
+import numpy as np
 import pytest
-from sites import Site
+from personas import key_of, make_account
+from sites import MakeSite, Site, sqlite_url
 from test_collection import give
+from test_site_series import File, add, begin, drain, rows
+
+from ladnn.service import batch_intake, predictions
+from ladnn.service.accounts.permissions import Role
+from synthetic import dicom_bytes
+
+
+@cache
+def flat(number: int) -> File:
+    """A slice that is sent as some KiB and kept as 0.3 MiB."""
+    values = np.full((400, 400), -1000, np.int16)
+    values[0, 0] = number
+    uid = f"1.2.3.{number}"
+    sent = dicom_bytes(values, syntax="jpeg-ls", InstanceNumber=number, SOPInstanceUID=uid)
+    assert len(sent) < 10_000
+    return f"{number}.dcm", sent
+
+
+def study(site: Site, *numbers: int, key: dict[str, str] | None = None):
+    files = [("file", flat(number)) for number in numbers]
+    return site.browser().post("/api/v1/studies", files=files, headers=key)
+
+
+def kept(site: Site) -> int:
+    return len(site.services.blobs.names())
+
+
+@pytest.fixture
+def strict(request: pytest.FixtureRequest, make_site: MakeSite, tmp_path) -> Site:
+    """A site on which a visitor may send 1 MiB a day."""
+    return make_site(sqlite_url(request, tmp_path), visitor_mib_per_day=1)
 
 
 def test_bytes_of_a_contribution_that_could_not_be_written_are_deleted(
@@ -13,4 +48,48 @@ def test_bytes_of_a_contribution_that_could_not_be_written_are_deleted(
 
     monkeypatch.setattr("ladnn.service.contributions.near", fail)
     assert give(site).status_code == 500
-    assert site.services.blobs.names() == []
+    assert kept(site) == 0
+
+
+def test_a_study_that_unpacks_to_too_much_is_refused_and_none_of_it_is_kept(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(predictions, "SERIES_BYTES", 1 << 20)
+    refused = study(page, 1, 2, 3, 4)
+    assert (refused.status_code, kept(page)) == (422, 0)
+    assert refused.json()["detail"].startswith("The series holds more than 1 MiB")
+    assert study(page, 1, 2, 3).status_code == 201
+
+
+def test_what_a_visitor_s_study_unpacks_to_counts_for_the_day(strict: Site):
+    assert study(strict, 1, 2).status_code == 201
+    refused = study(strict, 3, 4)
+    assert (refused.status_code, kept(strict)) == (429, 2)
+    assert refused.json()["detail"].startswith("Too much was stored from this address today")
+
+
+def test_what_an_account_s_study_unpacks_to_does_not(strict: Site):
+    key = key_of(strict, make_account(strict, Role.CLINICIAN), "test")
+    assert [study(strict, n, n + 1, key=key).status_code for n in (1, 3)] == [201, 201]
+
+
+def test_what_a_visitor_s_batch_unpacks_to_counts_for_the_day(strict: Site):
+    batch = begin(strict)
+    assert add(strict, batch, flat(1), flat(2)).status_code == 202
+    assert (add(strict, batch, flat(3), flat(4)).status_code, kept(strict)) == (429, 2)
+    assert (add(strict, batch, flat(5)).status_code, kept(strict)) == (202, 3)
+    assert (add(strict, begin(strict), flat(6)).status_code, kept(strict)) == (429, 3)
+
+
+def test_a_request_to_a_batch_that_unpacks_to_too_much_is_taken_as_far_as_that_each_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(batch_intake, "REQUEST_BYTES", 1 << 20)
+    monkeypatch.setattr(batch_intake, "_TOGETHER", 1)
+    batch, files = begin(site), [flat(number) for number in range(1, 6)]
+    refused = add(site, batch, *files)
+    assert (refused.status_code, kept(site)) == (422, 3)
+    assert "unpacks to more than 1 MiB" in refused.json()["detail"]
+    assert add(site, batch, *files).status_code == 202
+    drain(site)
+    assert rows(site, batch) == [("done", 5)]

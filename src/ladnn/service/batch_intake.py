@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,49 +25,29 @@ from ladnn.service import audit_log, blobs, leases, predictions
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.errors import BadRequest, NotFound, ServiceError
+from ladnn.service.incoming import Incoming, members_of, short_name
+from ladnn.service.limits import Room
 from ladnn.service.tables_batches import (
     ARRIVING,
     CANCELLED,
     DONE,
     FAILED,
-    NAME_LENGTH,
     SERIES_LENGTH,
     WAITING,
     Batch,
     BatchFile,
     BatchItem,
 )
-from ladnn.sources.archives import Member, members
+from ladnn.sources.archives import Member
 
-ARCHIVE_BYTES = 1 << 30
-"""The most that one archive may unpack to."""
+REQUEST_BYTES = 2 << 30
+"""The most that the files of one request may come to as they are kept."""
 
 PATIENCE = timedelta(hours=1)
 """How long an item waits for slices that were said to follow; then it is tested as it is."""
 
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _TOGETHER = 32  # files that are stored, and whose rows are committed, together
 _TOGETHER_BYTES = 16 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Incoming:
-    """One file of a request; `name` as it was called, perhaps with folders."""
-
-    name: str
-    file: BinaryIO
-
-    def is_archive(self) -> bool:
-        """Whether it begins like a zip archive; reads from its beginning."""
-        self.file.seek(0)
-        start = self.file.read(4)
-        self.file.seek(0)
-        return start in _ZIP
-
-    def member(self) -> Member:
-        """Its bytes, as a file of an archive has them."""
-        self.file.seek(0)
-        return Member(name=self.name, data=self.file.read(LIMITS.bytes + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +94,11 @@ def receive(
             files and without `more`, their items are not tested, for `PATIENCE` at most.
 
     Raises:
-        BadRequest: no file, or an archive that is none; what came before in it is kept.
+        BadRequest: no file, an archive that is none, or more than `REQUEST_BYTES`; what came before
+            is kept.
         NotFound: the batch was deleted meanwhile.
         StorageFull: no room; what was acknowledged before stays.
+        TooMany: a visitor's files come to more than may be stored today; likewise.
     """
     if not files:
         raise BadRequest("error.no_file")
@@ -141,16 +123,6 @@ def _expects_slices(site: Services, batch: Batch) -> bool:
     return site.database.read(lambda session: session.scalar(query.limit(1))) is not None
 
 
-def short_name(name: str) -> str:
-    """The name without its folders, printable, its beginning cut: the end tells files apart.
-
-    Folders of an export are often called after the patient, so they are not kept.
-    """
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    shown = "".join(c if c.isprintable() else "?" for c in last) or "?"
-    return shown if len(shown) <= NAME_LENGTH else "…" + shown[1 - NAME_LENGTH :]
-
-
 def _answer(site: Services, principal: Principal, batch: Batch, member: Member) -> Received:
     name = short_name(member.name)
     upload = predictions.Upload(name=name, data=member.data)
@@ -162,7 +134,7 @@ def _answer(site: Services, principal: Principal, batch: Batch, member: Member) 
     def settle(session: Session, case_id: int | None, error: str = "") -> None:
         put[:] = [_settle(session, site, batch, upload, case_id=case_id, error=error)]
 
-    owner = Principal(role=principal.role, owner=batch.owner)
+    owner = Principal(role=principal.role, owner=batch.owner, address=principal.address)
     try:
         predictions.assess(site, owner, [upload], also=settle)
     except ImageError as error:
@@ -219,8 +191,11 @@ class _Queue:
     def take(self, files: Sequence[Incoming], *, more: bool) -> Received:
         """Store every file, then let the series wait that are now whole."""
         loose = not all(file.is_archive() for file in files)
+        limits, address = self._site.limits, self._principal.address
+        sent, key = sum(file.size() for file in files), "batch.large_request"
+        self._room = Room(limits, address, sent=sent, most=REQUEST_BYTES, key=key)
         try:
-            for ready in _bundled(map(self._prepare, _members(files))):
+            for ready in _bundled(map(self._prepare, members_of(files))):
                 self._commit(ready)
         except DataError as error:
             self._end(more=more, loose=loose)
@@ -251,6 +226,7 @@ class _Queue:
     def _commit(self, ready: Sequence[_Ready]) -> None:
         site, batch, until = self._site, self._batch, self._site.clock() + PATIENCE
         unstored = site.database.read(lambda session: _unstored(session, batch, ready))
+        self._room.take(sum(len(one.data) for one in unstored))
         site.blobs.put_all([one.data for one in unstored])
 
         def write(session: Session) -> tuple[list[int], int]:
@@ -373,14 +349,6 @@ def _again(item: BatchItem, one: _Ready, blob: str | None) -> BatchItem:
         item.state, item.error, item.tries = ARRIVING if item.series else WAITING, "", 0
         next(file for file in item.files if file.sha256 == one.sha256).blob = blob
     return item
-
-
-def _members(files: Sequence[Incoming]) -> Iterator[Member]:
-    for file in files:
-        if file.is_archive():
-            yield from members(file.file, each=LIMITS.bytes, total=ARCHIVE_BYTES)
-        else:
-            yield file.member()
 
 
 def _bundled(ready: Iterable[_Ready]) -> Iterator[list[_Ready]]:

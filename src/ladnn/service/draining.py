@@ -24,9 +24,6 @@ from ladnn.service.tables_batches import BatchItem
 
 PAUSE = 0.5  # seconds between looks while nothing waits, or while what is needed is away
 AT_ONCE = 2  # items under way in one replica; decoding of one and the network of another overlap
-SERIES_BYTES = 512 << 20
-"""The most that the slices of one item may hold together."""
-
 _AWAY = (DatabaseAway, StorageAway, StorageFull)
 
 
@@ -155,7 +152,7 @@ def _uploads(site: Services, item: BatchItem) -> Sequence[predictions.Upload]:
         except NotFound as error:
             raise BadRequest("batch.file_gone") from error
         size += len(data)
-        if size > SERIES_BYTES:
-            raise BadRequest("batch.large_series", limit=SERIES_BYTES >> 20)
+        if size > predictions.SERIES_BYTES:
+            raise BadRequest("batch.large_series", limit=predictions.SERIES_BYTES >> 20)
         uploads.append(predictions.Upload(name=item.name, data=data, came_as=file.sha256))
     return uploads

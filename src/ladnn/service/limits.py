@@ -18,12 +18,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.addresses import read_address
 from ladnn.service.database import Database
-from ladnn.service.errors import TooMany
+from ladnn.service.errors import BadRequest, TooMany
 from ladnn.service.settings import Settings
 from ladnn.service.tables_accounts import Allowance
 
@@ -117,6 +117,9 @@ class SharedLimiter:
 
     def take_now(self, name: str, amount: float = 1, key: str | None = None) -> None:
         """`take`, waiting for the database where need be."""
+        amount = min(amount, self._most)
+        if not amount:
+            return
         with self._asking:  # of several at once, one asks, and the others find what it brought
             while not self._give(name, amount, key):
                 self._fetch(name, amount)
@@ -226,8 +229,41 @@ class Limits:
             sent = getattr(request.state, "received", 0)
             await self._visitor_bytes.take(name, sent, "error.too_much")
 
+    def take_bytes(self, address: str, amount: int) -> None:
+        """Count what a visitor's files come to beyond what was sent; TooMany as `take` does."""
+        if address:
+            self._visitor_bytes.take_now(address, amount, "error.too_much")
 
-def address_of(request: Request) -> str:
+
+class Room:
+    """What the files of one request may come to as they are kept: a few KiB may unpack to GiB.
+
+    It counts for its visitor's day as what was sent does, or as what is kept where that is more.
+    """
+
+    def __init__(self, limits: Limits, address: str, *, sent: int, most: int, key: str) -> None:
+        """`address` is empty for an account; beyond `most` bytes the sentence `key` refuses."""
+        self._limits, self._address, self._most, self._key = limits, address, most, key
+        self._paid, self._kept, self._lock = sent, 0, threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Count so many bytes more; from any thread.
+
+        Raises:
+            BadRequest: it is more than one request may bring.
+            TooMany: it is more than a visitor may bring today.
+        """
+        with self._lock:
+            self._kept += size
+            if self._kept > self._most:
+                raise BadRequest(self._key, limit=self._most >> 20)
+            owed = max(0, self._kept - self._paid)
+            self._paid += owed
+        if owed:
+            self._limits.take_bytes(self._address, owed)
+
+
+def address_of(request: HTTPConnection) -> str:
     """The address of the caller, of IPv6 the network of 64 bits that one line usually has.
 
     Uvicorn puts there what a trusted proxy says of it, and the proxy itself for any other.

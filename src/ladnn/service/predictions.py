@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Decoded, Services
 from ladnn.service.database import insert_row
 from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.limits import Room
 from ladnn.service.tables import Case, CaseImage, new_id
 from ladnn.service.tables_batches import Batch, BatchItem
 from ladnn.study import aggregate
@@ -28,8 +29,12 @@ from ladnn.study import aggregate
 BEARER = "bearer"
 """The owner of what programs without identity test: whoever has the id may do all with it."""
 
+SERIES_BYTES = 512 << 20
+"""The most that the slices of one study may hold together, as they are kept."""
+
 ACTIVE, RETRACTED = "active", "retracted"
 Also = Callable[[Session, int], None]
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +105,15 @@ def assess(
     known = fingerprint and site.database.read(lambda s: _same(s, owner, fingerprint))
     if known and _show(site, principal, known, also):
         return Tested(known, new=False)
-    results = _read_all(site, predictor, uploads, frame)
+    results = _read_all(site, predictor, uploads, frame, principal.address)
     case = _make_case(predictor.card, results, site.settings.operating_point)
     case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
     case.alone = also is None
     tested = _store(site, principal, case, [one.decoded.stored for one in results], also)
     if tested.new:
-        _count(site, case)
+        labels = case.model_name, case.model_version
+        for image in case.images:
+            site.metrics.predictions.labels(*labels, image.decision).inc()
     return tested
 
 
@@ -133,18 +140,26 @@ def _same(session: Session, owner: str, fingerprint: str | None) -> Case | None:
 
 
 def _read_all(
-    site: Services, predictor: Predictor, uploads: Sequence[Upload], frame: int | None
+    site: Services,
+    predictor: Predictor,
+    uploads: Sequence[Upload],
+    frame: int | None,
+    address: str,
 ) -> list[_Read]:
     """Decode and assess, a few files at the same time; slices come back in their series' order."""
     decoded: dict[int, Decoded] = {}
+    sent, key = sum(len(upload.data) for upload in uploads), "batch.large_series"
+    room = Room(site.limits, address, sent=sent, most=SERIES_BYTES, key=key)
 
     def read(index: int) -> CtImage:
         upload = uploads[index]
         decoded[index] = site.decoder.decode(upload.data, name=upload.name, frame=frame)
+        room.take(len(decoded[index].stored))
         return decoded[index].image
 
-    def finish(index: int, _image: object, assessment: Assessment) -> _Read:
-        return _Read(uploads[index], decoded.pop(index), assessment)
+    def finish(index: int, image: CtImage, assessment: Assessment) -> _Read:
+        rest = replace(decoded.pop(index), image=replace(image, pixels=_NO_PIXELS))
+        return _Read(uploads[index], rest, assessment)
 
     point = site.settings.operating_point
     if len(uploads) == 1:  # no thread is worth starting for one
@@ -291,12 +306,6 @@ def _arrived(session: Session, case: Case) -> bool:
     """Whether the case is stored, though the answer to its commit was lost."""
     query = select(Case.id).where(Case.public_id == case.public_id)
     return session.scalar(query) is not None
-
-
-def _count(site: Services, case: Case) -> None:
-    for image in case.images:
-        labels = (case.model_name, case.model_version, image.decision)
-        site.metrics.predictions.labels(*labels).inc()
 
 
 _WHOLE = (selectinload(Case.images), selectinload(Case.feedback))

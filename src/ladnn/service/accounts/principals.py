@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from ladnn.service.accounts import api_keys, sessions
 from ladnn.service.accounts.permissions import PERMISSIONS, Permission, Role
 from ladnn.service.context import Services, services
 from ladnn.service.errors import NotAllowed, SignInNeeded
+from ladnn.service.limits import address_of
 from ladnn.service.settings import Settings
 from ladnn.service.tables import Account
 
@@ -35,6 +36,7 @@ class Principal:
         scopes: of an API key; None means everything that the role may do.
         ambient: whether the browser sends the identity by itself, so that forms need a token.
         session_id: the internal key of the session; None without one.
+        address: by which a visitor's limits count, kept nowhere; empty for an account.
     """
 
     role: Role = Role.VISITOR
@@ -44,6 +46,7 @@ class Principal:
     scopes: frozenset[Permission] | None = None
     ambient: bool = False
     session_id: int | None = None
+    address: str = field(default="", repr=False, compare=False)
 
     @property
     def account(self) -> str:
@@ -201,8 +204,8 @@ def lifetimes_of(settings: Settings) -> sessions.Lifetimes:
 def _visitor(connection: HTTPConnection, site: Services) -> Principal:
     visitor = unsign(connection.cookies.get(visitor_cookie(site.settings), ""), site.secret)
     if visitor is None:
-        return Principal()
-    return Principal(owner=f"visitor:{visitor}", ambient=True)
+        return Principal(address=address_of(connection))
+    return Principal(owner=f"visitor:{visitor}", ambient=True, address=address_of(connection))
 
 
 def sign(value: str, secret: bytes) -> str:

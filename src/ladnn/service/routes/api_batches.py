@@ -8,6 +8,7 @@ from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import services
+from ladnn.service.incoming import Incoming
 from ladnn.service.paging import Limit, Offset, page
 from ladnn.service.routes.api_predictions import router as predictions
 from ladnn.service.schemas_batches import (
@@ -88,9 +89,7 @@ def add(
     tested before a request with files outside an archive comes without, or an hour passed. The
     same bytes are in a batch once.
     """
-    incoming = [
-        batch_intake.Incoming(name=one.filename, file=one.file) for one in file if one.filename
-    ]
+    incoming = [Incoming(name=one.filename, file=one.file) for one in file if one.filename]
     batch = _find(request, principal, id)
     received = batch_intake.receive(services(request), principal, batch, incoming, more=more)
     if received.new < len(received.items):  # what is answered again is looked at

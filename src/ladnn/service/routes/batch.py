@@ -11,6 +11,7 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
+from ladnn.service.incoming import Incoming
 from ladnn.service.pages import render, say
 from ladnn.service.paging import Offset
 from ladnn.service.tables_batches import Batch
@@ -97,14 +98,12 @@ def as_zip(request: Request, principal: Reader, id: str) -> Response:  # noqa: A
     return downloads.archive(request, principal, id)
 
 
-def _incoming(files: list[UploadFile]) -> list[batch_intake.Incoming]:
-    return [
-        batch_intake.Incoming(name=one.filename, file=one.file) for one in files if one.filename
-    ]
+def _incoming(files: list[UploadFile]) -> list[Incoming]:
+    return [Incoming(name=one.filename, file=one.file) for one in files if one.filename]
 
 
 def _received(
-    request: Request, principal: Principal, batch: Batch, incoming: list[batch_intake.Incoming]
+    request: Request, principal: Principal, batch: Batch, incoming: list[Incoming]
 ) -> Response:
     try:
         batch_intake.receive(services(request), principal, batch, incoming)
