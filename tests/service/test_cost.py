@@ -1,16 +1,25 @@
 """What one request, or one visitor, may cost the site and everybody else."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
+import httpx
 import numpy as np
 import pytest
+from fastapi.routing import APIRoute
 from personas import key_of, make_account
-from sites import MakeSite, Site, sqlite_url
+from sites import MakeSite, Site, served, sqlite_url
 from test_collection import give
 from test_site_series import File, add, begin, drain, rows
 
 from ladnn.service import batch_intake, predictions
 from ladnn.service.accounts.permissions import Role
+from ladnn.service.app import ROUTERS
+from ladnn.service.blobs import Blobs
+from ladnn.service.context import drawing
+from ladnn.service.drawings import Drawings
 from synthetic import dicom_bytes
 
 
@@ -93,3 +102,49 @@ def test_a_request_to_a_batch_that_unpacks_to_too_much_is_taken_as_far_as_that_e
     assert add(site, batch, *files).status_code == 202
     drain(site)
     assert rows(site, batch) == [("done", 5)]
+
+
+THREADS = 40  # of a server
+
+
+def test_a_server_all_of_whose_threads_are_at_work_says_that_it_lives(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    entered, over = threading.Semaphore(0), threading.Event()
+
+    def check(_: Blobs) -> None:
+        entered.release()
+        assert over.wait(60)
+
+    monkeypatch.setattr(Blobs, "check", check)
+    with served(page.app) as address, ThreadPoolExecutor(THREADS) as pool:
+        try:
+            at_work = [
+                pool.submit(httpx.get, f"{address}/readyz", timeout=60) for _ in range(THREADS)
+            ]
+            assert all(entered.acquire(timeout=60) for _ in range(THREADS))
+            assert httpx.get(f"{address}/healthz", timeout=20).status_code == 200
+        finally:
+            over.set()
+    assert {one.result().status_code for one in at_work} == {200}
+
+
+def test_every_picture_is_drawn_in_a_turn():
+    routes = [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]
+    drawn = [one for one in routes if one.path.endswith((".png", ".pdf"))]
+    assert len(drawn) == 8
+    for route in drawn:
+        asked = [one.call for one in route.dependant.dependencies]
+        assert asked.index(drawing) == len(asked) - 1, route.path  # behind the permission
+
+
+def test_who_gets_no_turn_at_drawing_is_told_and_gets_one_later(page: Site, scan: bytes):
+    sent = page.client.post("/api/v1/predictions", files={"file": ("a.png", scan)}).json()
+    sheet = f"/api/v1/predictions/{sent['id']}/overlay.png"
+    full, free = Drawings(at_once=0, patience=0.01), Drawings(at_once=1, patience=0.01)
+    page.app.state.services = replace(page.services, drawings=full)
+    refused = page.client.get(sheet)
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    assert refused.json()["detail"].startswith("Many pictures are being drawn")
+    page.app.state.services = replace(page.services, drawings=free)
+    assert [page.client.get(sheet).status_code for _ in range(3)] == [200] * 3

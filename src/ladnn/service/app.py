@@ -30,6 +30,7 @@ from ladnn.service.context import Decoder, Services
 from ladnn.service.database import Database
 from ladnn.service.decoding import DecodingPool
 from ladnn.service.draining import Drainer
+from ladnn.service.drawings import Drawings
 from ladnn.service.duties import Caretaker
 from ladnn.service.edge import Edge
 from ladnn.service.i18n import read_catalogues
@@ -173,6 +174,7 @@ def make_services(
         metrics=Metrics(),
         limits=Limits(settings, database, now),
         watcher=Watcher(),
+        drawings=Drawings(),
         provider=Provider(settings) if settings.oidc_issuer else None,
         clock=now,
         secret=secret,

@@ -1,17 +1,19 @@
 """What every request works with: `Services`, made once by `app.create_app`."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from starlette.requests import HTTPConnection
+from fastapi import Depends
+from starlette.requests import HTTPConnection, Request
 
 from ladnn.imaging import CtImage, Window
 from ladnn.runtime import Predictor
 from ladnn.service.accounts.oidc import Provider
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
+from ladnn.service.drawings import Drawings
 from ladnn.service.i18n import Catalogues
 from ladnn.service.limits import Limits
 from ladnn.service.metrics import Metrics
@@ -60,6 +62,7 @@ class Services:
         predictor: gives the champion of this moment; cheap to call.
         limits: on how much one account or address may ask for.
         watcher: of drift; remembers the weeks that are over.
+        drawings: gives turns at drawing pictures.
         provider: of OpenID; None when the settings name none.
         secret: signs cookies and tokens; the same on every replica.
         clock: the present, in UTC.
@@ -74,9 +77,20 @@ class Services:
     metrics: Metrics
     limits: Limits
     watcher: Watcher
+    drawings: Drawings
     provider: Provider | None
     clock: Callable[[], datetime]
     secret: bytes = field(repr=False)
+
+
+async def drawing(request: Request) -> AsyncIterator[None]:
+    """A dependency of the routes that draw: a turn, for as long as the route is at work."""
+    async with services(request).drawings.turn():
+        yield
+
+
+Drawing = Annotated[None, Depends(drawing, scope="function")]
+"""Stands behind the principal, so that nobody waits for a turn who may not draw."""
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -1,6 +1,6 @@
 """What is taken away of a result or a batch: report and overlay, table and archive."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 from starlette.requests import Request
@@ -46,7 +46,8 @@ def archive(request: Request, principal: Principal, public_id: str) -> Response:
     services(request).blobs.check()
     batch = _taken(request, principal, public_id)
     pieces = batch_files.archive(services(request), batch, views.public_link(request, ""))
-    return _of_batch(pieces, "application/zip", batch, "zip")
+    drawn = services(request).drawings.one_by_one(pieces)
+    return _of_batch(drawn, "application/zip", batch, "zip")
 
 
 def _taken(request: Request, principal: Principal, public_id: str) -> Batch:
@@ -54,7 +55,9 @@ def _taken(request: Request, principal: Principal, public_id: str) -> Batch:
     return audit_log.look(services(request).database, find, principal, "batch.download")
 
 
-def _of_batch(pieces: Iterator[bytes], media_type: str, batch: Batch, ending: str) -> Response:
+def _of_batch(
+    pieces: Iterator[bytes] | AsyncIterator[bytes], media_type: str, batch: Batch, ending: str
+) -> Response:
     headers = _attached(f"ladnn-batch-{batch.public_id[:8]}.{ending}")
     return StreamingResponse(pieces, media_type=media_type, headers=headers)
 

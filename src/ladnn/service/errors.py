@@ -97,6 +97,13 @@ class DatabaseAway(ServiceError):
     key = "error.away"
 
 
+class Busy(ServiceError):
+    """So many pictures are being drawn that this one did not get its turn."""
+
+    status = 503
+    key = "error.busy"
+
+
 class StorageAway(ServiceError):
     """The store of the files cannot be reached just now."""
 

@@ -47,8 +47,8 @@ class Settings:
             process; 0 for no limit, here and in the next three.
         tests_per_minute: of one account, on all processes together, as the next two.
         visitor_tests_per_minute: of one address without an account.
-        visitor_mib_per_day: what one address without an account may send to be tested, in MiB, or what
-            is kept of it where that is more.
+        visitor_mib_per_day: what one address without an account may send to be tested, in MiB, or
+            what is kept of it where that is more.
         visitor_case_days: after which the results of visitors are deleted; 0 for never, here and
             in the next four.
         account_case_days: after which the results of accounts are deleted.

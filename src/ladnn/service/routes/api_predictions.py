@@ -10,7 +10,7 @@ from ladnn.findings import OUTPUTS
 from ladnn.service import audit_log, downloads, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
-from ladnn.service.context import services
+from ladnn.service.context import Drawing, services
 from ladnn.service.errors import BadRequest
 from ladnn.service.feedback import give_feedback, withdraw_feedback
 from ladnn.service.maps import map_png
@@ -125,6 +125,7 @@ def read(request: Request, principal: Reader, id: str) -> dict[str, Any]:  # noq
 def heatmap(
     request: Request,
     principal: Reader,
+    _: Drawing,
     id: str,  # noqa: A002
     name: str,
     image: Slice = None,
@@ -143,6 +144,7 @@ def heatmap(
 def overlay(
     request: Request,
     principal: Reader,
+    _: Drawing,
     id: str,  # noqa: A002
     image: Slice = None,
 ) -> Response:
@@ -160,6 +162,7 @@ def overlay(
 def report(
     request: Request,
     principal: Reader,
+    _: Drawing,
     id: str,  # noqa: A002
     image: Slice = None,
 ) -> Response:

@@ -12,7 +12,7 @@ from ladnn.findings import LESIONS, LesionLabels
 from ladnn.service import contributions
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
-from ladnn.service.context import services
+from ladnn.service.context import Drawing, services
 from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say, say_again
@@ -162,7 +162,13 @@ def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa:
 
 
 @router.get("/contributions/{id}/image.png")
-def image(request: Request, principal: Contributor, id: str, small: bool = False) -> Response:  # noqa: A002
+def image(
+    request: Request,
+    principal: Contributor,
+    _: Drawing,
+    id: str,  # noqa: A002
+    small: bool = False,
+) -> Response:
     """Give the image, drawn from what is kept."""
     site = services(request)
     found = contributions.look(site, principal, id, picture=True)

@@ -20,8 +20,8 @@ Operator = Annotated[Principal, Depends(requires(Permission.OPERATE))]
 
 
 @router.get(HEALTH)
-def health(_: Operator) -> PlainTextResponse:
-    """The process answers."""
+async def health(_: Operator) -> PlainTextResponse:
+    """The process answers, also when all its threads are at work."""
     return PlainTextResponse("ok\n")
 
 

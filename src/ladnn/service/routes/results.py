@@ -12,7 +12,7 @@ from ladnn.greyscale import Window
 from ladnn.service import audit_log, downloads, maps, predictions, views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
-from ladnn.service.context import services
+from ladnn.service.context import Drawing, services
 from ladnn.service.errors import NotFound
 from ladnn.service.feedback import give_feedback, withdraw_feedback
 from ladnn.service.pages import render
@@ -49,6 +49,7 @@ def page(
 def image_png(
     request: Request,
     principal: Reader,
+    _: Drawing,
     token: str,
     position: int,
     level: float | None = None,
@@ -63,7 +64,9 @@ def image_png(
 
 
 @router.get("/maps/{position}/{name}.png")
-def map_png(request: Request, principal: Reader, token: str, position: int, name: str) -> Response:
+def map_png(
+    request: Request, principal: Reader, _: Drawing, token: str, position: int, name: str
+) -> Response:
     """One map, transparent where the model did not look."""
     case = _find_again(request, principal, token)
     return Response(
@@ -84,6 +87,7 @@ def as_json(request: Request, principal: Reader, token: str) -> Response:
 def overlay_png(
     request: Request,
     principal: Reader,
+    _: Drawing,
     token: str,
     image: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
@@ -96,6 +100,7 @@ def overlay_png(
 def report(
     request: Request,
     principal: Reader,
+    _: Drawing,
     token: str,
     image: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
