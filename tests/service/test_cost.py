@@ -1,5 +1,6 @@
 """What one request, or one visitor, may cost the site and everybody else."""
 
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,14 +13,17 @@ from fastapi.routing import APIRoute
 from personas import key_of, make_account
 from sites import MakeSite, Site, served, sqlite_url
 from test_collection import give
+from test_site_batches import scans
 from test_site_series import File, add, begin, drain, rows
 
-from ladnn.service import batch_intake, predictions
+from ladnn.service import batch_intake, batches, leases, predictions
 from ladnn.service.accounts.permissions import Role
+from ladnn.service.accounts.principals import Principal
 from ladnn.service.app import ROUTERS
 from ladnn.service.blobs import Blobs
 from ladnn.service.context import drawing
 from ladnn.service.drawings import Drawings
+from ladnn.service.incoming import Incoming
 from synthetic import dicom_bytes
 
 
@@ -102,6 +106,19 @@ def test_a_request_to_a_batch_that_unpacks_to_too_much_is_taken_as_far_as_that_e
     assert add(site, batch, *files).status_code == 202
     drain(site)
     assert rows(site, batch) == [("done", 5)]
+
+
+def test_a_huge_batch_of_one_owner_holds_up_no_other_s(site: Site):
+    services, taken = site.services, list[str]()
+    for owner, count in (("visitor:a", 8), ("visitor:b", 2), ("visitor:c", 2)):
+        principal = Principal(owner=owner)
+        batch = batches.begin(services, principal)
+        files = [Incoming(name=name, file=io.BytesIO(data)) for name, data in scans(count)]
+        batch_intake.receive(services, principal, batch, files)
+    for count in (3, 4, 9):
+        held = services.database.write(lambda s, n=count: leases.claim(s, "x", services.clock(), n))
+        taken += sorted(item.batch.owner[-1] for item in held)
+    assert "".join(taken) == "abcaabcaaaaa"
 
 
 THREADS = 40  # of a server

@@ -8,10 +8,10 @@ While slices of an item still arrive, the request that brings them has its lease
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from ladnn.service.tables_batches import ARRIVING, DONE, FAILED, WAITING, BatchItem
+from ladnn.service.tables_batches import ARRIVING, DONE, FAILED, WAITING, Batch, BatchItem
 
 LEASE = timedelta(seconds=12)
 RENEWAL = timedelta(seconds=3)
@@ -30,14 +30,30 @@ def any_free(session: Session, present: datetime) -> bool:
 
 
 def claim(session: Session, holder: str, present: datetime, count: int) -> list[BatchItem]:
-    """Take up to `count` items that wait, the oldest first, with their batches and files."""
-    query = select(BatchItem).where(_free(present)).order_by(BatchItem.id).limit(count)
-    query = query.options(selectinload(BatchItem.batch), selectinload(BatchItem.files))
-    items = list(session.scalars(query.with_for_update(skip_locked=True, of=BatchItem)))
+    """Take up to `count` items that wait, with their batches and files.
+
+    Of each owner the oldest first, of owners drawn by lot: behind a huge batch none waits for all
+    of it. What is left of `count` are the oldest of all.
+    """
+    oldest = select(func.min(BatchItem.id)).join(BatchItem.batch).where(_free(present))
+    drawn = oldest.group_by(Batch.owner).order_by(func.random()).limit(count)
+    items = _take(session, present, BatchItem.id.in_(list(session.scalars(drawn))), count)
+    if len(items) < count:
+        others = BatchItem.id.not_in([item.id for item in items])
+        items += _take(session, present, others, count - len(items))
     for item in items:
         item.state, item.tries = WAITING, item.tries + 1
         item.lease_holder, item.lease_until = holder, present + LEASE
     return items
+
+
+def _take(
+    session: Session, present: datetime, which: ColumnElement[bool], count: int
+) -> list[BatchItem]:
+    """Lock such items, unless another replica has; the oldest first."""
+    query = select(BatchItem).where(_free(present), which).order_by(BatchItem.id).limit(count)
+    query = query.options(selectinload(BatchItem.batch), selectinload(BatchItem.files))
+    return list(session.scalars(query.with_for_update(skip_locked=True, of=BatchItem)))
 
 
 def _free(present: datetime) -> ColumnElement[bool]:
