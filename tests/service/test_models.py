@@ -485,6 +485,8 @@ def test_two_versions_are_compared(page: Site, tmp_path: Path):
         ("AUC", ["AUC"]),
         ("right calls in covid-ct", ["判断正确率", "covid-ct"]),
         ("right calls in a, b, positives", ["判断正确率", "a, b", "阳性"]),
+        ("right calls in positives", ["判断正确率", "全部阳性"]),
+        ("right calls in negatives", ["判断正确率", "全部阴性"]),
         ("right calls in images with GGO", ["判断正确率", "有磨玻璃影的图像"]),
         ("right calls in images with X", ["判断正确率", "images with X"]),
     ],

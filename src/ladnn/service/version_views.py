@@ -23,7 +23,7 @@ from ladnn.statistics import curve
 RATES = ("sensitivity", "specificity", "accuracy")
 _POINTS = 120
 _RIGHT_CALLS = re.compile(  # as `gate` and `locked_test.subgroups` name them
-    r"right calls in (?:images with (\w+)|(.+), (positives|negatives)|(.+))"
+    r"right calls in (?:images with (\w+)|(?:(.+), )?(positives|negatives)|(.+))"
 )
 
 
@@ -164,6 +164,8 @@ def check_in_words(say: Say, name: str) -> str:
     lesion, source, flag, group = found.groups()
     if lesion in LESIONS:
         return say("models.right_with", lesion=say(f"output.{lesion}"))
+    if flag is not None and source is None:
+        return say(f"models.right_all_{flag}")
     if flag is not None:
         return say(f"models.right_{flag}", source=source)
     return say("models.right", group=group or f"images with {lesion}")
