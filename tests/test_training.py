@@ -78,6 +78,11 @@ def test_the_same_run_ends_with_the_same_weights(manifest, finished, tmp_path):
     assert weights(tmp_path) == weights(finished)
 
 
+def test_a_run_whose_stderr_is_no_terminal_draws_no_bar(manifest, tmp_path, capsys):
+    run(manifest, tmp_path, epochs=1)
+    assert "training" not in capsys.readouterr().err
+
+
 def test_another_seed_ends_with_other_weights(manifest, finished, tmp_path):
     run(manifest, tmp_path, select="last", seed=1)
     assert weights(tmp_path) != weights(finished)

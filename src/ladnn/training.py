@@ -8,7 +8,6 @@ import csv
 import dataclasses
 import json
 import math
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from ladnn.checkpoint import DESCRIPTION_FILE, Checkpoint, write_checkpoint
 from ladnn.config import merge
 from ladnn.csvs import write_rows
 from ladnn.dataset import Manifest, Record, hash_records
+from ladnn.engines import processor_threads
 from ladnn.errors import ConfigError, DataError
 from ladnn.imaging import read_image
 from ladnn.learner import EpochResult, Learner, TrainConfig
@@ -56,7 +56,7 @@ def fit(
         config: of the run.
         manifest: its splits train and val are used.
         folder: of the run; made where it is missing.
-        quiet: show no progress.
+        quiet: show no progress, as where nobody looks: stderr is no terminal.
 
     Returns:
         The epoch that validation chose, whose weights are the checkpoint.
@@ -68,7 +68,7 @@ def fit(
             cannot be written to. ImageError: an image that cannot be read.
         WeightsError: pretrained weights that are missing or do not fit.
     """
-    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(config.threads or processor_threads())
     torch.use_deterministic_algorithms(mode=True)
     records = training_records(config, manifest)
     data_hash = hash_records(records)
@@ -299,5 +299,6 @@ def _log(path: Path, epochs: int, last: EpochResult | None) -> None:
 def _progress(*, quiet: bool) -> Iterator[Progress]:
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     note, console = TextColumn("{task.fields[note]}"), Console(stderr=True)
-    with Progress(*columns, note, console=console, disable=quiet) as bar:
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, note, console=console, disable=hidden) as bar:
         yield bar

@@ -278,7 +278,7 @@ def update(
     )
     settings = recipe(old.card, contributed.manifest.sources, config.training)
     whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
-    runs = _train(settings, whole, folder)
+    runs = _train(settings, whole, folder, stage)
     identity = _successor(old.card, registry)
     export(
         runs, whole, folder / "bundle", identity, options=_options(old.card, config), stage=stage
@@ -323,12 +323,16 @@ def _looked(part: Manifest, stage: Stage) -> Viewed:
     return view(part, progress=follow)
 
 
-def _train(settings: Sequence[TrainConfig], whole: Manifest, folder: Path) -> list[Path]:
+def _train(
+    settings: Sequence[TrainConfig], whole: Manifest, folder: Path, stage: Stage
+) -> list[Path]:
     for chosen in settings:
         new_network(chosen)  # weights that are missing are told before a member trains for an hour
     runs = [folder / f"member-{number}" for number in range(len(settings))]
+    advance = stage("training members", len(runs))
     for chosen, run in zip(settings, runs, strict=True):
-        fit(chosen, whole, run)
+        fit(chosen, whole, run, quiet=True)  # a second bar would overwrite that of the stages
+        advance()
     return runs
 
 
