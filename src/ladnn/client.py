@@ -57,13 +57,15 @@ class Client:
         The certificate of an https site is checked by the authorities of this machine, or by those
         in the file that the variable SSL_CERT_FILE names.
 
-        Raises RemoteError for an address that is none, a key or a timeout that cannot be one, or a
-        SSL_CERT_FILE that cannot be read.
+        Raises RemoteError for an address that is none, a key, a timeout or a number of retries that
+        cannot be one, or a SSL_CERT_FILE that cannot be read.
         """
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
         if not timeout > 0:
             raise RemoteError(f"an answer cannot take {timeout:g} s: give a timeout above 0")
+        if retries < 0:
+            raise RemoteError(f"nothing can be tried again {retries} times: give 0 or more retries")
         if not re.fullmatch(_KEY, key):
             raise RemoteError(
                 "the API key has a space or another character that no key has: copy it again"

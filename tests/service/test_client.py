@@ -425,6 +425,11 @@ def test_a_timeout_that_is_no_time_is_refused(timeout: float):
         Client("https://ladnn.example.org", timeout=timeout)
 
 
+def test_fewer_than_no_retries_are_refused():
+    with pytest.raises(RemoteError, match="give 0 or more retries"):
+        Client("https://ladnn.example.org", retries=-1)
+
+
 @pytest.mark.parametrize("name", ["", "..", "../reviews/x", "a b", "\ud800", "ü"])
 def test_what_is_no_id_is_refused_before_anything_is_asked(name: str):
     with Client("http://localhost:9", retries=0) as client:
