@@ -154,6 +154,12 @@ def test_a_missing_part_of_the_card_is_an_error(guard):
         Guard.from_json(data)
 
 
+@pytest.mark.parametrize("threshold", [0.4, None, "0.5"])
+def test_a_threshold_that_is_not_judged_by_is_an_error(guard, threshold):
+    with pytest.raises(BundleError, match="has the threshold"):
+        Guard.from_json(guard.to_json() | {"threshold": threshold})
+
+
 def test_arrays_that_disagree_are_an_error(guard):
     short = replace(guard, weights=guard.weights[:-1]).to_json()
     with pytest.raises(BundleError, match="disagree"):

@@ -214,8 +214,13 @@ class Guard:
         """Read back what `to_json` wrote.
 
         Raises:
-            BundleError: for a missing part or one of another shape.
+            BundleError: for a missing part or one of another shape, and for another threshold.
         """
+        if data.get("threshold", THRESHOLD) != THRESHOLD:
+            raise BundleError(
+                f"the guard of card.json has the threshold {data['threshold']!r}, and scores are "
+                f"made for {THRESHOLD}: export the bundle again"
+            )
         try:
             guard = cls(
                 mean=_unpack(data["mean"], np.float32),
