@@ -6,7 +6,8 @@ from pydicom import Dataset
 from pydicom.uid import JPEG2000Lossless, SecondaryCaptureImageStorage
 
 from ladnn.errors import ImageError
-from ladnn.imaging import LUNG_WINDOW, Window, decode
+from ladnn.greyscale import BoundedStream
+from ladnn.imaging import LUNG_WINDOW, Limits, Window, decode
 from synthetic import (
     LOSSLESS,
     SERIES,
@@ -156,6 +157,20 @@ def test_a_voi_lut_is_followed():
     table = lookup(np.linspace(4095, 0, 256), 0, 12)
     data = dicom_bytes(codes, intercept=None, VOILUTSequence=[table])
     assert near(data, 255 - codes.astype(float), within=1.5)
+
+
+def test_a_sequence_is_read_within_the_limits_that_the_caller_gave(monkeypatch):
+    given = []
+
+    class Noted(BoundedStream):
+        def __init__(self, data, limits, **options):
+            given.append(limits)
+            super().__init__(data, limits, **options)
+
+    monkeypatch.setattr("ladnn.hounsfield.BoundedStream", Noted)
+    data = dicom_bytes(HU, VOILUTSequence=[lookup(np.linspace(4095, 0, 256), 0, 12)])
+    decode(data, window=None, limits=Limits(seconds=99))
+    assert set(given) == {Limits(seconds=99)}
 
 
 def test_a_modality_lut_is_followed_and_its_ends_held():

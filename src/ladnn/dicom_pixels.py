@@ -158,7 +158,9 @@ def decode_dicom(
     Raises ImageError: its text goes on after the file's name.
     """
     raw = read_frame(data, frame=frame, limits=limits)
-    shown = display(raw.dataset, raw.frame, raw.values, stored=raw.stored, window=window)
+    shown = display(
+        raw.dataset, raw.frame, raw.values, stored=raw.stored, window=window, limits=limits
+    )
     return DicomFrame(
         pixels=to_grey(raw.values, shown),
         study=_text(raw.dataset, "StudyInstanceUID"),

@@ -22,6 +22,7 @@ from ladnn.greyscale import (
     LUNG_WINDOW,
     BoundedStream,
     Grey,
+    Limits,
     Plane,
     Window,
     by_strips,
@@ -118,13 +119,20 @@ def to_grey(values: NDArray[Any], shown: Display) -> Grey:
 
 
 def display(
-    dataset: Dataset, frame: int, values: NDArray[Any], *, stored: int, window: Window | None
+    dataset: Dataset,
+    frame: int,
+    values: NDArray[Any],
+    *,
+    stored: int,
+    window: Window | None,
+    limits: Limits = LIMITS,
 ) -> Display:
     """Decide how a frame is shown.
 
     HU go through `window` (None: the file's own VOI). Values that are not HU go
     through the file's own VOI LUT or window where it has one, else they are judged by
-    `ladnn.greyscale.guess_window`, because a lung window means nothing to them.
+    `ladnn.greyscale.guess_window`, because a lung window means nothing to them. Sequences
+    are read within `limits`.
     """
     if values.ndim == 3:
         return Display(hounsfield=False)
@@ -132,17 +140,17 @@ def display(
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if photometric == "PALETTE COLOR":
         return Display(hounsfield=False, palette=_palette(dataset, signed))
-    groups = [*_functional_groups(dataset, frame), dataset]
+    groups = [*_functional_groups(dataset, frame, limits), dataset]
     settings: dict[str, Any] = {
         "shift": max(0, values.dtype.itemsize * 8 - stored),
         "inverted": photometric == "MONOCHROME1",
         "padding": _padding(dataset, np.iinfo(values.dtype)),
-        **_modality(groups, signed),
+        **_modality(groups, signed, limits),
     }
     settings["hounsfield"] = _is_hounsfield(groups, Display(**settings), stored, signed)
     if settings["hounsfield"] and window is not None:
         return Display(**(settings | {"window": window}))
-    own = _own_voi(groups, signed and "modality" not in settings)
+    own = _own_voi(groups, signed and "modality" not in settings, limits)
     if own or settings["hounsfield"]:
         return Display(**(settings | own))
     wanted = window or LUNG_WINDOW
@@ -183,10 +191,10 @@ def _is_hounsfield(groups: list[Dataset], shown: Display, stored: int, signed: b
     return units in ("HU", "HU_MOD", "US", "") and reaches <= _LUNG_REACH
 
 
-def _modality(groups: list[Dataset], signed: bool) -> dict[str, Any]:
+def _modality(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, Any]:
     """Read the modality LUT, or slope and intercept (1 and 0 when missing)."""
     for group in groups:
-        for item in _sequence(group, "ModalityLUTSequence"):
+        for item in _sequence(group, "ModalityLUTSequence", limits):
             return {"modality": _table(item, signed, scaled=False)}
     slope = _find(groups, "RescaleSlope")
     intercept = _find(groups, "RescaleIntercept")
@@ -196,10 +204,10 @@ def _modality(groups: list[Dataset], signed: bool) -> dict[str, Any]:
     return {"slope": slope, "intercept": intercept}
 
 
-def _own_voi(groups: list[Dataset], signed: bool) -> dict[str, Any]:
+def _own_voi(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, Any]:
     """Read the file's own VOI LUT or window; empty when it has neither."""
     for group in groups:
-        for item in _sequence(group, "VOILUTSequence"):
+        for item in _sequence(group, "VOILUTSequence", limits):
             return {"voi": _table(item, signed, scaled=True)}
     level, width = _first(_find(groups, "WindowCenter")), _first(_find(groups, "WindowWidth"))
     if level is None or width is None or not math.isfinite(level) or not 1 <= width < math.inf:
@@ -269,16 +277,17 @@ def _padding(dataset: Dataset, bounds: np.iinfo[Any]) -> tuple[int, int] | None:
     return (low, high) if bounds.min <= low and high <= bounds.max else None
 
 
-def _functional_groups(dataset: Dataset, frame: int) -> Iterator[Dataset]:
+def _functional_groups(dataset: Dataset, frame: int, limits: Limits) -> Iterator[Dataset]:
     """Yield the items of an enhanced CT for this frame's values and window, its own first."""
-    shared = _sequence(dataset, "SharedFunctionalGroupsSequence")[:1]
-    own = _sequence(dataset, "PerFrameFunctionalGroupsSequence")[frame : frame + 1]
+    shared = _sequence(dataset, "SharedFunctionalGroupsSequence", limits)[:1]
+    every = _sequence(dataset, "PerFrameFunctionalGroupsSequence", limits)
+    own = every[frame : frame + 1]
     for group in (*own, *shared):
         for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
-            yield from _sequence(group, name)[:1]
+            yield from _sequence(group, name, limits)[:1]
 
 
-def _sequence(dataset: Dataset, name: str) -> list[Dataset]:
+def _sequence(dataset: Dataset, name: str, limits: Limits) -> list[Dataset]:
     """Return a sequence's items, parsed within a read budget where pydicom left it as bytes."""
     tag = tag_for_keyword(name)
     if tag is None or tag not in dataset:
@@ -287,7 +296,7 @@ def _sequence(dataset: Dataset, name: str) -> list[Dataset]:
     if not isinstance(element, RawDataElement):
         return list(element.value or ())
     data = element.value or b""
-    stream = BoundedStream(data, LIMITS, calls=_MAX_READS)
+    stream = BoundedStream(data, limits, calls=_MAX_READS)
     implicit, little = element.is_implicit_VR, element.is_little_endian
     return list(read_sequence(stream, implicit, little, len(data), "iso8859"))
 
