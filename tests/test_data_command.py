@@ -5,9 +5,11 @@ import http.server
 import json
 import os
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import requests
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -486,6 +488,69 @@ def test_a_server_that_is_not_there_is_an_error(tmp_path):
 def test_what_is_no_web_address_is_told_from_a_server_that_is_away(tmp_path, address):
     with pytest.raises(DataError, match="is no address: give one that begins with https"):
         run("fetch", "-o", tmp_path / "d", "--base-url", address)
+
+
+@dataclass
+class Answer:
+    """What `requests.get` returns, as far as a download reads it."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    status_code: int = 200
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def raise_for_status(self):
+        if self.status_code >= 400:
+            raise requests.HTTPError(response=self)
+
+    def iter_content(self, _):
+        return iter(self.chunks)
+
+
+def download(folder, monkeypatch, answer):
+    def get(*_args, **_options):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(requests, "get", get)
+    monkeypatch.setattr(fetching, "MAX_BYTES", 10)
+    return fetching.download("https://example.org/a.csv", folder, notify=lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer([b"12345"], {"Content-Length": "20"}), "it has 20 bytes, over 10"),
+        (Answer([b"123456", b"12345"]), "it has over 10 bytes"),
+        (Answer([b"12345"], {"Content-Length": "8"}), "no connection to the server"),
+        (requests.ReadTimeout(), "no answer in time"),
+        (requests.ConnectTimeout(), "no answer in time"),
+    ],
+)
+def test_a_download_that_may_not_or_does_not_come_whole_is_an_error(
+    tmp_path, monkeypatch, answer, said
+):
+    with pytest.raises(DataError, match=rf"cannot be fetched \({said}"):
+        download(tmp_path, monkeypatch, answer)
+
+
+def test_a_part_that_the_server_cannot_go_on_with_is_dropped(tmp_path, monkeypatch):
+    (tmp_path / "a.csv.part").write_bytes(b"12345")
+    with pytest.raises(DataError, match="no connection to the server"):
+        download(tmp_path, monkeypatch, Answer(status_code=416))
+    assert not (tmp_path / "a.csv.part").exists()
+
+
+def test_a_download_into_what_is_no_folder_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match="cannot be written"):
+        download(tmp_path / "file", monkeypatch, Answer([b"12345"]))
 
 
 def test_every_published_image_has_a_packaged_hash():

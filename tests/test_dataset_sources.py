@@ -1,13 +1,15 @@
 """Readers of the three layouts: what they read, and what they refuse."""
 
 import zipfile
+from io import BytesIO
 
 import pytest
 
 import albums
 from ladnn.errors import DataError
 from ladnn.findings import Lesion
-from ladnn.sources import read_collection
+from ladnn.sources import contributed, read_collection
+from ladnn.sources.archives import members
 from ladnn.sources.covid_ct_new import diagnosis_of, patient_of
 
 
@@ -130,6 +132,72 @@ def test_a_member_that_leaves_its_folder_is_refused(tmp_path, name):
         read(folder, tmp_path)
 
 
+def encrypted(path):
+    """Mark the only member of an archive as encrypted, in its own head and in the directory."""
+    data = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + place] |= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    folder = albums.covid_ct_new(tmp_path / "n")
+    encrypted(folder / "1_covidct.zip")
+    with pytest.raises(DataError, match=r"1_covidct\.zip is encrypted at .* unpack it yourself"):
+        read(folder, tmp_path)
+
+
+def test_an_encrypted_member_of_an_archive_that_is_sent_has_a_problem(tmp_path):
+    path = encrypted(albums.pack(tmp_path / "a.zip", {"x.png": b"x"}))
+    (member,) = members(BytesIO(path.read_bytes()))
+    assert (member.data, member.problem) == (b"", "is encrypted: pack it without a password")
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/x.png", "..", ""])
+def test_a_contributed_table_that_names_a_file_elsewhere_is_refused(tmp_path, name):
+    row = dict.fromkeys(contributed.COLUMNS, "") | {"file": name, "covid": "1"}
+    (tmp_path / contributed.IMAGES).mkdir()
+    (tmp_path / contributed.TABLE).write_text(contributed.table_text([row]))
+    with pytest.raises(DataError, match="outside its folder"):
+        read(tmp_path, tmp_path)
+
+
+def in_both_folders(folder):
+    albums.covid_ct(folder)
+    albums.save(folder / "CT_NonCOVID" / "c.png.png", 50)
+
+
+def in_two_archives(folder):
+    albums.covid_ct_new(folder)
+    (folder / "2_covidct.zip").write_bytes((folder / "1_covidct.zip").read_bytes())
+
+
+def in_two_tables(folder):
+    table = albums.covid_ct_new(folder) / "New_COVIDCT_meta.csv"
+    (folder / "Other_COVIDCT_meta.csv").write_text(table.read_text())
+
+
+def with_two_folders_of_one_flag(folder):
+    albums.plain(folder)
+    albums.save(folder / "CT_COVID" / "x.png", 50)
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (in_both_folders, r"c\.png\.png lies in both image folders of .*: keep one"),
+        (in_two_archives, r"10\.1148ryct\.1-p23-1\.png lies in two archives of .*: keep one"),
+        (in_two_tables, r"listed twice, also in Other_COVIDCT_meta\.csv line 2: keep one row"),
+        (with_two_folders_of_one_flag, "COVID and CT_COVID in .* mean the same: keep one"),
+    ],
+)
+def test_what_is_there_twice_is_refused(tmp_path, draw, said):
+    draw(tmp_path / "d")
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "d", tmp_path)
+
+
 def test_an_oversized_member_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("ladnn.sources.archives.MAX_MEMBER_BYTES", 10)
     with pytest.raises(DataError, match="over 10 bytes"):
@@ -226,6 +294,16 @@ def test_a_label_set_moves_the_flag_and_says_why(tmp_path):
     assert (entry.covid, entry.correction, entry.diagnosis) == (False, "covid 1 to 0", "normal")
     assert entry.lesions.count == 0
     assert "controls" in entry.correction_reason
+
+
+def test_a_flag_that_was_moved_before_is_not_moved_again(tmp_path):
+    folder = albums.covid_ct(tmp_path / "d")
+    control = "2020.02.25.20021568-p24-111%9.png"
+    (folder / "CT_NonCOVID" / "2.png").rename(folder / "CT_NonCOVID" / control)
+    for table in ("split/val_meta.csv", "meta/NonCOVID-CT-MetaInfo.csv"):
+        edit(folder / table, "2.png", control)
+    with pytest.raises(DataError, match="already has the flag that its correction sets"):
+        read(folder, tmp_path, labels="paper")
 
 
 def test_published_moves_nothing(tmp_path):

@@ -180,6 +180,12 @@ class TestUndefined:
         assert (found.value, found.low) == (1.0, None)
         assert "resamples" in found.reason
 
+    def test_a_difference_rarely_defined_in_resamples_has_no_interval(self):
+        scores = [0.1, 0.2, 0.3, 0.4]
+        found = paired_bootstrap(roc_auc, [0, 0, 0, 1], scores, scores[::-1], range(4))
+        assert (found.value, found.low, found.p_value) == (1.0, None, None)
+        assert "resamples" in found.reason
+
     def test_an_interval_without_spread_says_so(self):
         found = auc_of([0, 0, 0, 1, 1, 1] * 5, [0.1, 0.2, 0.3, 0.7, 0.8, 0.9] * 5, range(30))
         assert (found.low, found.high) == (1.0, 1.0)

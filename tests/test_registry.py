@@ -118,6 +118,11 @@ def test_a_version_that_cannot_be_opened_does_not_become_champion(registry: Regi
     assert registry.champion() == "tiny-2"
 
 
+def test_a_file_that_a_version_lacks_is_named_beside_those_it_has(registry: Registry):
+    with pytest.raises(RegistryError, match=r"tiny-1 has no evaluation\.json: it has card\.json"):
+        registry.read("tiny-1", "evaluation.json")
+
+
 def test_a_version_cannot_be_added_twice(registry: Registry, tmp_path: Path):
     with pytest.raises(RegistryError, match="tiny-1 is there already"):
         registry.add(bundle(tmp_path / "again", "1", 9.0), {}, **WHO)

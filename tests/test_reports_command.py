@@ -316,6 +316,21 @@ def test_an_image_is_reviewed_whatever_the_form_of_its_name(tmp_path, name):
     assert (corrected.path.name, corrected.covid) == (name, False)
 
 
+def test_a_label_that_is_decided_twice_is_refused(tmp_path):
+    row = ("hosp", "a.png", "covid", "1", "0", "seen")
+    table = albums.write_csv(tmp_path / "review.csv", [NEEDED, row, row])
+    with pytest.raises(DataError, match=r"line 3 decides covid of a\.png again"):
+        read_decisions(table)
+
+
+def test_a_decision_on_one_of_several_images_of_a_name_is_refused(tmp_path):
+    row = ("hosp", "a.png", "covid", "1", "0", "seen")
+    table = albums.write_csv(tmp_path / "review.csv", [NEEDED, row])
+    entry = Entry(path=tmp_path / "a.png", source="hosp", patient="p", covid=True)
+    with pytest.raises(DataError, match=r"line 2 names a\.png, of which hosp has several"):
+        apply_decisions([entry, entry], read_decisions(table))
+
+
 def test_a_manifest_without_captions_has_nothing_to_review(tmp_path):
     manifest = tmp_path / "m.csv"
     run("data", "import", albums.plain(tmp_path / "h"), "-o", manifest)
