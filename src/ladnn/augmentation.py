@@ -74,7 +74,7 @@ def augment(
     """One random view of an image.
 
     Args:
-        pixels: uint8 [H, W], 8-bit grey, the lungs alone.
+        pixels: uint8 [H, W], 8-bit grey, the first plane of the frame.
         field: where they are.
         size: side of the view in pixels.
         how: how strongly.

@@ -25,7 +25,7 @@ CT_LOW, CT_WIDTH = -1000.0, 1200.0
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """One backbone of timm and where its ImageNet weights are found.
+    """One backbone of timm and where its pretrained weights are found, if there are any.
 
     Attributes:
         timm: architecture and weights tag in timm, such as `resnet18.tv_in1k`; the same name

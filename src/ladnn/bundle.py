@@ -192,7 +192,8 @@ class Card:
     """What a bundle says of itself; `to_json` and `from_json` are inverse.
 
     Attributes:
-        input_size: side S of the graph's input, uint8 grey [N, S, S].
+        input_size: columns S of the graph's input, uint8 grey [N, R, S]; the rows R are as many, or
+            twice as many for the pair of squares.
         preprocessing: one of `lungfield.FRAMES`, how an image becomes that input; the runtime
             refuses one that it does not know.
         classes: the order of the logits and maps: `OUTPUTS`, or ("covid",) for a baseline.

@@ -98,7 +98,10 @@ class Manifest:
         return tuple(dict.fromkeys(record.source for record in self.records))
 
     def part(self, split: str, *, source: str | None = None) -> "Manifest":
-        """The records of one part of the split, of one source or of all."""
+        """The records of one part of the split, of one source or of all.
+
+        Raises DataError for a part that is none.
+        """
         if split not in PARTS:
             raise DataError(f"split {split!r} is unknown: give train, val or test")
         kept = (

@@ -384,7 +384,10 @@ def _clear_killed(place: Path) -> None:
 
 
 def check_target(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds anything but, with `force`, an older bundle, or cannot be put."""
+    """Refuse a folder that holds anything but, with `force`, an older bundle, or cannot be put.
+
+    Raises BundleError for such a folder, and DataError where nothing may be written beside it.
+    """
     require_writable(folder.parent)
     if folder.is_mount():
         raise BundleError(f"a disk is mounted at {folder}: give a folder within it")

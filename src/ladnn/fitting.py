@@ -165,6 +165,8 @@ def _lesion(labels: Floats, logits: Floats) -> LesionCalibration:
 def study_rule(chances: Floats, scored: Scored) -> StudyRule:
     """The share of slices whose mean separates the validation patients best, and its cuts.
 
+    `chances` are the calibrated probabilities of COVID-19, float [N], of the images of `scored`.
+
     The share is chosen on patients of several slices, the cuts on all, because all are judged by
     them. With few patients of several slices it is the plain mean, at the image's operating points.
     """

@@ -91,7 +91,7 @@ def fit_guard(
 
     Args:
         chests: of training and validation, of every source that the network was trained on.
-        embed: uint8 [N, size, size] canonical frames -> float32 [N, C], as the bundle's graph does.
+        embed: uint8 [N, R, size] canonical frames -> float32 [N, C], as the bundle's graph does.
         size: of the network's input.
         frame: one of `lungfield.FRAMES`.
         decoys: drawings of each kind.

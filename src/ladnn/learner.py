@@ -324,13 +324,13 @@ def keep_memory() -> None:
 
 
 def to_input(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """uint8 [N, S, S] -> float [N, 1, S, S] in [0, 1]."""
+    """uint8 [N, R, S] -> float [N, 1, R, S] in [0, 1]."""
     return torch.from_numpy(images)[:, None].float() / 255
 
 
 @torch.inference_mode()
 def predict_logits(net: LesionNet, images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """Logits [N, 6] (or [N, 1]) of uint8 [N, S, S], the mean of each image and its mirror image."""
+    """Logits [N, 6] (or [N, 1]) of uint8 [N, R, S], the mean of each image and its mirror image."""
     net.eval()
     parts = []
     for start in range(0, len(images), 32):

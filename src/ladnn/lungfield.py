@@ -120,7 +120,10 @@ def squares(shown: Sequence[tuple[Pixels, LungField]], size: int) -> Pixels:
 
 
 def cut(pixels: Pixels, field: LungField, size: int) -> Pixels:
-    """An image, or what `lungs_alone` left of it, in the field's box and grey levels, square."""
+    """An image, or what `lungs_alone` left of it, in the field's box and grey levels, square.
+
+    uint8 [H, W] -> uint8 [size, size].
+    """
     square = Image.fromarray(crop(pixels, field.box)).resize((size, size), Image.Resampling.BICUBIC)
     return map_levels(np.asarray(square), field)
 
@@ -162,7 +165,7 @@ def _find_field(pixels: Pixels, *, measured: bool) -> LungField:
 
 
 def lungs_alone(pixels: Pixels, field: LungField) -> Pixels:
-    """The image with all but the lungs at the grey of soft tissue; as it is where none were found.
+    """uint8 [H, W] with all but the lungs at the grey of soft tissue; as it is without lungs.
 
     Chest wall, mediastinum, table, letters and borders differ between hospitals and say nothing of
     the lungs.
@@ -186,7 +189,7 @@ def crop(pixels: NDArray[Any], box: tuple[float, float, float, float]) -> NDArra
 
 
 def map_levels(pixels: Pixels, field: LungField) -> Pixels:
-    """Map the field's lung and tissue grey to `LUNG_LEVEL` and `TISSUE_LEVEL`, clipped."""
+    """uint8 of any shape: the field's greys mapped to `LUNG_LEVEL` and `TISSUE_LEVEL`, clipped."""
     contrast = field.tissue_grey - field.lung_grey
     if contrast < _MIN_CONTRAST:  # nothing to anchor on; stretching would only amplify noise
         return pixels
@@ -198,7 +201,7 @@ def map_levels(pixels: Pixels, field: LungField) -> Pixels:
 
 
 def otsu(pixels: Pixels) -> int:
-    """Otsu's threshold of 8-bit grey: the value up to which a pixel counts as dark."""
+    """Otsu's threshold of uint8 of any shape: the value, 0 to 255, up to which a pixel is dark."""
     counts = np.bincount(pixels.ravel(), minlength=256).astype(np.float64)
     below = np.cumsum(counts)
     total = np.cumsum(counts * np.arange(256))

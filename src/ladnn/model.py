@@ -135,7 +135,7 @@ class LesionNet(nn.Module):
         return logits
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Those that start from ImageNet."""
+        """Those that start from pretrained weights, where there are any."""
         return self.backbone.parameters()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:

@@ -60,7 +60,8 @@ class Update:
 
     Attributes:
         label: of the challenger.
-        champion: the version that it was compared with.
+        champion: the version whose recipe it learned by; it was compared with that one and with
+            the first champion.
         contributed: images that were added to training or validation.
         left_out: path and reason of each contributed image that was not.
     """
@@ -258,7 +259,8 @@ def update(
         stage: for a progress bar.
 
     Raises:
-        RegistryError: no champion, or another one by the time the challenger is ready.
+        RegistryError: another champion by the time the challenger is ready.
+        ConfigError: no champion, or a folder that holds something else.
         DataError, ConfigError, WeightsError, BundleError: as the parts that raise them say.
     """
     if (folder / "bundle").exists() and not any(folder.glob("member-*")):

@@ -240,7 +240,7 @@ _CLASSIFIERS = ("classifier.", "fc.", "head.fc.", "_fc.")
 
 
 def fit_state(network: nn.Module, state: State, *, name: str, path: Path) -> None:
-    """Copies ImageNet weights, or those of a checkpoint of ours, into a backbone.
+    """Copies pretrained weights, or those of a checkpoint of ours, into a backbone.
 
     Args:
         network: a backbone without classifier; changed in place, and only when all fits.

@@ -188,10 +188,10 @@ def update(
 ) -> None:
     """Train a challenger with contributed images and promote it if it passes the gate.
 
-    It learns by the champion's own recipe. Both are judged on the same locked test; the challenger
-    is promoted only where sensitivity and AUC are not inferior and no subgroup falls beyond its
-    margin. Otherwise it stays a candidate, with the reason. An interrupted update goes on when the
-    same command is given again.
+    It learns by the champion's own recipe. It is judged on the locked test beside the champion and
+    the first champion, and promoted only where, against each of the two, sensitivity and AUC are
+    not inferior and no subgroup falls beyond its margin. Otherwise it stays a candidate, with the
+    reason. An interrupted update goes on when the same command is given again.
 
     Example: ladnn model update dataset-3 --manifest base.csv -o runs/update-3
     """
