@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from ladnn import engines
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
 from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
@@ -24,7 +25,6 @@ from ladnn.conversion import (
     open_engine,
     phantom_frames,
     prove,
-    run_engine,
     run_torch,
     to_onnx,
 )
@@ -164,7 +164,7 @@ def made(request) -> Exported:
 class TestEveryNetwork:
     @pytest.mark.parametrize("engine", ENGINES)
     def test_torch_and_the_runtime_agree_in_probability_and_in_maps(self, made, engine):
-        given = run_engine(open_engine(engine, made.content), made.frames)
+        given = engines.run(open_engine(engine, made.content), made.frames)
         assert np.abs(probability(given.logits) - made.probability).max() <= 1e-4
         assert given.logits.shape[1] == made.outputs
         assert_maps_agree(given.heatmaps[0], made.maps)
@@ -187,7 +187,7 @@ def test_torch_and_the_runtimes_agree_on_real_images(data_root):
     frames = np.stack([model_input(read_image(f).pixels, net.input_size)[0] for f in files])
     content = to_onnx(BundleGraph([net]), (net.input_size, net.input_size))
     for engine in ENGINES:
-        given = run_engine(open_engine(engine, content), frames)
+        given = engines.run(open_engine(engine, content), frames)
         expected = probability(torch_logits(net, frames))
         assert np.abs(probability(given.logits) - expected).max() <= 1e-4
     for frame, maps in zip(frames, given.heatmaps, strict=True):

@@ -373,14 +373,18 @@ class TestReading:
 
 
 class TestFiles:
+    @pytest.fixture(autouse=True)
+    def _coarse(self, monkeypatch):
+        monkeypatch.setattr(paper, "DPI", 40)
+
     def test_are_the_same_bytes_from_the_same_results(self, both, tmp_path):
-        first = paper.save(confusion.draw(both[0]), tmp_path, "first", dpi=40)
-        second = paper.save(confusion.draw(both[0]), tmp_path, "second", dpi=40)
+        first = paper.save(confusion.draw(both[0]), tmp_path, "first")
+        second = paper.save(confusion.draw(both[0]), tmp_path, "second")
         assert [path.suffix for path in first] == [".png", ".pdf"]
         assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
     def test_embed_their_fonts_as_truetype(self, both, tmp_path):
-        _, pdf = paper.save(confusion.draw(both[0]), tmp_path, "figure", dpi=40)
+        _, pdf = paper.save(confusion.draw(both[0]), tmp_path, "figure")
         data = pdf.read_bytes()
         assert b"/FontFile2" in data
         assert b"/Type3" not in data
@@ -388,7 +392,7 @@ class TestFiles:
     def test_take_names_with_dollars_as_they_stand(self, tmp_path):
         folder = write_result(tmp_path / "r", name="a$_{b$", size=16)
         figure = calibration.draw(runs.read_runs([folder]))
-        paper.save(figure, tmp_path, "figure", dpi=40)
+        paper.save(figure, tmp_path, "figure")
 
 
 def ladnn(*arguments):
@@ -432,8 +436,9 @@ class TestCommand:
         assert done.stderr == ""
         named = write_result(tmp_path / "s", name="\u533b", size=16)
         title = calibration.draw(runs.read_runs([named]))
+        monkeypatch.setattr(paper, "DPI", 40)
         with paper.publication():
-            paper.save(title, tmp_path, "title", dpi=40)
+            paper.save(title, tmp_path, "title")
             assert paper.undrawn(title) == ""
 
     def test_says_which_extra_is_missing(self, folders, tmp_path, monkeypatch):

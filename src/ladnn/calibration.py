@@ -58,29 +58,24 @@ def brier(
     return _per_row(counts @ (values - truth) ** 2, counts)
 
 
-def _bin_of(values: FloatArray, bins: int) -> NDArray[np.intp]:
-    if bins < 1:
-        raise DataError(f"{bins} bins cannot hold anything: give 1 or more")
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], values, side="left")
+def _members(values: FloatArray) -> NDArray[np.bool_]:
+    """Which bin each of N probabilities lies in: [N, BINS]."""
+    bin_of = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], values, side="left")
+    return np.asarray(bin_of[:, None] == np.arange(BINS))
 
 
 def expected_calibration_error(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    weights: ArrayLike | None = None,
-    *,
-    bins: int = BINS,
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
 ) -> FloatArray:
     """Mean over bins of |observed rate - mean probability|, weighted by the bin's share of rows.
 
-    Guo et al. 2017, equation 3, for the probability of the positive class, over `bins` bins of
+    Guo et al. 2017, equation 3, for the probability of the positive class, over `BINS` bins of
     equal width closed on the right. In [0, 1]; 0 is best; NaN without rows. With few rows it is
     biased upward, and resampling adds to that: read it beside the Brier score. Raises DataError as
-    `brier`, and for fewer than one bin.
+    `brier`.
     """
     truth, values, counts = _checked(labels, probabilities, weights)
-    member = _bin_of(values, bins)[:, None] == np.arange(bins)
-    gaps = np.abs(counts @ (member * (truth - values)[:, None]))
+    gaps = np.abs(counts @ (_members(values) * (truth - values)[:, None]))
     return _per_row(gaps.sum(axis=-1), counts)
 
 
@@ -89,10 +84,10 @@ class Reliability:
     """What a reliability diagram draws, one entry per bin; empty bins have NaN means.
 
     Attributes:
-        edges: float[bins + 1], probabilities.
-        counts: int[bins], rows in each bin.
-        predicted: float[bins], mean probability.
-        observed: float[bins], share of positives.
+        edges: float[BINS + 1], probabilities.
+        counts: int[BINS], rows in each bin.
+        predicted: float[BINS], mean probability.
+        observed: float[BINS], share of positives.
     """
 
     edges: FloatArray
@@ -101,12 +96,15 @@ class Reliability:
     observed: FloatArray
 
 
-def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = BINS) -> Reliability:
-    """The bins of `expected_calibration_error`; raises DataError as it does."""
+def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Reliability:
+    """The bins of `expected_calibration_error`, for labels and probabilities [N].
+
+    Raises DataError as it does.
+    """
     truth, values, _ = _checked(labels, probabilities, None)
-    member = (_bin_of(values, bins)[:, None] == np.arange(bins)).astype(np.float64)
+    member = _members(values).astype(np.float64)
     return Reliability(
-        edges=np.linspace(0, 1, bins + 1),
+        edges=np.linspace(0, 1, BINS + 1),
         counts=member.sum(axis=0).astype(np.int64),
         predicted=_per_row(member.T @ values, member.T),
         observed=_per_row(member.T @ truth, member.T),
@@ -114,18 +112,14 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = BINS
 
 
 def observed_rates(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    weights: ArrayLike | None = None,
-    *,
-    bins: int = BINS,
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
 ) -> FloatArray:
-    """Share of positives in each bin of `reliability`: float[bins], or [R, bins]; NaN if empty.
+    """Share of positives in each bin of `reliability`: float[BINS], or [R, BINS]; NaN if empty.
 
     Raises DataError as `expected_calibration_error`.
     """
     truth, values, counts = _checked(labels, probabilities, weights)
-    member = (_bin_of(values, bins)[:, None] == np.arange(bins)).astype(np.float64)
+    member = _members(values).astype(np.float64)
     rows = counts @ member
     out = np.full(rows.shape, np.nan)
     np.divide(counts @ (member * truth[:, None]), rows, out=out, where=rows > 0)

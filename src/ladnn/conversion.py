@@ -206,7 +206,7 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
     worst = {"probability": 0.0, "heatmaps": 0.0}
     for name in installed_engines():
         # one thread: on a busy machine the runtimes' threads wait for each other much longer
-        given = run_engine(open_engine(name, content, threads=1), frames)
+        given = engines.run(open_engine(name, content, threads=1), frames)
         found = differences(expected, given)
         # unlike max, it hands on what is no number
         worst = {key: float(np.maximum(worst[key], value)) for key, value in found.items()}
@@ -243,15 +243,8 @@ def open_engine(
     return engines.build(name, content, settings)
 
 
-def run_engine(engine: Engine, frames: Frames) -> Outputs:
-    """Outputs of uint8 [N, S, S], one image after the other."""
-    columns = zip(*(engine.infer(frame[np.newaxis]) for frame in frames), strict=True)
-    logits, heatmaps, embedding = (np.concatenate(column) for column in columns)
-    return Outputs(logits=logits, heatmaps=heatmaps, embedding=embedding)
-
-
 def run_torch(graph: BundleGraph, frames: Frames) -> Outputs:
-    """The same from torch."""
+    """What `engines.run` gives, from torch."""
     with torch.inference_mode():
         logits, heatmaps, embedding = graph(torch.from_numpy(frames))
     return Outputs(logits=logits.numpy(), heatmaps=heatmaps.numpy(), embedding=embedding.numpy())

@@ -1,6 +1,6 @@
 """Engines: model.onnx on the CPU, one image at a time, behind one small interface.
 
-An image always runs alone (shape [1, S, S]), so its result never depends on its neighbours, memory
+An image always runs alone (shape [1, R, S]), so its result never depends on its neighbours, memory
 stays flat and each kernel is built for one shape. Throughput comes from `streams`: so many images
 at once, each on its share of the threads.
 """
@@ -195,6 +195,13 @@ def build(name: str, model: bytes, settings: Settings) -> Engine:
         raise BundleError(
             f"{name} cannot run this model.onnx ({reason[-1][:200]}): export the bundle again"
         ) from error
+
+
+def run(engine: Engine, frames: NDArray[np.uint8]) -> Outputs:
+    """The graph's outputs for uint8 [N, R, S], N >= 1, one image after the other."""
+    rows = [engine.infer(frame[np.newaxis]) for frame in frames]
+    logits, heatmaps, embedding = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Outputs(logits=logits, heatmaps=heatmaps, embedding=embedding)
 
 
 def processor_threads() -> int:

@@ -279,12 +279,10 @@ def case_of(record: Record, prediction: Prediction, card: Card) -> Case:
 
 
 def _heatmaps(cases: Sequence[Case], said: Sequence[Assessment]) -> Heatmaps:
-    values = [one.maps.astype(np.float16) for one in said] or [np.zeros((1, 1, 1), np.float16)]
-    boxes = np.array([one.field.box for one in said], dtype=np.float32)
     return Heatmaps(
         paths=tuple(case.path for case in cases),
-        values=np.stack(values)[: len(said)],
-        boxes=boxes.reshape(-1, 4),
+        values=np.stack([one.maps.astype(np.float16) for one in said]),
+        boxes=np.array([one.field.box for one in said], dtype=np.float32),
     )
 
 

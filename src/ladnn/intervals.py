@@ -261,19 +261,17 @@ def _delong(labels: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArra
     return of_cases.mean(axis=1), np.reshape(spread, (models, models))
 
 
-def delong_test(
-    labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = LEVEL
-) -> Difference:
+def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> Difference:
     """Paired test of two models' AUC on the same rows (DeLong 1988, by the ranks of Sun 2014).
 
-    `value` is the first AUC minus the second. It takes images as independent: for several images
-    per patient prefer `paired_bootstrap`. Where a class is absent or has one case, and where the
-    difference has no variance, there is no test and `reason` says so.
+    Labels are bool[N], scores float[N]; `value` is the first AUC minus the second. It takes images
+    as independent: for several images per patient prefer `paired_bootstrap`. Where a class is
+    absent or has one case, and where the difference has no variance, there is no test and `reason`
+    says so.
 
     Raises:
         DataError: shapes that differ, labels other than 0 and 1, scores that are not numbers.
     """
-    _check_settings(1, level)
     auc, covariance = _delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
     value = float(auc[0] - auc[1])
     if not np.isfinite(value):
@@ -283,17 +281,16 @@ def delong_test(
     if not variance > 1e-15:
         return Difference(value=value, reason="no test: the difference has no variance")
     error = sqrt(variance)
-    half = NormalDist().inv_cdf((1 + level) / 2) * error
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
     p_value = erfc(abs(value) / error / sqrt(2))
     return Difference(value=value, low=value - half, high=value + half, p_value=p_value)
 
 
-def student_interval(values: Sequence[float], *, level: float = LEVEL) -> Estimate:
+def student_interval(values: Sequence[float]) -> Estimate:
     """The mean of repetitions, as of seeds, with Student's interval for it.
 
     It says how sure the mean over seeds is and nothing of other patients.
     """
-    _check_settings(1, level)
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size == 0 or not np.isfinite(numbers).all():
         return Estimate(value=None, reason="not defined for every repetition")
@@ -302,6 +299,6 @@ def student_interval(values: Sequence[float], *, level: float = LEVEL) -> Estima
         return Estimate(value=mean, reason="no interval: one repetition")
     from scipy.special import stdtrit
 
-    half = float(stdtrit(numbers.size - 1, (1 + level) / 2) * numbers.std(ddof=1))
+    half = float(stdtrit(numbers.size - 1, (1 + LEVEL) / 2) * numbers.std(ddof=1))
     half /= sqrt(numbers.size)
     return Estimate(value=mean, low=mean - half, high=mean + half)

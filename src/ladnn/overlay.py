@@ -144,10 +144,10 @@ class _Sheet:
     def text(self, at: Point, text: str, size: int = 16, ink: Ink = _INK) -> None:
         self._ink(at, _written(text, size), ink)
 
-    def right(self, at: Point, text: str, size: int = 16, ink: Ink = _INK) -> None:
+    def right(self, at: Point, text: str, size: int = 16) -> None:
         """Write so that the text ends at `at`."""
         mask = _written(text, size)
-        self._ink((at[0] - mask.width, at[1]), mask, ink)
+        self._ink((at[0] - mask.width, at[1]), mask, _INK)
 
     def name(self, at: Point, text: str, width: int, size: int, *, right: bool = False) -> None:
         """Write what no other sheet says, at most `width` wide; it begins or ends at `at`."""

@@ -94,9 +94,7 @@ class Predictor:
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
         """Run the graph on uint8 [N, R, S] that `lungfield.model_input` made, N >= 1."""
-        rows = [self._engine.infer(image[np.newaxis]) for image in batch]
-        logits, heatmaps, embedding = (np.concatenate(column) for column in zip(*rows, strict=True))
-        return Outputs(logits=logits, heatmaps=heatmaps, embedding=embedding)
+        return engines.run(self._engine, batch)
 
     def predict(
         self, images: Sequence[CtImage], operating_point: str = DEFAULT_POINT

@@ -55,7 +55,7 @@ def answer(
     for name, alteration in ALTERATIONS.items():
         waiting = progress(f"Altering: {name}", subjects)
         altered = _judge(predictor, waiting, alteration, seed=seed)
-        rows.append((name, *_row(subjects, altered, cut, settings)))
+        rows.append((name, *_row(altered, cut, settings)))
     return Answer(
         key="sensitivity",
         title="Sensitivity to what exporters, journals and viewers do",
@@ -87,7 +87,6 @@ def _judge(
 
 
 def _row(
-    subjects: Sequence[Subject],
     altered: Sequence[tuple[Subject, Prediction]],
     cut: OperatingPoint,
     settings: Settings,

@@ -234,11 +234,13 @@ def _rate_rows(table: "Table", head: str, rates: "Sequence[AtThreshold]") -> Non
 def _lesion_table(
     lesions: "Mapping[str, Scores]", calibrated: Mapping[str, bool], unit: str
 ) -> "Table":
-    table = _table(f"Lesions, per {unit} where known, at 0.5")
+    from ladnn.scoring import HALF
+
+    table = _table(f"Lesions, per {unit} where known, at {HALF}")
     for head in ("", "known", "present", "AUC", *_LESION_RATES.values()):
         table.add_column(head, justify="right" if head else "left")
     for lesion, scores in lesions.items():
-        rates = (getattr(scores.at["0.5"], name) for name in _LESION_RATES)
+        rates = (getattr(scores.at[HALF], name) for name in _LESION_RATES)
         table.add_row(
             lesion if calibrated.get(lesion, True) else f"{lesion}*",
             str(scores.cases),

@@ -6,7 +6,7 @@ import numpy as np
 
 from ladnn.figures import paper
 from ladnn.figures.runs import Run, said
-from ladnn.scoring import AtThreshold
+from ladnn.scoring import HALF, AtThreshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def draw(run: Run) -> "Figure":
     for axes, below, letter, (name, at) in parts:
         _matrix(axes, at)
         _rates(below, at)
-        title = name if name == "0.5" else f"{name}, {at.threshold:.3f}"
+        title = name if name == HALF else f"{name}, {at.threshold:.3f}"
         paper.panel(axes, letter, f"Threshold {title}")
     paper.foot(
         figure,

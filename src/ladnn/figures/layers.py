@@ -168,7 +168,7 @@ def _convolutions(operations: Sequence[object]) -> Iterator[tuple[int, Convoluti
     """The member of each convolution of a trunk and what it is, in the order of the graph."""
     for operation in operations:
         kind = operation.get_type_name()  # type: ignore[attr-defined]  # openvino's own node
-        named = _weights(operation, kind) if kind in _KINDS else None
+        named = _weights(operation) if kind in _KINDS else None
         if named is None:
             continue
         member, name = named
@@ -187,7 +187,7 @@ def _convolutions(operations: Sequence[object]) -> Iterator[tuple[int, Convoluti
         )
 
 
-def _weights(operation: object, kind: str) -> tuple[int, str] | None:
+def _weights(operation: object) -> tuple[int, str] | None:
     """Member and name of a convolution by its weights, which lie behind casts and reshapes."""
     node = operation.input_value(1).get_node()  # type: ignore[attr-defined]
     while True:

@@ -231,7 +231,7 @@ def _paths(folder: Path, stem: str) -> list[Path]:
     return [folder / f"{stem}.{kind}" for kind in FORMATS]
 
 
-def save(figure: "Figure", folder: Path, stem: str, *, dpi: int = DPI) -> list[Path]:
+def save(figure: "Figure", folder: Path, stem: str) -> list[Path]:
     """Write the figure as PNG and PDF; the same figure gives the same bytes.
 
     Raises:
@@ -245,7 +245,7 @@ def save(figure: "Figure", folder: Path, stem: str, *, dpi: int = DPI) -> list[P
     written = {}
     for path, kind in zip(_paths(folder, stem), FORMATS, strict=True):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=dateless[kind])
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=dateless[kind])
         written[path] = buffer.getvalue()
     for path, data in written.items():
         write_whole(path, data)

@@ -17,7 +17,7 @@ from ladnn.errors import DataError
 from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
 from ladnn.findings import LESIONS
 from ladnn.intervals import Estimate, bands
-from ladnn.scoring import RANKING, AtThreshold, Scores, Settings
+from ladnn.scoring import HALF, RANKING, AtThreshold, Scores, Settings
 from ladnn.statistics import THRESHOLD_METRICS, BoolArray, FloatArray
 
 Curves = Callable[..., FloatArray]
@@ -87,7 +87,7 @@ class Run:
     @property
     def points(self) -> dict[str, float]:
         """The thresholds of the operating points by name, that of one half left out."""
-        found = {name: at.threshold for name, at in self.scores.at.items() if name != "0.5"}
+        found = {name: at.threshold for name, at in self.scores.at.items() if name != HALF}
         return {name: cut for name, cut in found.items() if cut is not None}
 
     @property

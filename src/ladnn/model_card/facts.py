@@ -314,7 +314,7 @@ def _performance(metrics: Json) -> str:
     parts = []
     for name, group in metrics.get("sources", {}).items():
         covid = group["covid"]
-        patients = covid.get("per_patient", covid.get("per_patient_mean"))
+        patients = covid.get("per_patient")
         whole = f", per patient {_interval(patients['auc'])}" if patients else ""
         parts.append(f"{name}: AUC {_interval(covid['per_image']['auc'])} per image{whole}")
     return f"{'; '.join(parts)}." if parts else ""
