@@ -83,10 +83,15 @@ def test_a_file_of_an_archive_without_a_name_is_told_and_the_others_go_on():
 def test_a_forged_archive_is_imported_or_refused_in_one_sentence(tmp_path: Path):
     path, chance = tmp_path / "x.zip", random.Random(1)
     whole = zipped(*((f"{name}.png", SOURCES["PNG"][:99]) for name in "ab"))
+    said = []
     for data in (misplaced(whole), nameless(whole), *(mutated(whole, chance) for _ in range(200))):
         path.write_bytes(data)
         with contextlib.suppress(DataError):
             unpacked(path, tmp_path / "out")
+            continue
+        said.append(data)
+    assert 0 < len(said) < 202
+    assert {there.name for there in tmp_path.iterdir()} == {"x.zip", "out"}
 
 
 @pytest.mark.parametrize("kind", SOURCES)

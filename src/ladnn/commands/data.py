@@ -165,11 +165,11 @@ def split(
     from ladnn.intake import resplit
 
     refuse_existing(output, overwrite)
-    given = read_manifest(manifest)
-    viewed = view(given, progress=bar("Comparing"))
+    whole = read_manifest(manifest)
+    viewed = view(whole, progress=bar("Comparing"))
     if viewed.failures:
         raise DataError(f"{viewed.failures[0][1]} ({len(viewed.failures)} such images)")
-    result = resplit(given, viewed.prints, sources=source or given.sources, seed=seed)
+    result = resplit(whole, viewed.prints, sources=source or whole.sources, seed=seed)
     write_manifest(result, output)
     _print_counts(result)
     typer.echo(f"wrote {output}")
