@@ -48,7 +48,9 @@ def _members(members: object) -> None:
     if not isinstance(members, list | tuple) or not all(
         isinstance(one, Mapping) and isinstance(one.get("config") or {}, Mapping) for one in members
     ):
-        raise BundleError(f"training.members of {CARD_FILE} is not what export writes")
+        raise BundleError(
+            f"training.members of {CARD_FILE} is not what export writes: export again"
+        )
 
 
 def _arguments(cls: type, data: object, where: str) -> dict[str, Any]:
@@ -163,7 +165,10 @@ class StudyRule:
 
 def _points(data: object, where: str) -> dict[str, OperatingPoint]:
     if not isinstance(data, Mapping):
-        raise BundleError(f"the operating points ({where}) of {CARD_FILE} are not an object")
+        raise BundleError(
+            f"the operating points ({where}) of {CARD_FILE} are not an object: "
+            "export the bundle again"
+        )
     return {
         name: OperatingPoint(**_arguments(OperatingPoint, point, f"operating point {name}"))
         for name, point in data.items()

@@ -83,5 +83,7 @@ def write_rows(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{what} {path} cannot be written ({error.strerror})") from error
+        raise DataError(
+            f"{what} {path} cannot be written ({error.strerror}): give another place"
+        ) from error
     write_whole(path, text.getvalue(), what=what)

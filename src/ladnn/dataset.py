@@ -157,7 +157,10 @@ def read_manifest(path: Path) -> Manifest:
     _refuse_repeats(records, path)
     labels = {row.get("labels", "") for _, row in rows}
     if len(labels) > 1:
-        raise DataError(f"the manifest {path} mixes the label sets {', '.join(sorted(labels))}")
+        raise DataError(
+            f"the manifest {path} mixes the label sets {', '.join(sorted(labels))}: "
+            "import all with the same --labels"
+        )
     return Manifest(records=_told_apart(records), labels=labels.pop())
 
 

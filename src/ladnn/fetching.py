@@ -130,7 +130,9 @@ def download(url: str, folder: Path, *, notify: Notify) -> Path:
     except requests.RequestException as error:
         raise DataError(f"{url} cannot be fetched ({_why(error)}): try again to go on") from error
     except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror})") from error
+        raise DataError(
+            f"{folder} cannot be written ({error.strerror}): give another folder"
+        ) from error
     return Path(path)
 
 

@@ -42,7 +42,10 @@ def judge(
     )
     if found.failures:
         first = found.failures[0]
-        raise DataError(f"the locked test is not whole ({first.path}: {first.error})")
+        raise DataError(
+            f"the locked test is not whole ({first.path}: {first.error}): "
+            "put back the images that it was made of"
+        )
     return found
 
 

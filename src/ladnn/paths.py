@@ -63,7 +63,9 @@ def write_whole(path: Path, content: str | bytes, *, what: str = "") -> None:
         put(path, content.encode("utf-8") if isinstance(content, str) else content)
     except OSError as error:
         named = f"{what} {path}".strip()
-        raise DataError(f"{named} cannot be written ({error.strerror})") from error
+        raise DataError(
+            f"{named} cannot be written ({error.strerror}): give another place"
+        ) from error
 
 
 def put_together(files: Mapping[Path, str | bytes | None], seal: Path) -> None:

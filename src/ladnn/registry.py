@@ -137,7 +137,9 @@ class FileLedger:
             try:
                 event = Event.from_json(json.loads(self._store.read(f"{EVENTS}/{name}")))
             except (ValueError, TypeError, KeyError) as error:
-                raise RegistryError(f"the event {name} of the registry is damaged") from error
+                raise RegistryError(
+                    f"the event {name} of the registry is damaged: restore it"
+                ) from error
             if event.number != number:
                 raise RegistryError(f"the event {number} of the registry is missing: restore it")
             found.append(event)
@@ -235,7 +237,7 @@ class Registry:
             line = champions(events)
             now = line[-1] if line else None
             if now == label:
-                raise RegistryError(f"{label} is the champion already")
+                raise RegistryError(f"{label} is the champion already: promote another")
             if instead_of is not None and now != instead_of:
                 raise RegistryError(
                     f"the champion is {now} by now and no longer {instead_of}, with which {label} "
@@ -259,7 +261,7 @@ class Registry:
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             line = champions(events)
             if not line:
-                raise RegistryError("there is no champion to go back from")
+                raise RegistryError("there is no champion to go back from: promote one first")
             label = line[-2] if len(line) > 1 else ""
             if label:
                 self.open(label)

@@ -33,7 +33,9 @@ def write(audit: Audit, folder: Path) -> None:
             for part in _FILES:
                 _move(staging / part, folder / part)
     except OSError as error:
-        raise DataError(f"the audit cannot be written to {folder} ({error.strerror})") from error
+        raise DataError(
+            f"the audit cannot be written to {folder} ({error.strerror}): give another folder"
+        ) from error
 
 
 def _make(audit: Audit, staging: Path) -> None:

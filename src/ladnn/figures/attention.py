@@ -70,7 +70,9 @@ def read_boxes(path: Path, run: Run) -> dict[str, list[Box]]:
         try:
             x0, y0, x1, y1 = (float(row[name]) for name in _COLUMNS[1:])
         except ValueError as error:
-            raise DataError(f"{path} line {line} has a corner that is no number") from error
+            raise DataError(
+                f"{path} line {line} has a corner that is no number: give pixels"
+            ) from error
         if not (0 <= x0 < x1 < np.inf and 0 <= y0 < y1 < np.inf):
             raise DataError(f"{path} line {line} is no box: give x0 < x1 and y0 < y1, from 0 on")
         boxes.setdefault(run.cases.paths[image], []).append((x0, y0, x1, y1))
@@ -90,8 +92,9 @@ def find(run: Run, name: str) -> int:
         if parts and Path(path).parts[-len(parts) :] == parts
     ]
     if len(rows) != 1:
-        which = "several images, so give more of its path" if rows else "no image"
-        raise DataError(f"{name} names {which} in {run.folder}")
+        which = "several images" if rows else "no image"
+        todo = "give more of its path" if rows else "give the path of one that was judged"
+        raise DataError(f"{name} names {which} in {run.folder}: {todo}")
     return rows[0]
 
 

@@ -117,7 +117,9 @@ class Run:
             )
         rows = np.flatnonzero(np.array(self.cases.sources) == source)
         if not rows.size:
-            raise DataError(f"{self.folder} has no image of {source} that was judged")
+            raise DataError(
+                f"{self.folder} has no image of {source} that was judged: give another source"
+            )
         only = {source: self.sources[source]}
         return replace(self, cases=self.cases.of(rows), scores=only[source], sources=only)
 

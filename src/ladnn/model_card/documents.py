@@ -123,6 +123,6 @@ def write_documents(facts: Mapping[str, str], bundle: str, folder: Path) -> tupl
                 (Path(name) / f"{document.name}.md").replace(folder / f"{document.name}.md")
     except OSError as error:
         raise DataError(
-            f"the model card cannot be written to {folder} ({error.strerror})"
+            f"the model card cannot be written to {folder} ({error.strerror}): give another folder"
         ) from error
     return made

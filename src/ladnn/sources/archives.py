@@ -182,7 +182,9 @@ def unpacked(archive: Path, folder: Path) -> list[Path]:
     except _UNREADABLE as error:
         raise DataError(f"{archive} is no readable zip archive: fetch it again") from error
     except OSError as error:
-        raise DataError(f"{archive} cannot be unpacked into {folder} ({error.strerror})") from error
+        raise DataError(
+            f"{archive} cannot be unpacked into {folder} ({error.strerror}): give another folder"
+        ) from error
     return [folder / name for name in sorted(members)]
 
 
@@ -201,7 +203,10 @@ def _images(archive: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
-            raise DataError(f"{archive} has a member {member.filename!r} that leaves its folder")
+            raise DataError(
+                f"{archive} has a member {member.filename!r} that leaves its folder: "
+                "fetch it from where it was published"
+            )
         hidden = path.name.startswith(".") or "__MACOSX" in path.parts
         if _is_folder(member) or hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
@@ -220,5 +225,7 @@ def _content(archive: Path, pack: zipfile.ZipFile, member: zipfile.ZipInfo) -> b
     with pack.open(member) as file:
         content = file.read(MAX_MEMBER_BYTES + 1)
     if len(content) > MAX_MEMBER_BYTES:
-        raise DataError(f"{member.filename!r} in {archive} is over {MAX_MEMBER_BYTES} bytes")
+        raise DataError(
+            f"{member.filename!r} in {archive} is over {MAX_MEMBER_BYTES} bytes: reduce it first"
+        )
     return content

@@ -73,7 +73,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise DataError(f"{path} has other columns than {', '.join(COLUMNS)}: export it again")
     for row in rows:
         if Path(row["file"]).name != row["file"] or row["file"] in ("", ".", ".."):
-            raise DataError(f"{path} names a file {row['file']!r} outside its folder")
+            raise DataError(
+                f"{path} names a file {row['file']!r} outside its folder: export it again"
+            )
     return rows
 
 

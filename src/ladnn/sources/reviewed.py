@@ -57,7 +57,9 @@ def read_decisions(path: Path) -> Decisions:
         decision = _decision(row, cells)
         mine = found.setdefault((cells["source"], cells["file"]), {})
         if decision.label in mine:
-            raise DataError(f"{row.where} decides {decision.label} of {cells['file']} again")
+            raise DataError(
+                f"{row.where} decides {decision.label} of {cells['file']} again: keep one row"
+            )
         mine[decision.label] = decision
     _refuse_none(found, table)
     return {key: tuple(mine.values()) for key, mine in found.items()}
@@ -101,13 +103,19 @@ def apply_decisions(entries: list[Entry], decisions: Decisions) -> list[Entry]:
         key = (clean(entry.source), clean(entry.path.name))
         mine = decisions.get(key, ())
         if mine and key in seen:
-            raise DataError(f"{mine[0].where} names {key[1]}, of which {key[0]} has several")
+            raise DataError(
+                f"{mine[0].where} names {key[1]}, of which {key[0]} has several: "
+                "rename all but one, or leave the decision empty"
+            )
         seen.add(key)
         result.append(_decided(entry, mine) if mine else entry)
     strange = [key for key in decisions if key not in seen]
     if strange:
         where, (source, file) = decisions[strange[0]][0].where, strange[0]
-        raise DataError(f"{where} decides on {file!r} of {source!r}, which is not imported")
+        raise DataError(
+            f"{where} decides on {file!r} of {source!r}, which is not imported: "
+            "import its collection too, or delete the row"
+        )
     return result
 
 

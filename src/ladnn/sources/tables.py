@@ -110,7 +110,9 @@ def _text(path: Path) -> str:
             )
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"the table {path} cannot be read ({error.strerror})") from error
+        raise DataError(
+            f"the table {path} cannot be read ({error.strerror}): give another"
+        ) from error
     return decode(data, str(path))
 
 
@@ -120,7 +122,9 @@ def unique(rows: Iterable[Row], column: int) -> dict[str, Row]:
     for row in rows:
         name = row.cells[column]
         if name in by_name:
-            raise DataError(f"{name!r} is listed twice, {by_name[name].where} and {row.where}")
+            raise DataError(
+                f"{name!r} is listed twice, {by_name[name].where} and {row.where}: keep one row"
+            )
         by_name[name] = row
     return by_name
 
