@@ -1,6 +1,7 @@
 """`ladnn data`: what people type, what they get, and what they are told."""
 
 import functools
+import gzip
 import http.server
 import json
 import os
@@ -366,8 +367,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         except OSError:
             self.send_error(404)
             return
+        packed = "gzip" in self.headers.get("Accept-Encoding", "")  # as GitHub does
+        data = gzip.compress(data) if packed else data
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
         self.send_response(206 if start else 200)
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         end = len(data) // 2 if self.server.breaks and self.path.endswith(".zip") else len(data)
@@ -538,6 +543,13 @@ def test_a_download_that_may_not_or_does_not_come_whole_is_an_error(
 ):
     with pytest.raises(DataError, match=rf"cannot be fetched \({said}"):
         download(tmp_path, monkeypatch, answer)
+
+
+def test_a_file_is_asked_for_as_it_is(server, tmp_path):
+    """A server that packs a table tells the length of the packed bytes."""
+    (server.root / "a.csv").write_bytes(b"a,b\n" * 99)
+    path = fetching.download(f"{server.url}a.csv", tmp_path / "d", notify=lambda *_: None)
+    assert path.read_bytes() == b"a,b\n" * 99
 
 
 def test_a_part_that_the_server_cannot_go_on_with_is_dropped(tmp_path, monkeypatch):
