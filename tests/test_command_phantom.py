@@ -28,6 +28,14 @@ def test_a_seed_gives_the_same_files_again(tmp_path: Path):
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_another_picture_of_that_name_is_not_replaced(tmp_path: Path):
+    (tmp_path / "phantom-GGO.png").write_bytes(b"mine")
+    result = run("-o", str(tmp_path))
+    assert isinstance(result.exception, ConfigError)
+    assert "phantom-GGO.png is there and is another picture" in str(result.exception)
+    assert (tmp_path / "phantom-GGO.png").read_bytes() == b"mine"
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("")
     result = run("-o", str(tmp_path / "file" / "below"))

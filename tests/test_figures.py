@@ -230,6 +230,15 @@ class TestSources:
         hatches = [bar.get_hatch() for bar in sources.draw(both).axes[0].patches]
         assert hatches == [None, "////", None, None]
 
+    def test_keep_their_axes_wide_beside_a_run_that_learned_from_many_sources(self, both):
+        many = replace(both[0], trained_on=tuple(f"a hospital far away {n}" for n in range(9)))
+        with warnings.catch_warnings(), paper.publication():
+            warnings.simplefilter("error")  # of axes that a label left no room
+            figure = sources.draw([many, both[1]])
+            figure.draw_without_rendering()
+        box = figure.axes[0].get_position()
+        assert box.width > 0.8
+
 
 class TestTraining:
     @pytest.fixture

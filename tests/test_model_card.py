@@ -276,6 +276,19 @@ class TestCommand:
         assert isinstance(done.exception, DataError)
         assert said in str(done.exception)
 
+    def test_leaves_open_what_an_audit_left_open(self):
+        card = tiny_card(b"")
+        outside = {"key": "outside", "findings": ["Not answered: every image is of a source."]}
+        found = facts(card, audit={**audit(card), "answers": [outside]})
+        assert "outside" not in found
+
+    def test_says_that_an_interval_of_one_value_is_none(self):
+        flat = {**ESTIMATE, "low": 0.8, "high": 0.8}
+        card = tiny_card(b"")
+        group = {**GROUP, "covid": {"per_image": {**COVID, "auc": flat}}}
+        found = facts(card, {**metrics(card), "sources": {"covid-ct": group}})
+        assert "covid-ct: AUC 0.800 (no spread) per image" in found["test"]
+
     @pytest.mark.parametrize(
         "changes",
         [

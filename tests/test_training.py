@@ -322,6 +322,13 @@ def test_the_configuration_of_other_results_is_not_replaced(manifest, tmp_path):
     assert "default" in (tmp_path / "config.json").read_text()
 
 
+def test_a_log_that_no_run_wrote_is_not_replaced(manifest, tmp_path):
+    (tmp_path / "log.csv").write_text("mine")
+    with pytest.raises(ConfigError, match=r"log\.csv is of no run's: give another folder"):
+        run(manifest, tmp_path)
+    assert (tmp_path / "log.csv").read_text() == "mine"
+
+
 def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(manifest, finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     held = json.loads((finished / "config.json").read_text())

@@ -170,6 +170,23 @@ def test_the_list_cuts_nothing_off_in_a_narrow_window(registry: Registry):
     assert "\N{HORIZONTAL ELLIPSIS}" not in done.output
 
 
+def test_a_version_is_not_taken_in_with_another_test_split(
+    base: Manifest, registry: Registry, tmp_path: Path
+):
+    write_manifest(Manifest(records=base.records[:-1], labels=base.labels), tmp_path / "fewer.csv")
+    bundle = tiny_bundle(tmp_path, name="other")
+    words = ["add", str(bundle), "--manifest", str(tmp_path / "fewer.csv"), "--why", "x"]
+    done = CliRunner().invoke(app, [*words, "--registry", registry._store.url])
+    assert isinstance(done.exception, DataError)
+    assert "is locked" in str(done.exception)
+    assert "other-1" not in registry.versions()
+
+
+def test_the_list_says_where_there_is_no_version(tmp_path: Path):
+    done = CliRunner().invoke(app, ["list", "--registry", str(tmp_path / "none")])
+    assert done.output.startswith("There is no version yet")
+
+
 def test_an_update_against_another_test_split_is_refused(
     base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
 ):

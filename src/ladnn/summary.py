@@ -34,7 +34,7 @@ class Summary:
             in the order of LESIONS; on the diagonal, in how many one appears at all.
         lesions: lesion -> part -> positive images that show it.
         negatives: Figure 3c: diagnosis -> negative images; `unknown` where there is none.
-        corrected: images whose flag the label set moved.
+        corrected: images of which the label set or a review changed something.
     """
 
     source: str

@@ -129,6 +129,8 @@ def _refuse_other(folder: Path, config: TrainConfig, data_hash: str) -> None:
     if not any((folder / name).exists() for name in (DESCRIPTION_FILE, RESUME_FILE)):
         if path.exists() and not _is_of_a_run(path):
             raise ConfigError(f"{path} is of other results than a run's: give another folder")
+        if (folder / LOG_FILE).exists() and not path.exists():
+            raise ConfigError(f"{folder / LOG_FILE} is of no run's: give another folder")
         return
     if path.exists() and held(path) != json.loads(_resolved(config, data_hash)):
         raise ConfigError(

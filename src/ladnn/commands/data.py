@@ -303,7 +303,7 @@ def _print_summary(one: "Summary") -> None:
         ("diagnoses of the negatives (Figure 3c)", one.negatives),
     ):
         console.print(f"{title}: " + ", ".join(f"{name}: {n}" for name, n in counts.items()))
-    console.print(f"flags moved by the label set: {one.corrected}\n")
+    console.print(f"corrected by the label set or a review: {one.corrected}\n")
 
 
 def _print_fetched(done: "Fetched", folder: Path, as_json: bool) -> None:

@@ -81,8 +81,10 @@ def list_(registry: Place = None, config: SiteConfig = None, as_json: AsJson = F
     rows = [_row(opened, version) for version in found.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-    else:
+    elif rows:
         _print_rows(rows)
+    else:
+        typer.echo("There is no version yet: `ladnn model add` takes one in")
 
 
 @app.command()
@@ -103,19 +105,22 @@ def add(
     """
     from ladnn.bundle import load_bundle
 
-    files = {}
+    files, opened = {}, open_registry(registry, config)
     if manifest is not None:
         from ladnn.dataset import read_manifest
         from ladnn.gate import Gate
-        from ladnn.locked_test import EVALUATION, evidence, judge
+        from ladnn.locked_test import EVALUATION, evidence, judge, refuse_other_test
 
         listed = read_manifest(manifest)
+        champion = opened.champion()
+        if champion is not None:
+            refuse_other_test(opened, champion, listed)
         loaded = load_bundle(bundle)
         with stages() as stage:
             advance = stage("locked test", len(listed.part("test")))
             found = judge(loaded, listed, Gate(), advance)
         files[EVALUATION] = evidence(loaded, found, listed)
-    label = open_registry(registry, config).add(bundle, files, by=_who(by), why=why)
+    label = opened.add(bundle, files, by=_who(by), why=why)
     typer.echo(f"{label} is a candidate")
 
 

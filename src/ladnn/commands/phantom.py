@@ -1,5 +1,6 @@
 """`ladnn phantoms`: drawn chest CT slices to try the program on, for no patient's image ships."""
 
+import io
 import json
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,9 @@ def _write(folder: Path, seed: int, lesions: tuple[Lesion, ...]) -> Path:
     from ladnn.phantom import thorax
 
     name = "all" if len(lesions) > 1 else "-".join(lesions) or "none"
-    file = folder / f"phantom-{name}.png"
-    Image.fromarray(thorax(seed, lesions=lesions)).save(file)
+    file, drawn = folder / f"phantom-{name}.png", io.BytesIO()
+    Image.fromarray(thorax(seed, lesions=lesions)).save(drawn, "PNG")
+    if file.exists() and file.read_bytes() != drawn.getvalue():
+        raise ConfigError(f"{file} is there and is another picture: give another folder")
+    file.write_bytes(drawn.getvalue())
     return file

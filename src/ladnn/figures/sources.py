@@ -1,5 +1,6 @@
 """Leave-one-source-out: one metric of each run on each source alone, seen in training or not."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from ladnn.intervals import Estimate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_LETTERS = 15  # of the legend in an inch, where a longer line would squeeze the axes
 
 
 def unseen(run: Run, source: str) -> bool:
@@ -28,7 +32,8 @@ def draw(runs: Sequence[Run]) -> "Figure":
     pens = paper.pens(len(runs))
     names = tuple(dict.fromkeys(name for run in runs for name in run.sources))
     width = paper.PAGE if len(names) * len(runs) > 4 else paper.COLUMN * 1.3
-    entries = 0.15 * (len(runs) + 1)
+    labels = [textwrap.fill(_named(run), int(_LETTERS * width)) for run in runs]
+    entries = 0.15 * (sum(label.count("\n") + 1 for label in labels) + 1)
     figure = paper.sheet(width, 3.2 + entries)
     axes, keys = figure.subplots(2, 1, height_ratios=(2.8, entries))
     breadth = 0.8 / len(runs)
@@ -41,7 +46,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.annotate("chance", (-0.58, 0.51), color=paper.QUIET, fontsize=6)
     axes.set_title("Each source alone")
-    _legend(keys, runs)
+    _legend(keys, runs, labels)
     splits = ", ".join(dict.fromkeys(run.split for run in runs))
     paper.foot(figure, f"{splits} split, per image; error bars: {runs[0].interval}")
     return figure
@@ -80,12 +85,12 @@ def _bars(
         axes.annotate(f"{estimate.value:.2f}", (x, high + 0.015), fontsize=6.5, ha="center")
 
 
-def _legend(axes: "Axes", runs: Sequence[Run]) -> None:
+def _legend(axes: "Axes", runs: Sequence[Run], labels: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [
-        Patch(facecolor=pen.colour, label=_named(run))
-        for run, pen in zip(runs, paper.pens(len(runs)), strict=True)
+        Patch(facecolor=pen.colour, label=label)
+        for label, pen in zip(labels, paper.pens(len(runs)), strict=True)
     ]
     if any(unseen(run, name) for run in runs for name in run.sources):
         label = "source that the model never saw"

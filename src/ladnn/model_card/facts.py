@@ -325,6 +325,8 @@ def _interval(estimate: Json) -> str:
         return f"not given ({estimate['reason']})"
     if estimate["low"] is None:
         return f"{estimate['value']:.3f}"
+    if estimate["low"] == estimate["high"]:
+        return f"{estimate['value']:.3f} (no spread)"
     return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
 
 
@@ -370,13 +372,18 @@ _ANSWERS = {
 }
 """Which question of an audit answers which fact."""
 
+_UNANSWERED = "Not answered"
+"""How an audit begins what it leaves open."""
+
 
 def _examined(audit: Json | None) -> Facts:
     """What an audit adds: its findings, as they stand."""
     if audit is None:
         return {}
     return {
-        _ANSWERS[answer["key"]]: " ".join(answer["findings"])
+        _ANSWERS[answer["key"]]: " ".join(
+            f for f in answer["findings"] if not f.startswith(_UNANSWERED)
+        )
         for answer in audit["answers"]
         if answer["key"] in _ANSWERS
     }
