@@ -11,7 +11,7 @@ from ladnn.intervals import Estimate
 from ladnn.scoring import CAUTION_BELOW, Level, Settings, covid_scores
 
 _HEADS = ("group", "positive", "negative", "patients", "AUC", "sensitivity", "specificity", "")
-_FEW = f"under {CAUTION_BELOW}: not to be concluded from"
+_FEW = f"under {CAUTION_BELOW} patients of a class: not to be concluded from"
 UNKNOWN = "unknown"
 
 
