@@ -1,5 +1,6 @@
 """`ladnn predict` answers for every file, in order, and opens nothing it was not told to."""
 
+import errno
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 import ladnn
 from bundles import shut_guard, tiny_bundle
 from forbidden import forbid
+from ladnn import overlay
 from ladnn.commands.answers import plain
 from ladnn.commands.predict import app, find_items, parse_window
 from ladnn.errors import BundleError
@@ -357,6 +359,21 @@ def test_a_full_disk_is_named_as_that(bundle, image):
     done = shell(f"$LADNN predict {image} --bundle {bundle} > /dev/full")
     assert done.returncode == 1
     assert done.stderr == "ladnn: no space left on device: make room on the disk\n"
+
+
+def test_an_answer_is_not_lost_with_an_overlay_that_cannot_be_written(
+    bundle, image, tmp_path, monkeypatch
+):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(overlay, "put", full)
+    done = run(image, "--bundle", bundle, "--heatmaps", tmp_path / "overlays", "--json")
+    (told,) = lines(done)
+    assert 0 <= told["covid"]["probability"] <= 1
+    assert told["heatmap"] is None
+    assert "cannot be written (No space left on device)" in done.stderr
+    assert done.exit_code == 1
 
 
 def test_control_characters_do_not_reach_the_terminal():

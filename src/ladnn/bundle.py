@@ -48,9 +48,7 @@ def _members(members: object) -> None:
     if not isinstance(members, list | tuple) or not all(
         isinstance(one, Mapping) and isinstance(one.get("config") or {}, Mapping) for one in members
     ):
-        raise BundleError(
-            f"training.members of {CARD_FILE} is not what export writes: export again"
-        )
+        raise BundleError(f"training.members of {CARD_FILE} are damaged: export the bundle again")
 
 
 def _arguments(cls: type, data: object, where: str) -> dict[str, Any]:
@@ -165,10 +163,7 @@ class StudyRule:
 
 def _points(data: object, where: str) -> dict[str, OperatingPoint]:
     if not isinstance(data, Mapping):
-        raise BundleError(
-            f"the operating points ({where}) of {CARD_FILE} are not an object: "
-            "export the bundle again"
-        )
+        raise BundleError(f"{CARD_FILE} has no object of operating points ({where}): export again")
     return {
         name: OperatingPoint(**_arguments(OperatingPoint, point, f"operating point {name}"))
         for name, point in data.items()
@@ -197,8 +192,7 @@ class Card:
     """What a bundle says of itself; `to_json` and `from_json` are inverse.
 
     Attributes:
-        input_size: columns S of the graph's input, uint8 grey [N, R, S]; the rows R are as many, or
-            twice as many for the pair of squares.
+        input_size: columns S of the graph's input, uint8 grey [N, R, S]; R is S, or 2 S of a pair.
         preprocessing: one of `lungfield.FRAMES`, how an image becomes that input; the runtime
             refuses one that it does not know.
         classes: the order of the logits and maps: `OUTPUTS`, or ("covid",) for a baseline.

@@ -25,6 +25,7 @@ class Line:
 
     Attributes:
         heatmap: a file, or an address on a site.
+        lost: why there is no overlay, though one was asked for.
         calibrated: for each lesion of `prediction`; None where the table knows it for all lines.
     """
 
@@ -33,6 +34,7 @@ class Line:
     heatmap: Path | str | None
     study: str
     calibrated: tuple[bool, ...] | None = None
+    lost: LadnnError | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The image's line, with the keys of the design in their order."""
@@ -46,6 +48,13 @@ class Line:
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def tell(path: Path, error: LadnnError) -> None:
+    """Say on stderr, where errors are read, which file something failed of, and why."""
+    said = str(error)
+    named = said if said.startswith(str(path)) else f"{path}: {said}"
+    sys.stderr.write(f"{plain(named, 1000)}\n")
 
 
 class JsonPrinter:
@@ -112,9 +121,7 @@ class TablePrinter:
 
     def failure(self, path: Path, error: LadnnError) -> None:
         """One file that failed, and why."""
-        said = str(error)
-        named = said if said.startswith(str(path)) else f"{path}: {said}"
-        sys.stderr.write(f"{plain(named, 1000)}\n")
+        tell(path, error)
 
     def end(self, heatmaps: Path | None) -> None:
         """What the marks mean, where the overlays are, and the notice."""

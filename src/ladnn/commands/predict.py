@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ladnn.commands.answers import JsonPrinter, Line, TablePrinter, progress
+from ladnn.commands.answers import JsonPrinter, Line, TablePrinter, progress, tell
 from ladnn.commands.inputs import Images, given
 from ladnn.commands.opening import open_predictor
 from ladnn.errors import ConfigError, ImageError, LadnnError
@@ -81,6 +81,9 @@ def predict(
             else:
                 slices.add(result)
                 printer.image(result)
+                if result.lost is not None:
+                    failed += 1
+                    tell(result.path, result.lost)
     if study:
         for one in slices.results(predictor.card, operating_point):
             printer.study(one)
@@ -167,7 +170,7 @@ def _finisher(
     """What is left to do in a worker once an image is assessed: draw it, and keep what is short."""
 
     def finish(item: Item, image: "CtImage", said: "Assessment") -> Line:
-        target = None
+        target = lost = None
         if heatmaps is not None:
             from ladnn import overlay
 
@@ -182,9 +185,14 @@ def _finisher(
                 cuts=(point.low, point.high),
                 name=str(item.path),
             )
-            overlay.save(sheet, target)
+            try:
+                overlay.save(sheet, target)
+            except ImageError as error:  # the answer is not lost with its picture
+                target, lost = None, error
         study = image.study or image.series or str(item.path.parent)
-        return Line(path=item.path, prediction=said.prediction, heatmap=target, study=study)
+        return Line(
+            path=item.path, prediction=said.prediction, heatmap=target, study=study, lost=lost
+        )
 
     return finish
 
