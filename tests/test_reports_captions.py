@@ -2,13 +2,10 @@
 
 import pytest
 
+from captions import named
 from ladnn.findings import LESIONS, Lesion
 from ladnn.labelling import label_images
 from ladnn.reports import Covid, label_report
-
-
-def labels(report):
-    return " ".join(str(lesion) for lesion in LESIONS if report.labels[lesion])
 
 
 @pytest.mark.parametrize(
@@ -48,7 +45,7 @@ def labels(report):
     ],
 )
 def test_signs_are_told_by_their_names_and_from_their_neighbours(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,7 +62,7 @@ def test_signs_are_told_by_their_names_and_from_their_neighbours(text, expected)
     ],
 )
 def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,7 +85,7 @@ def test_a_verb_of_another_subject_denies_nothing_before_it(text, expected):
     ],
 )
 def test_what_others_show_is_no_finding_of_the_one_who_lacks_it(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -102,7 +99,7 @@ def test_what_others_show_is_no_finding_of_the_one_who_lacks_it(text, expected):
     ],
 )
 def test_what_an_artifact_was_taken_for_is_not_there(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -136,7 +133,7 @@ def test_what_an_artifact_was_taken_for_is_not_there(text, expected):
     ],
 )
 def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -162,7 +159,7 @@ def test_a_denial_is_of_what_it_names_and_not_of_its_place(text, expected):
     ],
 )
 def test_a_list_of_bare_names_is_denied_as_a_whole(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -241,7 +238,7 @@ def test_a_change_is_of_what_stands_beside_it():
 def test_each_image_of_a_figure_has_what_its_panel_shows(caption, expected):
     wanted = expected.split("|")
     pairs = [(f"figure%{number}.png", caption) for number in range(len(wanted))]
-    assert [labels(one.report) for one in label_images(pairs)] == wanted
+    assert [named(one.report) for one in label_images(pairs)] == wanted
 
 
 @pytest.mark.parametrize(
@@ -355,7 +352,7 @@ def test_another_disease_of_the_lungs_is_named_in_place_of_covid(text, covid):
 )
 def test_respectively_deals_findings_out_to_panels_in_their_order(text, expected):
     images = [(f"{number}.png", text) for number in range(len(expected))]
-    assert [labels(one.report) for one in label_images(images)] == expected
+    assert [named(one.report) for one in label_images(images)] == expected
 
 
 @pytest.mark.parametrize(
@@ -372,7 +369,7 @@ def test_respectively_deals_findings_out_to_panels_in_their_order(text, expected
     ],
 )
 def test_a_line_end_ends_a_statement_where_a_list_or_a_capital_follows(text, expected):
-    assert labels(label_report(text)) == expected
+    assert named(label_report(text)) == expected
 
 
 def test_pneumonia_of_another_coronavirus_is_another_cause():

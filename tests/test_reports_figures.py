@@ -2,18 +2,8 @@
 
 import pytest
 
-from ladnn.findings import LESIONS
-from ladnn.labelling import label_images
+from captions import of_each
 from ladnn.reports import label_report
-
-
-def of_each(caption: str, count: int) -> str:
-    """The labels of each of `count` images that share `caption`."""
-    images = [(f"figure%{number}.png", caption) for number in range(count)]
-    return "|".join(
-        " ".join(str(lesion) for lesion in LESIONS if one.report.labels[lesion])
-        for one in label_images(images)
-    )
 
 
 @pytest.mark.parametrize(

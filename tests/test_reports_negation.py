@@ -2,13 +2,9 @@
 
 import pytest
 
+from captions import labels
 from ladnn.findings import LESIONS
 from ladnn.reports import Covid, label_report
-
-
-def labels(text):
-    report = label_report(text)
-    return " ".join(str(lesion) for lesion in LESIONS if report.labels[lesion])
 
 
 @pytest.mark.parametrize(

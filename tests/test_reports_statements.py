@@ -2,13 +2,8 @@
 
 import pytest
 
-from ladnn.findings import LESIONS
+from captions import labels
 from ladnn.reports import Covid, label_report
-
-
-def labels(text: str) -> str:
-    report = label_report(text)
-    return " ".join(str(lesion) for lesion in LESIONS if report.labels[lesion])
 
 
 @pytest.mark.parametrize(
