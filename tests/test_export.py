@@ -28,24 +28,23 @@ from ladnn.conversion import (
     run_torch,
     to_onnx,
 )
-from ladnn.dataset import Manifest, Record, hash_records, write_manifest
+from ladnn.dataset import Manifest, hash_records, write_manifest
 from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
 from ladnn.export import Identity, Options, build_model, export, read_ensemble
-from ladnn.findings import LESIONS, Lesion, LesionLabels
+from ladnn.findings import Lesion
 from ladnn.graph import BundleGraph, _on_one_grid, to_steps
 from ladnn.imaging import read_image
 from ladnn.lungfield import model_input
 from ladnn.model import LesionNet
 from ladnn.runtime import Predictor
 from ladnn.stored import Stored
+from networks import drawn, network, phantoms
 from synthetic import thorax
 
 ENGINES = ("openvino", "onnxruntime")
 SAMPLED = ("efficientnet_lite0", "resnet18", "densenet121", "vgg16", "resnet_ct")
 MODES = ("ladnn", "baseline")
-SPREAD = 2.0
-"""Standard deviation of the logits of a trained head over the images it was trained on."""
 
 
 def every_network() -> list[object]:
@@ -59,43 +58,6 @@ def every_network() -> list[object]:
         for name in BACKBONES
         for mode in MODES
     ]
-
-
-def phantoms(count: int, size: int) -> np.ndarray:
-    """What a network sees of phantoms with one lesion each, and of healthy ones."""
-    kinds = (*LESIONS, None)
-    drawn = [
-        thorax(seed, lesions=() if (kind := kinds[seed % 6]) is None else (kind,))
-        for seed in range(count)
-    ]
-    return np.stack([model_input(pixels, size)[0] for pixels in drawn])
-
-
-def train_head(net: LesionNet, frames: np.ndarray) -> None:
-    """Ridge regression of drawn lesions on the embedding: a head that has learned something."""
-    with torch.inference_mode():
-        grey = torch.from_numpy(frames)[:, None].float() / 255
-        seen = torch.cat([net.pool(net.features(one[None])) for one in grey]).double()
-    kinds = torch.arange(len(frames)) % 6
-    labels = torch.stack([(kinds < 5).double(), *[(kinds == k).double() for k in range(5)]], 1)
-    labels = labels[:, : net.head.out_features] - 0.5
-    mean, deviation = seen.mean(0), seen.std(0) + 1e-3 * seen.std()
-    rows = (seen - mean) / deviation
-    gram = rows @ rows.T + 0.1 * rows.shape[1] * torch.eye(len(rows), dtype=torch.double)
-    weight = (rows.T @ torch.linalg.solve(gram, labels)) / deviation[:, None]
-    weight = weight * SPREAD / (seen @ weight).std(0)
-    with torch.no_grad():
-        net.head.weight.copy_(weight.T)
-        net.head.bias.copy_(-(mean @ weight))
-
-
-def network(name: str, mode: str = "ladnn", seed: int = 0, size: int | None = None) -> LesionNet:
-    """A network with a trained head; those whose weights are installed start from them."""
-    torch.manual_seed(seed)
-    weights = BACKBONES[name].weights if "lite" in name or name == "resnet_ct" else "random"
-    net = LesionNet(name, mode, weights=weights, input_size=size).eval()
-    train_head(net, phantoms(12, net.input_size))
-    return net
 
 
 def torch_logits(net: LesionNet, frames: np.ndarray) -> np.ndarray:
@@ -408,25 +370,7 @@ def put_checkpoint(folder, net, **changes):
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory) -> Manifest:
-    folder = tmp_path_factory.mktemp("images")
-    records = []
-    for number in range(36):
-        lesion = list(Lesion)[number % 5] if number % 2 else None
-        present = set() if lesion is None else {lesion}
-        path = folder / f"{number}.png"
-        Image.fromarray(thorax(number, lesions=present)).save(path)
-        records.append(
-            Record(
-                path=path,
-                sha256=read_image(path).sha256,
-                source="phantoms",
-                patient=f"p{number}",
-                covid=bool(present),
-                lesions=LesionLabels.from_present(present),
-                split=("train", "val", "val")[number % 3],
-            )
-        )
-    return Manifest(records=tuple(records), labels="drawn")
+    return drawn(tmp_path_factory.mktemp("images"), 36, splits=("train", "val", "val"))
 
 
 @pytest.fixture(scope="module")
@@ -520,7 +464,7 @@ def test_a_failure_on_the_way_leaves_no_bundle(proven, bundle, tmp_path):
         raise DataError("the disk of the metrics is full")
 
     with pytest.raises(DataError):
-        exporting.write_bundle(tmp_path / "made", proven, bundle.card, measure=fail)
+        exporting.write_bundle(tmp_path / "made", proven.content, bundle.card, measure=fail)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -529,14 +473,14 @@ def test_what_an_export_left_that_was_killed_long_ago_is_deleted(proven, bundle,
     for folder in (old, young):
         (folder / "bundle").mkdir(parents=True)
     os.utime(old, (0, 0))
-    exporting.write_bundle(tmp_path / "made", proven, bundle.card)
+    exporting.write_bundle(tmp_path / "made", proven.content, bundle.card)
     assert (old.exists(), young.exists()) == (False, True)  # the young one may be at work
 
 
 def test_what_was_killed_while_it_replaced_a_bundle_keeps_the_older_one(proven, bundle, tmp_path):
     (tmp_path / ".ladnn-export-killed" / "old").mkdir(parents=True)
     os.utime(tmp_path / ".ladnn-export-killed", (0, 0))
-    exporting.write_bundle(tmp_path / "made", proven, bundle.card)
+    exporting.write_bundle(tmp_path / "made", proven.content, bundle.card)
     assert (tmp_path / ".ladnn-export-killed" / "old").exists()
 
 
@@ -544,7 +488,7 @@ def test_an_older_bundle_that_cannot_be_replaced_stays_where_it_was(
     proven, bundle, tmp_path, monkeypatch
 ):
     target = tmp_path / "made"
-    exporting.write_bundle(target, proven, bundle.card)
+    exporting.write_bundle(target, proven.content, bundle.card)
     (target / "notes.txt").write_text("mine")
     moved = Path.replace
 
@@ -555,7 +499,7 @@ def test_an_older_bundle_that_cannot_be_replaced_stays_where_it_was(
 
     monkeypatch.setattr(Path, "replace", busy)
     with pytest.raises(BundleError, match="Device or resource busy"):
-        exporting.write_bundle(target, proven, bundle.card, force=True)
+        exporting.write_bundle(target, proven.content, bundle.card, force=True)
     assert (target / MODEL_FILE).read_bytes() == proven.content
     assert (target / "notes.txt").read_text() == "mine"
 
@@ -574,18 +518,18 @@ def test_a_place_that_no_bundle_can_be_put_is_refused_before_anything_is_read(
 def test_force_replaces_an_older_bundle_whole(proven, bundle, tmp_path):
     target = tmp_path / "made"
     for force in (False, True):
-        exporting.write_bundle(target, proven, bundle.card, force=force)
+        exporting.write_bundle(target, proven.content, bundle.card, force=force)
     assert (target / MODEL_FILE).read_bytes() == proven.content
 
 
 def test_force_keeps_what_a_person_put_beside_the_older_bundle(proven, bundle, tmp_path):
     target = tmp_path / "made"
-    exporting.write_bundle(target, proven, bundle.card)
+    exporting.write_bundle(target, proven.content, bundle.card)
     (target / CARD_FILE).write_text("of the older one")
     (target / "notes").mkdir()
     for name in ("notes.txt", "notes/card.json"):
         (target / name).write_text("mine")
-    exporting.write_bundle(target, proven, bundle.card, force=True)
+    exporting.write_bundle(target, proven.content, bundle.card, force=True)
     assert (target / "notes.txt").read_text() == "mine"
     assert (target / "notes/card.json").read_text() == "mine"
     assert (target / CARD_FILE).read_text() != "of the older one"
@@ -593,12 +537,12 @@ def test_force_keeps_what_a_person_put_beside_the_older_bundle(proven, bundle, t
 
 def test_force_keeps_links_as_links_wherever_they_lead(proven, bundle, tmp_path):
     target = tmp_path / "made"
-    exporting.write_bundle(target, proven, bundle.card)
+    exporting.write_bundle(target, proven.content, bundle.card)
     links = {"data": "../data", "nowhere": "/nowhere/at/all"}
     (tmp_path / "data").mkdir()
     for name, where in links.items():
         (target / name).symlink_to(where)
-    exporting.write_bundle(target, proven, bundle.card, force=True)
+    exporting.write_bundle(target, proven.content, bundle.card, force=True)
     assert {name: str((target / name).readlink()) for name in links} == links
     assert (target / "data").is_dir()
 
@@ -606,10 +550,10 @@ def test_force_keeps_links_as_links_wherever_they_lead(proven, bundle, tmp_path)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_what_force_cannot_keep_is_named_and_the_older_bundle_stays(proven, bundle, tmp_path):
     target = tmp_path / "made"
-    exporting.write_bundle(target, proven, bundle.card)
+    exporting.write_bundle(target, proven.content, bundle.card)
     os.mkfifo(target / "pipe")
     with pytest.raises(DataError, match=r"beside card\.json, model\.onnx .*named pipe.*move it"):
-        exporting.write_bundle(target, proven, bundle.card, force=True)
+        exporting.write_bundle(target, proven.content, bundle.card, force=True)
     assert sorted(path.name for path in target.iterdir()) == [CARD_FILE, MODEL_FILE, "pipe"]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 

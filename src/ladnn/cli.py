@@ -19,6 +19,7 @@ from ladnn.commands import (
     model,
     phantom,
     predict,
+    quantise,
     remote,
     reports,
     serve,
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (predict, serve, evaluate, audit, train, export, benchmark, phantom):
+for commands in (predict, serve, evaluate, audit, train, export, quantise, benchmark, phantom):
     app.add_typer(commands.app)  # one command each, under its own name
 app.add_typer(data.app, name="data")
 app.add_typer(figures.app, name="figures")

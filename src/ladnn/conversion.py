@@ -104,7 +104,7 @@ def _merge_alike(model: "ModelProto") -> None:
 
     tensors = [tensor for tensor in graph.initializer if is_new_tensor(tensor)]
     nodes = [node for node in graph.node if is_new_node(node)]
-    _replace(graph, tensors, nodes)
+    replace_parts(graph, tensors, nodes)
 
 
 def _store(model: "ModelProto", stored: Stored) -> None:
@@ -123,12 +123,13 @@ def _store(model: "ModelProto", stored: Stored) -> None:
             )
         tensors += parts
         nodes += made
-    _replace(model.graph, tensors, [*nodes, *model.graph.node])
+    replace_parts(model.graph, tensors, [*nodes, *model.graph.node])
 
 
-def _replace(
+def replace_parts(
     graph: "GraphProto", tensors: Sequence["TensorProto"], nodes: Sequence["NodeProto"]
 ) -> None:
+    """Make these a graph's only tensors and nodes, in this order."""
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(tensors)
     graph.node.extend(nodes)

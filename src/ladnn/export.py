@@ -11,26 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, load_bundle, write_card
+from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, write_card
+from ladnn.card_fitting import Graph, Stage, fit_graph, unseen, validation_metrics
 from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
-from ladnn.conversion import Frames, open_engine, phantom_frames, prove, rounding, to_onnx
-from ladnn.dataset import Manifest, Record, hash_records
+from ladnn.conversion import open_engine, phantom_frames, prove, rounding, to_onnx
+from ladnn.dataset import Manifest, hash_records
 from ladnn.engines import Engine
 from ladnn.errors import BundleError, ConfigError
-from ladnn.evaluation import evaluate
 from ladnn.findings import OUTPUTS
-from ladnn.fitting import Fitted, check_classes, fit
+from ladnn.fitting import Fitted, check_classes
 from ladnn.graph import BundleGraph, combination
-from ladnn.guard_fitting import Chest, fit_guard, most_rows
-from ladnn.imaging import read_image
-from ladnn.judging import Pixels, judge, read_all, safe_precision, scored
+from ladnn.judging import safe_precision
 from ladnn.lungfield import input_shape, joint_frame
 from ladnn.model import LesionNet
 from ladnn.paths import put_folder, require_writable
-from ladnn.runtime import DEFAULT_ENGINE, Predictor
+from ladnn.runtime import DEFAULT_ENGINE
 from ladnn.stored import Stored
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -38,8 +35,6 @@ INTENDED_USE = (
     "Research on axial chest CT images in a lung window. Not a medical device: no decision on a "
     "patient may rest on it."
 )
-GUARD_IMAGES = 1500
-"""Training images that the guard is fitted on at most."""
 _UNFINISHED = ".ladnn-export-"  # no folder of anybody else's is named so
 _OLD = "old"
 _AT_WORK = 86_400  # seconds that an export may take, with room to spare
@@ -119,10 +114,6 @@ class Options:
     decoys: int = 60
 
 
-Stage = Callable[[str, int], Callable[[], None]]
-"""Told the name of a stage and its number of images; returns what is called after each image."""
-
-
 def export(
     folders: Sequence[Path],
     manifest: Manifest,
@@ -130,7 +121,7 @@ def export(
     identity: Identity,
     *,
     options: Options | None = None,
-    stage: Stage = lambda name, total: lambda: None,
+    stage: Stage = unseen,
 ) -> Card:
     """Make a bundle of checkpoints; what is fitted is fitted on the manifest's validation split.
 
@@ -157,9 +148,9 @@ def export(
     card = _fitted_card(model, learned, identity, chosen, stage)
     return write_bundle(
         target,
-        model,
+        model.content,
         card,
-        measure=lambda folder: _metrics(folder, validation, stage),
+        measure=lambda folder: validation_metrics(folder, validation, stage),
         force=chosen.force,
     )
 
@@ -167,44 +158,14 @@ def export(
 def _fitted_card(
     model: Model, manifest: Manifest, identity: Identity, options: Options, stage: Stage
 ) -> Card:
-    size, frame = model.ensemble.size, model.ensemble.frame
-    engine = open_engine(DEFAULT_ENGINE, model.content)
+    graph = Graph(content=model.content, size=model.ensemble.size, frame=model.ensemble.frame)
     fast = _fast_engine(model.content) if options.precision == "auto" else None
-    records = manifest.part("val").records
-    images = read_all(records, read_image, stage("validation images", len(records)))
-    judged = judge(images, engine, size=size, frame=frame, fast=fast)
-    fitted = fit(scored(records, judged))
-    chests = _chests(records, images, validation=True) + _training_chests(manifest, stage)
-    advance = stage("guard", most_rows(chests, options.decoys))
-
-    def embed(frames: Frames) -> NDArray[np.float32]:
-        return np.concatenate([_embedding(engine, one, advance) for one in frames])
-
-    guard = fit_guard(chests, embed, size=size, frame=frame, decoys=options.decoys)
-    card = make_card(model, identity, fitted, guard.to_json(), safe_precision(judged, fitted))
+    found = fit_graph(graph, manifest, decoys=options.decoys, stage=stage, other=fast)
+    precision = safe_precision(found.judged, found.fitted)
+    card = make_card(model, identity, found.fitted, found.guard, precision)
     # the hash shows that it is the manifest of the training, whose sources a run need not name
     sources = list(manifest.sources) if hash_records(manifest) == card.data_hash else []
     return replace(card, training={**card.training, "sources": sources})
-
-
-def _embedding(engine: Engine, frame: Frames, advance: Callable[[], None]) -> NDArray[np.float32]:
-    advance()
-    return engine.infer(frame[np.newaxis])[2]
-
-
-def _chests(records: Sequence[Record], images: list[Pixels], *, validation: bool) -> list[Chest]:
-    return [
-        Chest(pixels=pixels, source=record.source, validation=validation)
-        for record, pixels in zip(records, images, strict=True)
-    ]
-
-
-def _training_chests(manifest: Manifest, stage: Stage) -> list[Chest]:
-    """At most `GUARD_IMAGES`, evenly spaced over the manifest and so over its sources."""
-    records = manifest.part("train").records
-    records = records[:: max(1, -(-len(records) // GUARD_IMAGES))]
-    images = read_all(records, read_image, stage("training images", len(records)))
-    return _chests(records, images, validation=False)
 
 
 def _fast_engine(content: bytes) -> Engine | None:
@@ -213,13 +174,6 @@ def _fast_engine(content: bytes) -> Engine | None:
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return None
     return open_engine(DEFAULT_ENGINE, content, "bfloat16")
-
-
-def _metrics(folder: Path, validation: Manifest, stage: Stage) -> dict[str, Any]:
-    """Metrics of the finished bundle on validation, by the same code as `ladnn evaluate`."""
-    predictor, advance = Predictor(load_bundle(folder)), stage("metrics", len(validation))
-    found = evaluate(predictor, validation, "val", on_image=advance).to_json()
-    return {key: found[key] for key in ("split", "labels", "intervals", "all", "sources")}
 
 
 # ------------------------------------------------------------------ model
@@ -332,7 +286,7 @@ def _data_hash(descriptions: Sequence[Checkpoint]) -> str:
 
 def write_bundle(
     folder: Path,
-    model: Model,
+    content: bytes,
     card: Card,
     *,
     measure: Callable[[Path], dict[str, Any]] | None = None,
@@ -342,7 +296,7 @@ def write_bundle(
 
     Args:
         folder: of the bundle; its parent is made when missing.
-        model: proven.
+        content: of model.onnx, proven.
         card: of it.
         measure: takes the finished bundle and returns the card's metrics.
         force: replace an older bundle.
@@ -358,7 +312,7 @@ def write_bundle(
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNFINISHED) as scratch:
             staged = Path(scratch) / "bundle"
             staged.mkdir()
-            (staged / MODEL_FILE).write_bytes(model.content)
+            (staged / MODEL_FILE).write_bytes(content)
             write_card(card, staged)
             if measure is not None:
                 card = replace(card, metrics=measure(staged))

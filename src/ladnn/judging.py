@@ -25,10 +25,10 @@ MOST_MOVED = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """Logits float32 [N, K] of N images, and those of a faster engine, if there was one."""
+    """Logits float32 [N, K] of N images, and those of another engine, if there was one."""
 
     logits: Floats
-    fast_logits: Floats | None = None
+    other_logits: Floats | None = None
 
 
 def read_all(
@@ -52,15 +52,15 @@ def read_all(
 
 
 def judge(
-    images: Sequence[Pixels], engine: Engine, *, size: int, frame: str, fast: Engine | None = None
+    images: Sequence[Pixels], engine: Engine, *, size: int, frame: str, other: Engine | None = None
 ) -> Judged:
     """Run decoded images, uint8 [H, W] each, through the canonical frame and the graph."""
     squares = [model_input(pixels, size, frame)[0][np.newaxis] for pixels in images]
     logits = np.concatenate([engine.infer(square)[0] for square in squares])
-    if fast is None:
+    if other is None:
         return Judged(logits=logits)
-    quick = np.concatenate([fast.infer(square)[0] for square in squares])
-    return Judged(logits=logits, fast_logits=quick)
+    others = np.concatenate([other.infer(square)[0] for square in squares])
+    return Judged(logits=logits, other_logits=others)
 
 
 def scored(records: Sequence[Record], judged: Judged) -> Scored:
@@ -75,20 +75,49 @@ def scored(records: Sequence[Record], judged: Judged) -> Scored:
     )
 
 
-def safe_precision(judged: Judged, fitted: Fitted) -> str:
-    """`bfloat16` where on validation it changes nothing that matters; else `float32`."""
-    if judged.fast_logits is None:
-        return "float32"
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What two engines say of the same images apart, in calibrated probabilities.
+
+    Attributes:
+        covid: absolute differences in the probability of COVID-19, float64 [N].
+        largest: of any output.
+        decisions: by operating point, of how many images they decide otherwise.
+    """
+
+    covid: NDArray[np.float64]
+    largest: float
+    decisions: dict[str, int]
+
+
+def difference(judged: Judged, fitted: Fitted) -> Difference:
+    """Compare the two engines that judged; ValueError where there was one alone."""
+    if judged.other_logits is None:
+        raise ValueError("one engine alone judged, and there is nothing to compare")
     temperatures = [fitted.temperature, *(c.temperature or 1.0 for c in fitted.lesions.values())]
-    exact, fast = (
+    one, other = (
         np.stack([probability(column, t) for column, t in zip(each.T, temperatures, strict=True)])
-        for each in (judged.logits, judged.fast_logits)
+        for each in (judged.logits, judged.other_logits)
     )
-    moved = float(np.abs(exact - fast).max())
-    points = fitted.operating_points.values()
-    same = all(_decisions(point, exact[0]) == _decisions(point, fast[0]) for point in points)
-    return "bfloat16" if moved < MOST_MOVED and same else "float32"
+    moved = np.abs(one - other)
+    return Difference(
+        covid=moved[0],
+        largest=float(moved.max()),
+        decisions={
+            name: int(np.sum(_decisions(point, one[0]) != _decisions(point, other[0])))
+            for name, point in fitted.operating_points.items()
+        },
+    )
 
 
-def _decisions(point: OperatingPoint, chances: NDArray[np.float64]) -> list[str]:
-    return [str(point.decide(float(chance))) for chance in chances]
+def safe_precision(judged: Judged, fitted: Fitted) -> str:
+    """`bfloat16` where the other engine, which is in that, changes nothing that matters."""
+    if judged.other_logits is None:
+        return "float32"
+    found = difference(judged, fitted)
+    same = not any(found.decisions.values())
+    return "bfloat16" if found.largest < MOST_MOVED and same else "float32"
+
+
+def _decisions(point: OperatingPoint, chances: NDArray[np.float64]) -> NDArray[np.str_]:
+    return np.array([point.decide(float(chance)) for chance in chances])

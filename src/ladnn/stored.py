@@ -1,6 +1,9 @@
-"""How model.onnx stores its weights; without torch, so that a command can name the ways."""
+"""How model.onnx holds its weights; without torch, so that commands and cards can tell."""
 
 from enum import StrEnum
+
+EIGHT_BITS = "eight_bits"
+"""The key of a card's `training` under which `quantising` says what it did."""
 
 
 class Stored(StrEnum):

@@ -14,10 +14,11 @@ import numpy as np
 
 from ladnn.backbones import CHEST_CT, IMAGENET, backbone
 from ladnn.bundle import Bundle, Card, load_bundle
+from ladnn.card_fitting import Stage, unseen
 from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import ConfigError, DataError
-from ladnn.export import Identity, Options, Stage, export
+from ladnn.export import Identity, Options, export
 from ladnn.gate import Gate, Verdict, compare, joined
 from ladnn.inspection import Viewed, view
 from ladnn.intake import take_in
@@ -30,10 +31,11 @@ from ladnn.locked_test import (
     refuse_other_test,
     subgroups,
 )
+from ladnn.quantising import quantise
 from ladnn.registry import Registry
 from ladnn.similarity import NEAR, near_pairs
 from ladnn.splitting import linked
-from ladnn.stored import Stored
+from ladnn.stored import EIGHT_BITS, Stored
 from ladnn.training import fit
 
 VERDICT = "verdict.json"
@@ -245,7 +247,7 @@ def update(
     config: UpdateConfig,
     *,
     by: str,
-    stage: Stage = lambda name, total: lambda: None,
+    stage: Stage = unseen,
 ) -> Update:
     """Train a challenger on base and contributed images, judge it, and promote it if it passes.
 
@@ -282,10 +284,7 @@ def update(
     whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
     runs = _train(settings, whole, folder, stage)
     identity = _successor(old.card, registry)
-    export(
-        runs, whole, folder / "bundle", identity, options=_options(old.card, config), stage=stage
-    )
-    new = load_bundle(folder / "bundle")
+    new = _challenger(runs, whole, folder, identity, old=old.card, config=config, stage=stage)
     verdict, files = _judge_all(rivals, new, base, config.gate, stage)
     label = registry.add(
         new.path,
@@ -336,6 +335,29 @@ def _train(
         fit(chosen, whole, run, quiet=True)  # a second bar would overwrite that of the stages
         advance()
     return runs
+
+
+def _challenger(
+    runs: Sequence[Path],
+    whole: Manifest,
+    folder: Path,
+    identity: Identity,
+    *,
+    old: Card,
+    config: UpdateConfig,
+    stage: Stage,
+) -> Bundle:
+    """The networks as a bundle of the champion's kind, in 8 bits if that is."""
+    made = folder / ("float32" if EIGHT_BITS in old.training else "bundle")
+    export(runs, whole, made, identity, options=_options(old, config), stage=stage)
+    bundle = load_bundle(made)
+    if EIGHT_BITS in old.training:
+        version, place = identity.version, folder / "bundle"
+        quantise(
+            bundle, whole, place, version=version, decoys=config.decoys, force=True, stage=stage
+        )
+        bundle = load_bundle(place)
+    return bundle
 
 
 def _options(card: Card, config: UpdateConfig) -> Options:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from ladnn.export import Stage
+    from ladnn.card_fitting import Stage
 
 Thing = TypeVar("Thing")
 

@@ -13,6 +13,7 @@ from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
 from ladnn.lungfield import input_shape
+from ladnn.stored import EIGHT_BITS
 from ladnn.study import rule_with_origin
 
 Facts = dict[str, str]
@@ -132,8 +133,15 @@ def _model(card: Card) -> Facts:
         "show where evidence was taken from and not what it was.",
         "integrity": f"model.onnx has sha256 {card.sha256}; it is checked at every load.",
         "software": "LA-DNN (Apache-2.0): trained with PyTorch and timm, run as ONNX by OpenVINO "
-        f"or ONNX Runtime in {card.precision}.",
+        f"or ONNX Runtime in {card.precision}{_eight_bits(card)}.",
     }
+
+
+def _eight_bits(card: Card) -> str:
+    """How many convolutions are not in that precision."""
+    said = card.training.get(EIGHT_BITS)
+    count = said.get("convolutions") if isinstance(said, Mapping) else None
+    return f", {count} convolutions in 8 bits" if isinstance(count, int) else ""
 
 
 def _haze(card: Card) -> str:

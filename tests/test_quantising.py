@@ -1,0 +1,284 @@
+"""Convolutions in 8 bits: which, how exactly, and what becomes of the bundle that holds them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+from typer.testing import CliRunner
+
+from bundles import tiny_bundle
+from ladnn import eight_bits, engines, quantising, updating
+from ladnn.bundle import load_bundle
+from ladnn.calibration import probability
+from ladnn.checkpoint import Checkpoint, write_checkpoint
+from ladnn.cli import app
+from ladnn.conversion import open_engine, to_onnx
+from ladnn.dataset import Manifest, hash_records, write_manifest
+from ladnn.eight_bits import EightBits, to_eight_bits
+from ladnn.errors import BundleError
+from ladnn.export import Identity, Options, export
+from ladnn.graph import BundleGraph
+from ladnn.imaging import read_image
+from ladnn.model import LesionNet
+from ladnn.quantising import quantise
+from ladnn.runtime import Predictor
+from ladnn.stored import EIGHT_BITS, Stored
+from ladnn.updating import UpdateConfig
+from networks import drawn, network, phantoms
+
+SIDE = 64
+
+
+def unwatched(name: str, total: int):
+    return lambda: None
+
+
+def as_onnx(net: LesionNet, stored: Stored = Stored.FLOAT32) -> bytes:
+    return to_onnx(BundleGraph([net], stored=stored), (SIDE, SIDE))
+
+
+@pytest.fixture(scope="module")
+def net() -> LesionNet:
+    return network("resnet18", size=SIDE)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return phantoms(12, SIDE)
+
+
+@pytest.fixture(scope="module")
+def exact(net) -> bytes:
+    return as_onnx(net)
+
+
+@pytest.fixture(scope="module")
+def made(exact, frames) -> EightBits:
+    return to_eight_bits(exact, frames, unwatched)
+
+
+def parts(content: bytes, kind: str) -> list[onnx.NodeProto]:
+    return [
+        node for node in onnx.load_model_from_string(content).graph.node if node.op_type == kind
+    ]
+
+
+def chances(content: bytes, frames: np.ndarray, name: str = "openvino") -> np.ndarray:
+    return probability(engines.run(open_engine(name, content), frames).logits)
+
+
+def test_every_convolution_of_a_resnet_but_the_first_can_be_in_8_bits(made, exact):
+    assert len(made.converted) + len(made.kept) == len(parts(exact, "Conv")) - 1
+    assert len(made.converted) > 10
+    read = [node for node in parts(made.content, "Conv") if node.input[0].endswith(".rounded")]
+    assert {node.output[0] for node in read} == {*made.converted}
+
+
+def test_they_say_nearly_what_float32_says(made, exact, frames):
+    assert np.abs(chances(made.content, frames) - chances(exact, frames)).max() < 0.03
+
+
+def test_both_runtimes_say_the_same(made, frames):
+    apart = chances(made.content, frames) - chances(made.content, frames, "onnxruntime")
+    assert np.abs(apart).max() < 0.01
+
+
+def test_the_graph_says_what_the_standard_says_of_its_operators(made, frames):
+    model = onnx.load_model_from_string(made.content)
+    model.opset_import[0].version = 21  # the evaluator has these operators from there, the same
+    standard = ReferenceEvaluator(model)
+    logits = standard.run(["logits"], {"image": frames[:1]})[0]
+    assert probability(logits) == pytest.approx(chances(made.content, frames[:1]), abs=0.01)
+
+
+def test_the_file_holds_whole_steps_and_none_of_the_kernels_they_stand_for(made, exact):
+    tensors = onnx.load_model_from_string(made.content).graph.initializer
+    whole = [tensor for tensor in tensors if tensor.name.endswith(".weight.whole")]
+    assert {tensor.data_type for tensor in whole} == {onnx.TensorProto.INT8}
+    assert len(whole) == len(made.converted)
+    assert len(made.content) < 0.35 * len(exact)
+
+
+def test_of_the_examples_only_the_largest_activations_are_clipped(made, exact, frames):
+    model = onnx.load_model_from_string(made.content)
+    steps = {
+        t.name: float(onnx.numpy_helper.to_array(t))
+        for t in model.graph.initializer
+        if t.name.endswith(".step") and not t.dims
+    }
+    assert len(steps) > 10
+    names = [name.removesuffix(".step") for name in steps]
+    for values in eight_bits._activations(exact, names, frames[:3]):
+        for name, value in values.items():
+            share = np.mean(value > steps[f"{name}.step"] * eight_bits.LEVELS * 1.0001)
+            assert share < 1e-3
+
+
+@pytest.mark.parametrize("stored", [Stored.FLOAT16, Stored.INT8])
+def test_weights_that_are_stored_in_few_bytes_are_found(net, frames, made, stored):
+    found = to_eight_bits(as_onnx(net, stored), frames[:2], unwatched)
+    assert len(found.converted) + len(found.kept) == len(made.converted) + len(made.kept)
+    assert len(found.content) < len(made.content)
+
+
+def test_those_that_move_an_answer_too_much_stay_float32(exact, frames, monkeypatch):
+    monkeypatch.setattr(eight_bits, "SENSITIVE", 1e-9)
+    with pytest.raises(BundleError, match=r"too sensitive.*as it is"):
+        to_eight_bits(exact, frames[:2], unwatched)
+
+
+def test_a_network_without_plain_relu_is_refused(frames):
+    with pytest.raises(BundleError, match=r"ReLU.*as it is"):
+        to_eight_bits(as_onnx(network("efficientnet_lite0", size=SIDE)), frames[:1], unwatched)
+
+
+# ------------------------------------------------------------------ bundles
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Manifest:
+    return drawn(tmp_path_factory.mktemp("images"), 18, splits=("train", "val", "test"))
+
+
+@pytest.fixture(scope="module")
+def bundle(net, manifest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    learned = [record for record in manifest if record.split != "test"]
+    told = Checkpoint(
+        backbone=net.name,
+        mode=net.mode,
+        input_size=SIDE,
+        seed=3,
+        epoch=5,
+        data_hash=hash_records(learned),
+        config={},
+    )
+    write_checkpoint(folder / "run", net, told)
+    export(
+        [folder / "run"],
+        manifest,
+        folder / "made",
+        Identity(name="drawn", version="4"),
+        options=Options(decoys=1, precision="float32"),
+    )
+    return load_bundle(folder / "made")
+
+
+@pytest.fixture(scope="module")
+def quick(bundle, manifest, tmp_path_factory):
+    target = tmp_path_factory.mktemp("quick") / "made"
+    quantise(bundle, manifest, target, version="5", decoys=1)
+    return load_bundle(target)
+
+
+def test_the_bundle_keeps_its_name_and_what_it_is_made_of(quick, bundle):
+    same = ("name", "members", "combination", "data_hash", "licence", "intended_use", "classes")
+    assert all(getattr(quick.card, key) == getattr(bundle.card, key) for key in same)
+    assert (quick.card.version, quick.card.precision) == ("5", "float32")
+    assert quick.card.training["sources"] == ["phantoms"]
+
+
+def test_its_card_says_what_changed(quick):
+    said = quick.card.training[EIGHT_BITS]
+    assert said["convolutions"] > 10
+    assert said["validation"]["images"] == 6
+    assert 0 < said["validation"]["probability_largest"] <= quantising.MOST_MOVED
+    assert {*said["validation"]["decisions_changed"]} == {*quick.card.operating_points}
+    assert said["runtimes"]["probability"] <= quantising.MOST_APART
+
+
+def test_its_metrics_are_of_its_own_answers_on_validation(quick):
+    assert quick.card.metrics["split"] == "val"
+    assert set(quick.card.metrics["sources"]) == {"phantoms"}
+
+
+def test_it_predicts_in_both_runtimes(quick, manifest):
+    image = read_image(manifest.records[0].path)
+    one, other = (
+        Predictor(quick, engine=name).predict([image])[0].prediction.probability
+        for name in engines.ENGINES
+    )
+    assert one == pytest.approx(other, abs=0.01)
+
+
+def test_no_image_of_the_test_split_is_read(bundle, manifest, tmp_path):
+    gone = tuple(
+        replace(r, path=tmp_path / "gone.png") if r.split == "test" else r for r in manifest
+    )
+    quantise(
+        bundle, Manifest(records=gone, labels="drawn"), tmp_path / "made", version="5", decoys=1
+    )
+    assert (tmp_path / "made" / "card.json").is_file()
+
+
+def test_a_manifest_that_is_not_of_the_training_is_refused(bundle, manifest, tmp_path):
+    other = Manifest(records=manifest.records[1:], labels="drawn")
+    with pytest.raises(BundleError, match="nothing shows that drawn 4 was trained on this"):
+        quantise(bundle, other, tmp_path / "made", version="5", decoys=1)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "bar", [("MOST_MOVED", "from what float32 says"), ("MOST_APART", "disagree")]
+)
+def test_a_graph_that_says_something_else_is_not_written(
+    bundle, manifest, tmp_path, monkeypatch, bar
+):
+    monkeypatch.setattr(quantising, bar[0], -1.0)
+    with pytest.raises(BundleError, match=bar[1]):
+        quantise(bundle, manifest, tmp_path / "made", version="5", decoys=1)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_bundle_that_is_in_8_bits_is_not_put_there_again(quick, manifest, tmp_path):
+    with pytest.raises(BundleError, match="as it is"):
+        quantise(quick, manifest, tmp_path / "made", version="6", decoys=1)
+
+
+def test_the_command_says_what_changed(quick, bundle, manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantising, "quantise", lambda *given, **more: quick.card)
+    write_manifest(manifest, tmp_path / "m.csv")
+    given = (bundle.path, "--manifest", tmp_path / "m.csv", "-o", tmp_path / "x", "--version", "5")
+    said, read = (
+        CliRunner().invoke(app, ["quantise", *map(str, given), *more]) for more in ([], ["--json"])
+    )
+    assert said.exit_code == 0
+    assert "convolutions in 8 bits" in said.stdout
+    assert "of 6 validation images" in said.stdout
+    assert json.loads(read.stdout)["version"] == "5"
+
+
+@pytest.mark.parametrize("quick_champion", [True, False])
+def test_a_challenger_is_in_8_bits_if_its_champion_is(
+    tmp_path: Path, manifest, monkeypatch, quick_champion
+):
+    done = []
+
+    def export_(runs, whole, target, identity, **more):
+        done.append(("export", target.name))
+        tiny_bundle(target.parent / "work").rename(target)
+
+    def quantise_(bundle, whole, target, **more):
+        done.append(("quantise", bundle.path.name))
+        tiny_bundle(target.parent / "more", version=more["version"]).rename(target)
+
+    monkeypatch.setattr(updating, "export", export_)
+    monkeypatch.setattr(updating, "quantise", quantise_)
+    training = {EIGHT_BITS: {"convolutions": 1}} if quick_champion else {}
+    old = load_bundle(tiny_bundle(tmp_path, training=training)).card
+    found = updating._challenger(
+        [],
+        manifest,
+        tmp_path / "update",
+        Identity(name="tiny", version="1.1"),
+        old=old,
+        config=UpdateConfig(),
+        stage=unwatched,
+    )
+    assert found.path == tmp_path / "update" / "bundle"
+    expected = [("export", "float32"), ("quantise", "float32")]
+    assert done == (expected if quick_champion else [("export", "bundle")])
