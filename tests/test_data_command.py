@@ -324,6 +324,13 @@ def test_the_summary_is_a_table_for_people(tmp_path):
     assert "covid-ct: Table 1" in result.stdout
 
 
+def test_no_table_of_lesions_is_printed_where_none_is_known(tmp_path):
+    known = run("summary", imported(tmp_path, albums.covid_ct(tmp_path / "d"))).stdout
+    unknown = run("summary", imported(tmp_path, albums.plain(tmp_path / "h"))).stdout
+    assert ["Figure 3b" in said for said in (known, unknown)] == [True, False]
+    assert "Figure 3a): unknown: " in unknown
+
+
 def test_the_summary_of_a_source_with_brackets_is_a_table_too(tmp_path):
     albums.save(tmp_path / "1.png", 1)
     (tmp_path / "m.csv").write_text("path,source,patient,covid\n1.png,a [/b] c,1,1\n")

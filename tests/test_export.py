@@ -29,7 +29,7 @@ from ladnn.conversion import (
     to_onnx,
 )
 from ladnn.dataset import Manifest, hash_records, write_manifest
-from ladnn.errors import BundleError, ConfigError, DataError, WeightsError
+from ladnn.errors import BundleError, ConfigError, DataError, RegistryError, WeightsError
 from ladnn.explain import grad_cam_pp, scaled
 from ladnn.export import Identity, Options, build_model, export, read_ensemble
 from ladnn.findings import Lesion
@@ -451,6 +451,16 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(nets, manifest, tmp_path):
     options = Options(force=True)
     with pytest.raises(BundleError, match="is there and is no bundle"):
         export([folder], manifest, tmp_path / "taken", Identity(name="x"), options=options)
+
+
+@pytest.mark.parametrize("version", ["1 2", "1/2"])
+def test_a_name_that_no_registry_takes_is_refused_before_anything_is_read(
+    manifest, tmp_path, version
+):
+    with pytest.raises(RegistryError, match="cannot name a version: use letters"):
+        export(
+            [tmp_path / "gone"], manifest, tmp_path / "made", Identity(name="d", version=version)
+        )
 
 
 @pytest.fixture(scope="module")

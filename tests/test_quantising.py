@@ -19,7 +19,7 @@ from ladnn.cli import app
 from ladnn.conversion import open_engine, to_onnx
 from ladnn.dataset import Manifest, hash_records, write_manifest
 from ladnn.eight_bits import EightBits, to_eight_bits
-from ladnn.errors import BundleError
+from ladnn.errors import BundleError, RegistryError
 from ladnn.export import Identity, Options, export
 from ladnn.graph import BundleGraph
 from ladnn.imaging import read_image
@@ -171,12 +171,12 @@ def bundle(net, manifest, tmp_path_factory):
 @pytest.fixture(scope="module")
 def quick(bundle, manifest, tmp_path_factory):
     target = tmp_path_factory.mktemp("quick") / "made"
-    quantise(bundle, manifest, target, version="5", decoys=1)
+    quantise(bundle, manifest, target, version="5")
     return load_bundle(target)
 
 
 def test_the_bundle_keeps_its_name_and_what_it_is_made_of(quick, bundle):
-    same = ("name", "members", "combination", "data_hash", "licence", "intended_use", "classes")
+    same = ("name", "members", "combination", "data_hash", "licence", "intended_use", "guard")
     assert all(getattr(quick.card, key) == getattr(bundle.card, key) for key in same)
     assert (quick.card.version, quick.card.precision) == ("5", "float32")
     assert quick.card.training["sources"] == ["phantoms"]
@@ -188,6 +188,7 @@ def test_its_card_says_what_changed(quick):
     assert said["validation"]["images"] == 6
     assert 0 < said["validation"]["probability_largest"] <= quantising.MOST_MOVED
     assert {*said["validation"]["decisions_changed"]} == {*quick.card.operating_points}
+    assert said["validation"]["refusals_changed"] == 0
     assert said["runtimes"]["probability"] <= quantising.MOST_APART
 
 
@@ -218,8 +219,13 @@ def test_no_image_of_the_test_split_is_read(bundle, manifest, tmp_path):
 def test_a_manifest_that_is_not_of_the_training_is_refused(bundle, manifest, tmp_path):
     other = Manifest(records=manifest.records[1:], labels="drawn")
     with pytest.raises(BundleError, match="nothing shows that drawn 4 was trained on this"):
-        quantise(bundle, other, tmp_path / "made", version="5", decoys=1)
+        quantise(bundle, other, tmp_path / "made", version="5")
     assert not (tmp_path / "made").exists()
+
+
+def test_a_version_that_no_registry_takes_is_refused(bundle, manifest, tmp_path):
+    with pytest.raises(RegistryError, match="use letters"):
+        quantise(bundle, manifest, tmp_path / "made", version="five times")
 
 
 @pytest.mark.parametrize(
@@ -230,13 +236,13 @@ def test_a_graph_that_says_something_else_is_not_written(
 ):
     monkeypatch.setattr(quantising, bar[0], -1.0)
     with pytest.raises(BundleError, match=bar[1]):
-        quantise(bundle, manifest, tmp_path / "made", version="5", decoys=1)
+        quantise(bundle, manifest, tmp_path / "made", version="5")
     assert not (tmp_path / "made").exists()
 
 
 def test_a_bundle_that_is_in_8_bits_is_not_put_there_again(quick, manifest, tmp_path):
     with pytest.raises(BundleError, match="as it is"):
-        quantise(quick, manifest, tmp_path / "made", version="6", decoys=1)
+        quantise(quick, manifest, tmp_path / "made", version="6")
 
 
 def test_the_command_says_what_changed(quick, bundle, manifest, tmp_path, monkeypatch):

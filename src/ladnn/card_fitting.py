@@ -14,6 +14,7 @@ from ladnn.dataset import Manifest, Record
 from ladnn.engines import Engine
 from ladnn.evaluation import evaluate
 from ladnn.fitting import Fitted, fit
+from ladnn.guard import Guard
 from ladnn.guard_fitting import Chest, fit_guard, most_rows
 from ladnn.imaging import read_image
 from ladnn.judging import Judged, Pixels, judge, read_all, scored
@@ -47,28 +48,27 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedGraph:
-    """What was found of a graph.
+    """What validation says of a graph.
 
     Attributes:
-        fitted: on validation.
-        guard: as `guard.Guard.to_json` gives it.
-        judged: the logits of validation that `fitted` was fitted on.
+        images: the validation images, uint8 [H, W] each.
+        judged: their logits.
+        fitted: to those.
     """
 
-    fitted: Fitted
-    guard: dict[str, Any]
+    images: list[Pixels]
     judged: Judged
+    fitted: Fitted
 
 
 def fit_graph(
-    graph: Graph, manifest: Manifest, *, decoys: int, stage: Stage, other: Engine | None = None
+    graph: Graph, manifest: Manifest, *, stage: Stage, other: Engine | None = None
 ) -> FittedGraph:
-    """Fit temperatures, operating points and the guard.
+    """Fit temperatures and operating points on the manifest's validation split.
 
     Args:
         graph: proven.
-        manifest: its train and val splits are read, and no other.
-        decoys: drawings of each kind of picture that is no chest CT, for the guard.
+        manifest: as it says.
         stage: for a progress bar.
         other: is shown the validation images too, to be compared.
 
@@ -76,19 +76,36 @@ def fit_graph(
         DataError, ImageError: a split that is empty, an image that cannot be read.
     """
     engine = open_engine(DEFAULT_ENGINE, graph.content)
-    size, frame = graph.size, graph.frame
     records = manifest.part("val").records
     images = read_all(records, read_image, stage("validation images", len(records)))
-    judged = judge(images, engine, size=size, frame=frame, other=other)
-    fitted = fit(scored(records, judged))
+    judged = judge(images, engine, size=graph.size, frame=graph.frame, other=other)
+    return FittedGraph(images=images, judged=judged, fitted=fit(scored(records, judged)))
+
+
+def guard_of(
+    graph: Graph, manifest: Manifest, images: list[Pixels], *, decoys: int, stage: Stage
+) -> Guard:
+    """Fit the guard on the training and validation images and on drawings.
+
+    Args:
+        graph: proven.
+        manifest: its train and val splits are read, and no other.
+        images: of the validation split.
+        decoys: drawings of each kind of picture that is no chest CT.
+        stage: for a progress bar.
+
+    Raises:
+        DataError, ImageError: no training image, or one that cannot be read.
+    """
+    engine = open_engine(DEFAULT_ENGINE, graph.content)
+    records = manifest.part("val").records
     chests = _chests(records, images, validation=True) + _training_chests(manifest, stage)
     advance = stage("guard", most_rows(chests, decoys))
 
     def embed(frames: Frames) -> NDArray[np.float32]:
         return np.concatenate([_embedding(engine, one, advance) for one in frames])
 
-    guard = fit_guard(chests, embed, size=size, frame=frame, decoys=decoys)
-    return FittedGraph(fitted=fitted, guard=guard.to_json(), judged=judged)
+    return fit_guard(chests, embed, size=graph.size, frame=graph.frame, decoys=decoys)
 
 
 def _embedding(engine: Engine, frame: Frames, advance: Callable[[], None]) -> NDArray[np.float32]:

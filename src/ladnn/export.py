@@ -14,7 +14,7 @@ import numpy as np
 
 from ladnn import engines
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Card, Member, write_card
-from ladnn.card_fitting import Graph, Stage, fit_graph, unseen, validation_metrics
+from ladnn.card_fitting import Graph, Stage, fit_graph, guard_of, unseen, validation_metrics
 from ladnn.checkpoint import Checkpoint, learned_part, read_checkpoint, weights_sha256
 from ladnn.conversion import open_engine, phantom_frames, prove, rounding, to_onnx
 from ladnn.dataset import Manifest, hash_records
@@ -27,6 +27,7 @@ from ladnn.judging import safe_precision
 from ladnn.lungfield import input_shape, joint_frame
 from ladnn.model import LesionNet
 from ladnn.paths import put_folder, require_writable
+from ladnn.registry import label_of
 from ladnn.runtime import DEFAULT_ENGINE
 from ladnn.stored import Stored
 
@@ -135,11 +136,13 @@ def export(
 
     Raises:
         BundleError: a folder that is taken, or runtimes that disagree with torch.
+        RegistryError: a name or a version that no registry could take.
         ConfigError, WeightsError, DataError, ImageError: as the parts that raise them say.
     """
     chosen = options or Options()
     # what is sure to fail fails before minutes are spent
     check_target(target, force=chosen.force)
+    label_of(identity.name, identity.version)
     ensemble = read_ensemble(folders)
     learned = learned_part(manifest, ensemble.descriptions)
     validation = learned.part("val")
@@ -160,9 +163,10 @@ def _fitted_card(
 ) -> Card:
     graph = Graph(content=model.content, size=model.ensemble.size, frame=model.ensemble.frame)
     fast = _fast_engine(model.content) if options.precision == "auto" else None
-    found = fit_graph(graph, manifest, decoys=options.decoys, stage=stage, other=fast)
+    found = fit_graph(graph, manifest, stage=stage, other=fast)
+    guard = guard_of(graph, manifest, found.images, decoys=options.decoys, stage=stage)
     precision = safe_precision(found.judged, found.fitted)
-    card = make_card(model, identity, found.fitted, found.guard, precision)
+    card = make_card(model, identity, found.fitted, guard.to_json(), precision)
     # the hash shows that it is the manifest of the training, whose sources a run need not name
     sources = list(manifest.sources) if hash_records(manifest) == card.data_hash else []
     return replace(card, training={**card.training, "sources": sources})

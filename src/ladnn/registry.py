@@ -22,6 +22,16 @@ from ladnn.storage import Store, Taken
 
 EVENTS, VERSIONS = "events", "versions"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def label_of(name: str, version: str) -> str:
+    """What a registry calls a bundle; RegistryError where that cannot be a folder's name."""
+    label = f"{name}-{version}"
+    if not _LABEL.fullmatch(label):
+        raise RegistryError(f"{label!r} cannot name a version: use letters, digits, . _ and -")
+    return label
+
+
 _ATTEMPTS = 50
 
 
@@ -194,9 +204,7 @@ class Registry:
             RegistryError: a version that is already there, or a name that cannot be a label.
         """
         bundle = load_bundle(folder)
-        label = f"{bundle.card.name}-{bundle.card.version}"
-        if not _LABEL.fullmatch(label):
-            raise RegistryError(f"{label!r} cannot name a version: use letters, digits, . _ and -")
+        label = label_of(bundle.card.name, bundle.card.version)
         self._refuse_double(label, self.ledger.events())
         files = {
             CARD_FILE: (bundle.path / CARD_FILE).read_bytes(),

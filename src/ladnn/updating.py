@@ -352,10 +352,8 @@ def _challenger(
     export(runs, whole, made, identity, options=_options(old, config), stage=stage)
     bundle = load_bundle(made)
     if EIGHT_BITS in old.training:
-        version, place = identity.version, folder / "bundle"
-        quantise(
-            bundle, whole, place, version=version, decoys=config.decoys, force=True, stage=stage
-        )
+        place = folder / "bundle"
+        quantise(bundle, whole, place, version=identity.version, force=True, stage=stage)
         bundle = load_bundle(place)
     return bundle
 

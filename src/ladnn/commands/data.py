@@ -17,6 +17,8 @@ from ladnn.paths import write_whole
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ladnn.dataset import Manifest
     from ladnn.fetching import Fetched
     from ladnn.inspection import Problem
@@ -283,13 +285,28 @@ def _print_summary(one: "Summary") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ladnn.findings import LESIONS
+    from ladnn.summary import UNKNOWN
 
     console = Console(markup=False)  # names of sources may hold brackets
     table = Table("images (patients)", *one.table["positive"], title=f"{one.source}: Table 1")
     for flag, row in one.table.items():
         table.add_row(flag, *(f"{c.images} ({c.patients})" for c in row.values()))
     console.print(table)
+    if set(one.lesions_per_image) != {UNKNOWN}:  # a table of noughts would say that none has any
+        _print_lesions(one, console)
+    for title, counts in (
+        ("lesions per positive image (Figure 3a)", one.lesions_per_image),
+        ("diagnoses of the negatives (Figure 3c)", one.negatives),
+    ):
+        console.print(f"{title}: " + ", ".join(f"{name}: {n}" for name, n in counts.items()))
+    console.print(f"corrected by the label set or a review: {one.corrected}\n")
+
+
+def _print_lesions(one: "Summary", console: "Console") -> None:
+    from rich.table import Table
+
+    from ladnn.findings import LESIONS
+
     lesions = Table("lesion", *one.lesions[LESIONS[0]], title="positive images showing it")
     for lesion, counts in one.lesions.items():
         lesions.add_row(lesion, *map(str, counts.values()))
@@ -298,12 +315,6 @@ def _print_summary(one: "Summary") -> None:
     for lesion, numbers in zip(LESIONS, one.concordance, strict=True):
         together.add_row(lesion, *map(str, numbers))
     console.print(together)
-    for title, counts in (
-        ("lesions per positive image (Figure 3a)", one.lesions_per_image),
-        ("diagnoses of the negatives (Figure 3c)", one.negatives),
-    ):
-        console.print(f"{title}: " + ", ".join(f"{name}: {n}" for name, n in counts.items()))
-    console.print(f"corrected by the label set or a review: {one.corrected}\n")
 
 
 def _print_fetched(done: "Fetched", folder: Path, as_json: bool) -> None:

@@ -33,9 +33,9 @@ def quantise(
 ) -> None:
     """Compute a bundle's convolutions in 8 bits, which takes a residual network half the time.
 
-    Convolutions that read a ReLU are rounded, but for those that by themselves change an answer too
-    much. Temperatures, operating points and the guard are fitted anew on the manifest's validation
-    split, and what changed on it is printed; the test split is not touched.
+    Convolutions that read a ReLU are rounded, but for those that by themselves change an answer
+    too much. Temperatures and operating points are fitted anew on the manifest's validation split,
+    and what changed on it is printed; the guard stays, and the test split is not touched.
 
     Example: ladnn quantise runs/float32 --manifest all.csv -o runs/fast --version 2
     """
@@ -68,6 +68,6 @@ def _report(card: "Card", folder: Path) -> None:
     typer.echo(
         f"of {moved['images']} validation images a probability moved by "
         f"{moved['probability_median']:.4f} in the median and {moved['probability_largest']:.3f} "
-        f"at most; decisions changed: {changed}"
+        f"at most; decisions changed: {changed}; refusals: {moved['refusals_changed']}"
     )
     typer.echo(f"the runtimes agree within {said['runtimes']['probability']:.1e}")
