@@ -210,9 +210,7 @@ def test_no_image_of_the_test_split_is_read(bundle, manifest, tmp_path):
     gone = tuple(
         replace(r, path=tmp_path / "gone.png") if r.split == "test" else r for r in manifest
     )
-    quantise(
-        bundle, Manifest(records=gone, labels="drawn"), tmp_path / "made", version="5", decoys=1
-    )
+    quantise(bundle, Manifest(records=gone, labels="drawn"), tmp_path / "made", version="5")
     assert (tmp_path / "made" / "card.json").is_file()
 
 
