@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ladnn import engines
-from ladnn.conversion import Frames, open_engine, replace_parts
+from ladnn.conversion import Frames, open_engine, replace_parts, separate_biases
 from ladnn.errors import BundleError
 from ladnn.graph import to_steps
 from ladnn.runtime import DEFAULT_ENGINE
@@ -42,8 +42,8 @@ class EightBits:
 
     Attributes:
         content: bytes of model.onnx.
-        converted, kept: names of what the convolutions that could be in 8 bits give: those that
-            are, and those that were too sensitive.
+        converted, kept: names of the kernels that could be in 8 bits: of those that are, and of
+            those that were too sensitive.
     """
 
     content: bytes
@@ -51,7 +51,7 @@ class EightBits:
     kept: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Convolution:
     """The names of what a convolution reads and gives, and its kernels [O, I, h, w]."""
 
@@ -77,6 +77,7 @@ def to_eight_bits(
     from onnx import load_model_from_string
 
     model = load_model_from_string(content)
+    separate_biases(model.graph)
     found = _convolutions(model.graph)
     if not found:
         raise BundleError(
@@ -85,7 +86,7 @@ def to_eight_bits(
         )
     steps = _steps(content, [each.reads for each in found], examples, stage)
     kept = _sensitive(model, found, steps, examples[:: -(-len(examples) // JUDGED)], stage)
-    converted = [each for each in found if each.gives not in kept]
+    converted = [each for each in found if each not in kept]
     if not converted:
         raise BundleError(
             "every convolution of this model.onnx that is in float32 is too sensitive to be in 8 "
@@ -93,8 +94,8 @@ def to_eight_bits(
         )
     return EightBits(
         content=_written(model, converted, steps),
-        converted=tuple(each.gives for each in converted),
-        kept=tuple(kept),
+        converted=tuple(each.kernels for each in converted),
+        kept=tuple(each.kernels for each in kept),
     )
 
 
@@ -175,18 +176,18 @@ def _sensitive(
     steps: Mapping[str, float],
     examples: Frames,
     stage: Callable[[str, int], Advance],
-) -> list[str]:
-    """What those give that by themselves move the logit of COVID-19 by more than `SENSITIVE`."""
+) -> list[_Convolution]:
+    """Those that by themselves move the logit of COVID-19 by more than `SENSITIVE`."""
     advance = stage("convolutions", len(found))
 
     def logits(content: bytes) -> Floats:
         return engines.run(open_engine(DEFAULT_ENGINE, content), examples).logits[:, 0]
 
-    exact, kept = logits(model.SerializeToString()), []
+    exact, kept = logits(model.SerializeToString()), list[_Convolution]()
     for each in found:
         moved = logits(_written(model, [each], steps)) - exact
         if float(np.sqrt(np.mean(moved**2))) > SENSITIVE:
-            kept.append(each.gives)
+            kept.append(each)
         advance()
     return kept
 

@@ -89,9 +89,12 @@ class OpenVino:
     def __init__(self, model: bytes, settings: Settings) -> None:
         core = openvino_silent().Core()
         graph = core.read_model(model, b"")
-        _, rows, columns = graph.input(0).partial_shape
+        (image,) = graph.get_parameters()
+        _, rows, columns = image.partial_shape
         self.shape = rows.get_length(), columns.get_length()
-        graph.reshape({0: [1, *self.shape]})
+        # not reshape(), which goes over the whole graph as compiling does right after
+        image.set_partial_shape(openvino_silent().PartialShape([1, *self.shape]))
+        graph.validate_nodes_and_infer_types()
         compiled = core.compile_model(graph, "CPU", _openvino_config(settings))
         self._outputs = [compiled.output(name) for name in OUTPUT_NAMES]
         self._requests = Turns[Any]()
