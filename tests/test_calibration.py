@@ -145,35 +145,33 @@ class TestTemperature:
             method="bounded",
             options={"xatol": 1e-9},
         )
-        assert found.value == pytest.approx(expected.x, abs=1e-5)
+        assert found == pytest.approx(expected.x, abs=1e-5)
 
     def test_undoes_a_sharpening(self):
         labels, logits = sample(size=20_000, sharpness=3.0)
-        assert calibration.fit_temperature(labels, logits).value == pytest.approx(3, rel=0.05)
+        assert calibration.fit_temperature(labels, logits) == pytest.approx(3, rel=0.05)
 
     @given(st.integers(0, 10_000))
     @settings(deadline=None)
     def test_never_makes_the_loss_larger(self, seed):
         labels, logits = sample(seed, size=12)
         found = calibration.fit_temperature(labels, logits)
-        if found.value is not None:
-            before, after = log_loss(labels, logits, 1), log_loss(labels, logits, found.value)
+        if found is not None:
+            before, after = log_loss(labels, logits, 1), log_loss(labels, logits, found)
             assert after <= before + 1e-12
 
     def test_stops_at_its_range_for_classes_that_never_meet(self):
         found = calibration.fit_temperature([0, 0, 1, 1], [-2, -1, 1, 2])
-        assert found.value == calibration.COLDEST
-        assert "range" in found.reason
+        assert found == calibration.COLDEST
 
     def test_stops_at_its_range_for_logits_the_wrong_way_round(self):
         found = calibration.fit_temperature([1, 1, 0, 0], [-2, -1, 1, 2])
-        assert found.value == calibration.HOTTEST
+        assert found == calibration.HOTTEST
 
     @pytest.mark.parametrize("labels", [[], [1, 1], [0, 0]])
-    def test_is_none_with_a_reason_without_both_classes(self, labels):
+    def test_is_none_without_both_classes(self, labels):
         found = calibration.fit_temperature(labels, np.zeros(len(labels)))
-        assert found.value is None
-        assert "both classes" in found.reason
+        assert found is None
 
     def test_keeps_the_order_and_one_half(self):
         logits = np.array([-3.0, 0.0, 0.1, 5.0])

@@ -396,6 +396,7 @@ def test_the_card_tells_members_and_how_they_are_combined(bundle):
     assert "2 members" in card.combination["logits"]
     assert "mirror" in card.combination["heatmaps"]
     assert "concatenated" in card.combination["embedding"]
+    assert card.licence == "not stated"
 
 
 def test_the_card_tells_the_agreement_that_was_proven(bundle):

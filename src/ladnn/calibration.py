@@ -129,19 +129,6 @@ def observed_rates(
 # ------------------------------------------------------------------ temperature
 
 
-@dataclass(frozen=True, kw_only=True)
-class Temperature:
-    """A fitted temperature.
-
-    Attributes:
-        value: what logits are divided by, in [COLDEST, HOTTEST]; None where none can be fitted.
-        reason: why there is none, or why it stands at the end of its range; else None.
-    """
-
-    value: float | None
-    reason: str | None = None
-
-
 def probability(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
     """Logistic function of logits over temperature, in [0, 1], without overflow.
 
@@ -153,7 +140,7 @@ def probability(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
     return np.asarray(0.5 * (1 + np.tanh(np.asarray(logits, dtype=np.float64) / temperature / 2)))
 
 
-def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> Temperature:
+def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float | None:
     """The temperature of the least negative log-likelihood on labels bool[N] and logits float[N].
 
     Guo et al. 2017, section 4.2, for one logit. One parameter and no bias (Platt scaling has
@@ -161,6 +148,9 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> Temperature:
     hospital shares, and would move the point where the probability is one half. A temperature
     changes neither the order of the images nor that point. With 1/T as the unknown the loss is
     convex, so halving finds the root of its derivative.
+
+    Returns:
+        What logits are divided by, in [COLDEST, HOTTEST]; None without both classes.
 
     Raises:
         DataError: for shapes that differ, labels other than 0 and 1, logits that are not finite.
@@ -171,14 +161,8 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> Temperature:
     if not np.isin(truth, (0, 1)).all():
         raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
     if not truth.size or truth.min() == truth.max():
-        reason = "both classes are needed to fit a temperature"
-        return Temperature(value=None, reason=reason)
-    value = _best_temperature(truth, scores)
-    at_end = value in (COLDEST, HOTTEST)
-    return Temperature(
-        value=value,
-        reason="the best temperature lies outside the range allowed" if at_end else None,
-    )
+        return None
+    return _best_temperature(truth, scores)
 
 
 def _best_temperature(truth: FloatArray, scores: FloatArray) -> float:

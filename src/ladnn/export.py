@@ -31,7 +31,7 @@ from ladnn.registry import label_of
 from ladnn.runtime import DEFAULT_ENGINE
 from ladnn.stored import Stored
 
-LICENCE = "CC-BY-NC-SA-4.0"
+UNSTATED = "not stated"
 INTENDED_USE = (
     "Research on axial chest CT images in a lung window. Not a medical device: no decision on a "
     "patient may rest on it."
@@ -91,7 +91,7 @@ class Identity:
 
     name: str
     version: str = "1"
-    licence: str = LICENCE
+    licence: str = UNSTATED
     intended_use: str = INTENDED_USE
 
 

@@ -69,7 +69,7 @@ def fit(scored: Scored) -> Fitted:
     check_classes(scored.covid)
     rows = balanced_rows(scored.sources)
     covid, logits = scored.covid[rows], scored.logits[rows, 0]
-    temperature = fit_temperature(covid, logits).value or 1.0
+    temperature = fit_temperature(covid, logits) or 1.0
     chances = probability(scored.logits[:, 0], temperature)
     return Fitted(
         temperature=temperature,
@@ -151,7 +151,7 @@ def _lesion(labels: Floats, logits: Floats) -> LesionCalibration:
     positives, negatives = int(truth.sum()), int((~truth).sum())
     temperature = None
     if min(positives, negatives) >= ENOUGH:
-        temperature = fit_temperature(truth, logits[known]).value
+        temperature = fit_temperature(truth, logits[known])
     return LesionCalibration(
         temperature=temperature,
         calibrated=temperature is not None,

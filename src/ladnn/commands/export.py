@@ -44,7 +44,9 @@ def export(
     precision: Annotated[
         Precision, typer.Option(help="auto: bfloat16 where validation finds it safe.")
     ] = Precision.AUTO,
-    licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Of the weights, as CC-BY-4.0; else the card states none.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace an older bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card.")] = False,
 ) -> None:
@@ -58,7 +60,7 @@ def export(
     Example: ladnn export runs/a runs/b --manifest d0.csv -o d0 --name d0 --flip --weights int8
     """
     with training_side("exporting"):
-        from ladnn.export import LICENCE, Identity, Options
+        from ladnn.export import UNSTATED, Identity, Options
         from ladnn.export import export as make
     from ladnn.dataset import read_manifest
 
@@ -68,7 +70,7 @@ def export(
             checkpoints,
             read_manifest(manifest),
             output,
-            Identity(name=name, version=version, licence=licence or LICENCE),
+            Identity(name=name, version=version, licence=licence or UNSTATED),
             options=options,
             stage=stage,
         )
