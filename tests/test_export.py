@@ -190,6 +190,14 @@ def test_the_graph_takes_any_number_of_images_and_keeps_them_apart(single, frame
         assert output == pytest.approx(np.concatenate(parts), rel=1e-4, abs=1e-5)
 
 
+def test_a_bias_is_an_addition_of_its_own_which_openvino_reads_sooner(single):
+    nodes = onnx.load_model_from_string(single).graph.node
+    read = [node for node in nodes if node.op_type == "Conv"]
+    assert {len(node.input) for node in read} == {2}
+    added = {name for node in nodes if node.op_type == "Add" for name in node.input}
+    assert {node.output[0] for node in read} <= added
+
+
 def test_the_embedding_is_the_pooled_features(nets, single, frames):
     with torch.inference_mode():
         expected = nets[0].pool(nets[0].features(torch.from_numpy(frames)[:, None] / 255.0))
