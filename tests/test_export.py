@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -26,6 +28,7 @@ from ladnn.conversion import (
     phantom_frames,
     prove,
     run_torch,
+    separate_biases,
     to_onnx,
 )
 from ladnn.dataset import Manifest, hash_records, write_manifest
@@ -190,12 +193,27 @@ def test_the_graph_takes_any_number_of_images_and_keeps_them_apart(single, frame
         assert output == pytest.approx(np.concatenate(parts), rel=1e-4, abs=1e-5)
 
 
-def test_a_bias_is_an_addition_of_its_own_which_openvino_reads_sooner(single):
-    nodes = onnx.load_model_from_string(single).graph.node
-    read = [node for node in nodes if node.op_type == "Conv"]
-    assert {len(node.input) for node in read} == {2}
-    added = {name for node in nodes if node.op_type == "Add" for name in node.input}
-    assert {node.output[0] for node in read} <= added
+def test_a_bias_becomes_an_addition_of_its_own_and_nothing_else_changes():
+    rng = np.random.default_rng(0)
+    kernels, bias, image = (
+        rng.normal(size=shape).astype(np.float32) for shape in ((3, 2, 3, 3), 3, (1, 2, 8, 8))
+    )
+    tensors = [numpy_helper.from_array(kernels, "kernels"), numpy_helper.from_array(bias, "bias")]
+    nodes = [  # the second shares the first one's bias, the third has none
+        helper.make_node("Conv", ["image", "kernels", "bias"], ["one"]),
+        helper.make_node("Conv", ["image", "kernels", "bias"], ["two"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["image", "kernels"], ["three"]),
+    ]
+    names = ["one", "two", "three"]
+    given, *made = (helper.make_tensor_value_info(name, 1, None) for name in ("image", *names))
+    model = helper.make_model(helper.make_graph(nodes, "g", [given], made, tensors))
+    before = ReferenceEvaluator(model).run(names, {"image": image})
+    separate_biases(model.graph)
+    after = ReferenceEvaluator(model).run(names, {"image": image})
+    assert all(np.allclose(one, other, atol=1e-6) for one, other in zip(before, after, strict=True))
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds == ["Conv", "Add", "Conv", "Add", "Conv"]
+    assert {len(node.input) for node in model.graph.node} == {2}
 
 
 def test_the_embedding_is_the_pooled_features(nets, single, frames):
