@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from ladnn.backbones import BACKBONES
+from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.dataset import Manifest, Record
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.imaging import read_image
@@ -74,3 +75,11 @@ def drawn(folder: Path, count: int, *, splits: tuple[str, ...]) -> Manifest:
             )
         )
     return Manifest(records=tuple(records), labels="drawn")
+
+
+def put_checkpoint(folder: Path, net: LesionNet, **changes: object) -> Path:
+    """Write the network as a training run would, and return its folder."""
+    values = {"backbone": net.name, "mode": net.mode, "input_size": net.input_size}
+    values |= {"seed": 3, "epoch": 5, "data_hash": "ab", "config": {"epochs": 9}}
+    write_checkpoint(folder, net, Checkpoint(**(values | changes)))
+    return folder

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from ladnn.bundle import load_bundle
 from ladnn.cli import app
 from ladnn.commands.inputs import given
 
@@ -152,3 +153,10 @@ def test_the_snippets_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
                 timeout=120,
             )
             assert done.returncode == 0, f"{call}\n{done.stderr}"
+
+
+def test_commands_of_the_pages_name_the_version_of_default_that_ships():
+    lines = "\n".join(page.read_text(encoding="utf-8") for page in PAGES).splitlines()
+    commands = "\n".join(line for line in lines if line.startswith("$ "))
+    named = set(re.findall(r"\bdefault-(\d+)", commands))
+    assert named == {load_bundle("default").card.version}

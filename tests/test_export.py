@@ -21,7 +21,6 @@ from ladnn import engines
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
 from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
-from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.commands.export import app
 from ladnn.conversion import (
     open_engine,
@@ -42,7 +41,7 @@ from ladnn.lungfield import model_input
 from ladnn.model import LesionNet
 from ladnn.runtime import Predictor
 from ladnn.stored import Stored
-from networks import drawn, network, phantoms
+from networks import drawn, network, phantoms, put_checkpoint
 from synthetic import thorax
 
 ENGINES = ("openvino", "onnxruntime")
@@ -385,13 +384,6 @@ def test_a_graph_whose_numbers_are_none_is_not_proven(nets, single, frames):
 
 
 # ------------------------------------------------------------------ checkpoints to a bundle
-
-
-def put_checkpoint(folder, net, **changes):
-    values = {"backbone": net.name, "mode": net.mode, "input_size": net.input_size}
-    values |= {"seed": 3, "epoch": 5, "data_hash": "ab", "config": {"epochs": 9}}
-    write_checkpoint(folder, net, Checkpoint(**(values | changes)))
-    return folder
 
 
 @pytest.fixture(scope="module")

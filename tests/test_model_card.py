@@ -55,6 +55,18 @@ def test_the_card_of_paper_d0_tells_of_no_measured_channel():
     assert "styles" not in found["training"]
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"eight_bits": {"convolutions": 39}}, "in float32, 39 convolutions in 8 bits."),
+        ({"eight_bits": "damaged"}, "in float32."),
+        ({}, "in float32."),
+    ],
+)
+def test_convolutions_in_8_bits_are_told_beside_the_precision(said, words):
+    assert facts(tiny_card(b"", training=said))["software"].endswith(words)
+
+
 def test_the_documents_need_no_place_but_the_folder(tmp_path, writable_within):
     writable_within(tmp_path)
     made = write_documents({}, "tiny 1", tmp_path)

@@ -14,7 +14,6 @@ from bundles import tiny_bundle
 from ladnn import eight_bits, engines, quantising, updating
 from ladnn.bundle import load_bundle
 from ladnn.calibration import probability
-from ladnn.checkpoint import Checkpoint, write_checkpoint
 from ladnn.cli import app
 from ladnn.conversion import open_engine, to_onnx
 from ladnn.dataset import Manifest, hash_records, write_manifest
@@ -28,7 +27,7 @@ from ladnn.quantising import quantise
 from ladnn.runtime import Predictor
 from ladnn.stored import EIGHT_BITS, Stored
 from ladnn.updating import UpdateConfig
-from networks import drawn, network, phantoms
+from networks import drawn, network, phantoms, put_checkpoint
 
 SIDE = 64
 
@@ -148,16 +147,7 @@ def manifest(tmp_path_factory) -> Manifest:
 def bundle(net, manifest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     learned = [record for record in manifest if record.split != "test"]
-    told = Checkpoint(
-        backbone=net.name,
-        mode=net.mode,
-        input_size=SIDE,
-        seed=3,
-        epoch=5,
-        data_hash=hash_records(learned),
-        config={},
-    )
-    write_checkpoint(folder / "run", net, told)
+    put_checkpoint(folder / "run", net, data_hash=hash_records(learned), config={})
     export(
         [folder / "run"],
         manifest,

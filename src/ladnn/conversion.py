@@ -3,7 +3,7 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -233,9 +233,7 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
     for name in installed_engines():
         # one thread: on a busy machine the runtimes' threads wait for each other much longer
         given = engines.run(open_engine(name, content, threads=1), frames)
-        found = differences(expected, given)
-        # unlike max, it hands on what is no number
-        worst = {key: float(np.maximum(worst[key], value)) for key, value in found.items()}
+        worst = larger(worst, differences(expected, given))
         if not (
             worst["probability"] <= PROBABILITY_TOLERANCE and worst["heatmaps"] <= MAP_TOLERANCE
         ):
@@ -245,6 +243,11 @@ def prove(graph: BundleGraph, content: bytes, frames: Frames) -> dict[str, float
                 f"install the versions that are locked and export again"
             )
     return worst
+
+
+def larger(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """The larger of two `differences`, for each key; what is no number stays none."""
+    return {key: float(np.maximum(one[key], value)) for key, value in other.items()}  # not max
 
 
 def rounding(exact: BundleGraph, graph: BundleGraph, frames: Frames) -> float:

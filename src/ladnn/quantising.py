@@ -12,11 +12,12 @@ import numpy as np
 from ladnn import engines
 from ladnn.bundle import Bundle, Card
 from ladnn.card_fitting import FittedGraph, Graph, Stage, fit_graph, unseen, validation_metrics
-from ladnn.conversion import Frames, differences, installed_engines, open_engine
+from ladnn.conversion import Frames, differences, installed_engines, larger, open_engine
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.eight_bits import EightBits, to_eight_bits
 from ladnn.errors import BundleError, DataError
 from ladnn.export import check_target, write_bundle
+from ladnn.fitting import Fitted
 from ladnn.imaging import read_image
 from ladnn.judging import difference
 from ladnn.lungfield import model_input
@@ -71,18 +72,7 @@ def quantise(
     graph = Graph(content=eight.content, size=card.input_size, frame=card.preprocessing)
     exact = open_engine(DEFAULT_ENGINE, bundle.model)
     found = fit_graph(graph, learned, stage=stage, other=exact)
-    fitted = found.fitted
-    made = replace(
-        card,
-        version=version,
-        temperature=fitted.temperature,
-        lesions=fitted.lesions,
-        operating_points=fitted.operating_points,
-        study_rule=fitted.study_rule,
-        precision="float32",  # of what is not in 8 bits
-        metrics={},
-        sha256=hashlib.sha256(eight.content).hexdigest(),
-    )
+    made = _refitted(card, version, found.fitted, eight.content)
     quick = replace(bundle, card=made, model=eight.content)
     validation = learned.part("val")
     said = _record(eight, found, apart)
@@ -93,6 +83,20 @@ def quantise(
         replace(made, training={**card.training, EIGHT_BITS: said}),
         measure=lambda folder: validation_metrics(folder, validation, stage),
         force=force,
+    )
+
+
+def _refitted(card: Card, version: str, fitted: Fitted, content: bytes) -> Card:
+    return replace(
+        card,
+        version=version,
+        temperature=fitted.temperature,
+        lesions=fitted.lesions,
+        operating_points=fitted.operating_points,
+        study_rule=fitted.study_rule,
+        precision="float32",  # of what is not in 8 bits
+        metrics={},
+        sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
@@ -135,9 +139,7 @@ def _apart(content: bytes, examples: Frames) -> dict[str, float]:
     )
     worst = {"probability": 0.0, "heatmaps": 0.0}
     for other in others:
-        found = differences(first, other)
-        # unlike max, it hands on what is no number
-        worst = {key: float(np.maximum(worst[key], value)) for key, value in found.items()}
+        worst = larger(worst, differences(first, other))
     if not worst["probability"] <= MOST_APART:
         raise BundleError(
             f"in 8 bits the runtimes disagree by {worst['probability']:.3f} in probability: "
