@@ -16,8 +16,9 @@ from PIL import Image
 from ladnn.decoys import KINDS, detail, draw, scramble, without_lungs
 from ladnn.decoys.exports import restyle
 from ladnn.errors import DataError
-from ladnn.guard import SIDE, Guard, distances, features, standardise
-from ladnn.lungfield import FRAMES, cut, find_lungs, model_input, otsu
+from ladnn.guard import Guard, distances, standardise
+from ladnn.looks import take_look
+from ladnn.lungfield import FRAMES, find_lungs, otsu
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -118,10 +119,9 @@ def gather(
     evidence, embedding, rows = [], [], []
     stream = _rows(chests, decoys, seed)
     while batch := list(islice(stream, _BATCH)):
-        looks = [model_input(row.pixels, size, frame) for row in batch]
-        for row, (_, field) in zip(batch, looks, strict=True):
-            evidence.append(features(row.pixels, cut(row.pixels, field, SIDE), field))
-        embedding.append(embed(np.stack([square for square, _ in looks])))
+        looks = [take_look(row.pixels, size, frame) for row in batch]
+        evidence += [look.evidence for look in looks]
+        embedding.append(embed(np.stack([look.square for look in looks])))
         rows += [(row.group, row.chest, row.validation, row.foreign) for row in batch]
     group, *flags = zip(*rows, strict=True)
     chest, validation, foreign = (np.array(flag, dtype=bool) for flag in flags)

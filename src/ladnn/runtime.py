@@ -17,7 +17,8 @@ from ladnn.engines import Outputs, Settings
 from ladnn.errors import BundleError, LadnnError
 from ladnn.findings import Decision, Prediction
 from ladnn.imaging import CtImage
-from ladnn.lungfield import FRAMES, LungField, cut, input_shape, model_input
+from ladnn.looks import Look, take_look
+from ladnn.lungfield import FRAMES, LungField, input_shape
 
 __all__ = ["DEFAULT_ENGINE", "DEFAULT_POINT", "Assessment", "Bundle", "Predictor", "load_bundle"]
 
@@ -104,7 +105,7 @@ class Predictor:
         Raises BundleError for an operating point that the card does not name.
         """
         self.card.operating_point(operating_point)
-        return [self._assess(image, operating_point) for image in images]
+        return [self._see(image, operating_point) for image in images]
 
     def each(
         self,
@@ -123,24 +124,31 @@ class Predictor:
         def work(source: Source) -> tuple[Source, Result | LadnnError]:
             try:
                 image = read(source)
-                return source, finish(source, image, self._assess(image, operating_point))
+                return source, finish(source, image, self._see(image, operating_point))
             except LadnnError as error:
                 return source, error
 
         if self.streams == 1:
             return map(work, sources)
-        return _ordered(work, sources, self.streams)
+        return in_order(work, sources, self.streams)
 
-    def _assess(self, image: CtImage, operating_point: str) -> Assessment:
-        square, field = model_input(image.pixels, self.card.input_size, self.card.preprocessing)
-        outputs = self.run(square[np.newaxis])
-        evidence = guard.features(image.pixels, cut(image.pixels, field, guard.SIDE), field)
-        score = self._guard.score(evidence, outputs.embedding[0])
+    def _see(self, image: CtImage, operating_point: str) -> Assessment:
+        look = take_look(image.pixels, self.card.input_size, self.card.preprocessing)
+        return self.assess(image.sha256, look, operating_point)
+
+    def assess(self, sha256: str, look: Look, operating_point: str) -> Assessment:
+        """Assess a look that was taken of the image of that hash, as the card says how.
+
+        For whoever decodes elsewhere. Raises BundleError for an operating point that the card does
+        not name.
+        """
+        outputs = self.run(look.square[np.newaxis])
+        score = self._guard.score(look.evidence, outputs.embedding[0])
         assessable = score >= self._guard.threshold
         probabilities = calibrate(outputs.logits[0], self.card)
         point = self.card.operating_point(operating_point)
         prediction = Prediction(
-            sha256=image.sha256,
+            sha256=sha256,
             probability=probabilities[0],
             decision=point.decide(probabilities[0]) if assessable else Decision.NOT_ASSESSABLE,
             operating_point=operating_point,
@@ -151,7 +159,7 @@ class Predictor:
             model_version=self.card.version,
         )
         maps = scale_maps(outputs.heatmaps[0], probabilities)
-        return Assessment(prediction, maps, field, outputs.embedding[0])
+        return Assessment(prediction, maps, look.field, outputs.embedding[0])
 
 
 def _check_shape(bundle: Bundle, taken: tuple[int, int]) -> None:
@@ -189,7 +197,7 @@ def scale_maps(
     return scaled * share
 
 
-def _ordered(
+def in_order(
     work: Callable[[Source], Result], sources: Iterable[Source], workers: int
 ) -> Iterator[Result]:
     """Map in threads, in order, with two items a worker under way and no more."""

@@ -8,7 +8,9 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 from starlette.requests import HTTPConnection, Request
 
+from ladnn.bundle import Card
 from ladnn.imaging import CtImage, Window
+from ladnn.looks import Look
 from ladnn.runtime import Predictor
 from ladnn.service.accounts.oidc import Provider
 from ladnn.service.blobs import Blobs
@@ -37,6 +39,21 @@ class Decoded:
     burned_in: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One file that came in, as a model sees it.
+
+    Attributes:
+        image: what is known of it; its pixels stayed where they were decoded and are none here.
+        stored: the bytes to keep, as of `Decoded`.
+        look: what the network and the guard are shown.
+    """
+
+    image: CtImage
+    stored: bytes
+    look: Look
+
+
 class Decoder(Protocol):
     """Turns hostile bytes into an image; safe to call from any thread."""
 
@@ -44,6 +61,13 @@ class Decoder(Protocol):
         self, data: bytes, *, name: str = "", window: Window | None = None, frame: int | None = None
     ) -> Decoded:
         """Decode one file; `window` None means the lung window.
+
+        Raises ImageError: one sentence.
+        """
+        ...
+
+    def look(self, data: bytes, card: Card, *, name: str = "", frame: int | None = None) -> Seen:
+        """Decode one file in the lung window and look at it as the card says.
 
         Raises ImageError: one sentence.
         """

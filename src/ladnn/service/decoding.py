@@ -8,15 +8,21 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ladnn.bundle import Card
 from ladnn.errors import ImageError
 from ladnn.imaging import LIMITS, LONGER_SIDE, CtImage, Window, one_sentence
-from ladnn.service.context import Decoded
-from ladnn.service.decoding_worker import receive, send
+from ladnn.looks import Look, take_look
+from ladnn.lungfield import FRAMES, LungField, input_shape
+from ladnn.service.context import Decoded, Seen
+from ladnn.service.decoding_worker import FIELD_NUMBERS, receive, send
 from ladnn.turns import Turns
 
 SECONDS = 10
@@ -33,6 +39,9 @@ _FAILED = (
     f"takes more than {SECONDS} s or {MEMORY >> 20} MiB to decode: save it again as PNG or JPEG"
 )
 _MOST = 2 * LIMITS.bytes + 256 * (1 << 20)
+
+Answer = TypeVar("Answer")
+_Reader: TypeAlias = Callable[[dict[str, Any], bytes], Answer]
 
 
 class DecodingPool:
@@ -54,25 +63,42 @@ class DecodingPool:
 
         Raises ImageError: one sentence.
         """
+        task = {"window": _numbers(window), "frame": frame}
+        return self._ask(task, data, name, _decoded)
+
+    def look(self, data: bytes, card: Card, *, name: str = "", frame: int | None = None) -> Seen:
+        """Decode one file in the lung window and look at it as the card says; waits for a worker.
+
+        The look is taken there because threads of one Python that do much arithmetic hinder each
+        other: it costs half as much again here under load.
+
+        Raises ImageError: one sentence.
+        """
+        wanted = {"size": card.input_size, "frame": card.preprocessing}
+        shape = input_shape(card.input_size, card.preprocessing)
+        task = {"window": None, "frame": frame, "look": wanted}
+        return self._ask(task, data, name, partial(_seen, shape=shape))
+
+    def _ask(self, task: dict[str, Any], data: bytes, name: str, read: _Reader[Answer]) -> Answer:
+        """Give a file to the worker whose turn it is and read its answer."""
         name = name.encode("utf-8", "replace").decode()  # half a surrogate could not be answered
-        task = {"name": name, "window": _numbers(window), "frame": frame}
         with self._idle.held() as worker:
             if worker is None:
                 raise RuntimeError("the decoder was closed")
             if not worker.alive:
                 worker.restart()
             try:
-                head, body = worker.ask(task, data[: LIMITS.bytes + 1])
-                decoded = None if "error" in head else _decoded(head, body)
+                head, body = worker.ask(task | {"name": name}, data[: LIMITS.bytes + 1])
+                answer = None if "error" in head else read(head, body)
             except Exception:  # hostile bytes may have chosen the answer, and so the error
                 worker.renew()
                 with one_sentence(name):
                     raise ImageError(_FAILED) from None
             if worker.tasks >= TASKS:
                 worker.renew()
-        if decoded is None:
+        if answer is None:
             raise ImageError(str(head["error"]))
-        return decoded
+        return answer
 
     def pids(self) -> list[int]:
         """The processes, for whoever watches them."""
@@ -165,13 +191,41 @@ def _decoded(head: dict[str, Any], body: bytes) -> Decoded:
     count = height * width
     if min(height, width) < 1 or max(height, width) > LONGER_SIDE:
         raise ValueError(f"an image of {height} x {width} pixels")
-    image = CtImage(
-        pixels=np.frombuffer(body[:count], np.uint8).reshape(height, width),
+    pixels = np.frombuffer(body[:count], np.uint8).reshape(height, width)
+    image = _image(head, pixels)
+    return Decoded(image=image, stored=body[count:], burned_in=bool(head["burned_in"]))
+
+
+def _seen(head: dict[str, Any], body: bytes, *, shape: tuple[int, int]) -> Seen:
+    """The same of a look whose square is to have that shape."""
+    count, evidence = shape[0] * shape[1], np.dtype("<f4").itemsize * _EVIDENCE
+    look = Look(
+        square=np.frombuffer(body[:count], np.uint8).reshape(shape),
+        field=_field(head["field"]),
+        evidence=np.frombuffer(body[count : count + evidence], "<f4").astype(np.float32),
+    )
+    if look.evidence.size != _EVIDENCE or not np.isfinite(look.evidence).all():
+        raise ValueError("evidence that is none")
+    return Seen(image=_image(head, _NO_PIXELS), stored=body[count + evidence :], look=look)
+
+
+def _image(head: dict[str, Any], pixels: NDArray[np.uint8]) -> CtImage:
+    return CtImage(
+        pixels=pixels,
         window=Window(level=head["window"][0], width=head["window"][1]) if head["window"] else None,
         size=(int(head["size"][0]), int(head["size"][1])),
         **{name: head[name] for name in _PLAIN},
     )
-    return Decoded(image=image, stored=body[count:], burned_in=bool(head["burned_in"]))
+
+
+def _field(numbers: dict[str, Any]) -> LungField:
+    x0, y0, x1, y1 = (float(edge) for edge in numbers["box"])
+    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+        raise ValueError("a box that is none")
+    rest: dict[str, Any] = {name: float(numbers[name]) for name in FIELD_NUMBERS}
+    return LungField(box=(x0, y0, x1, y1), kind=str(numbers["kind"]), **rest)
 
 
 _PLAIN = ("sha256", "format", "series", "study", "instance", "frame", "frames")
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
+_EVIDENCE = take_look(np.zeros((8, 8), np.uint8), 8, FRAMES[0]).evidence.size

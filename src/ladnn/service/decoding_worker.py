@@ -22,12 +22,16 @@ from PIL import Image
 
 from ladnn.errors import ImageError
 from ladnn.imaging import LIMITS, LUNG_WINDOW, CtImage, Window, decode, kind_of, one_sentence
+from ladnn.looks import take_look
+from ladnn.lungfield import FRAMES
 from ladnn.service.bare import UnknownError, bare
 from ladnn.service.deidentify import Key, blank_slice, deidentify
 
 _LENGTHS = struct.Struct("<II")
 _HEAD_BYTES = 1 << 16
 _HANDLES = 64
+FIELD_NUMBERS = ("lung_share", "body_share", "lung_grey", "tissue_grey")
+"""What is said of a `LungField` beside its box and its kind; its mask is not needed any more."""
 
 
 def send(link: socket.socket, head: dict[str, Any], body: bytes = b"") -> None:
@@ -99,7 +103,7 @@ def _warm_up(key: Key) -> None:
     for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP"):
         target = io.BytesIO()
         Image.new("L", (32, 32)).save(target, kind)
-        decode(target.getvalue())
+        take_look(decode(target.getvalue()).pixels, 32, FRAMES[0])
 
 
 def _limit(memory: int) -> None:
@@ -130,14 +134,13 @@ def _limit_time(seconds: int) -> None:
 
 
 def _answer(task: dict[str, Any], data: bytes, key: Key) -> tuple[Any, ...]:
-    """Decode one file: a head, the pixels' bytes and the file to keep."""
+    """Decode one file: a head, the bytes of its pixels or of a look, and the file to keep."""
     window = Window(**task["window"]) if task["window"] else LUNG_WINDOW
     try:
         image, kept, said = _decoded(data, task["name"], window, task["frame"], key)
     except ImageError as error:
         return ({"error": str(error)},)
     head = {
-        "shape": image.pixels.shape,
         "sha256": image.sha256,
         "format": image.format,
         "size": image.size,
@@ -147,9 +150,14 @@ def _answer(task: dict[str, Any], data: bytes, key: Key) -> tuple[Any, ...]:
         "frame": image.frame,
         "frames": image.frames,
         "window": image.window and [image.window.level, image.window.width],
-        "burned_in": said,
     }
-    return head, image.pixels.tobytes(), kept
+    if "look" not in task:
+        shown = {"shape": image.pixels.shape, "burned_in": said}
+        return head | shown, image.pixels.tobytes(), kept
+    look = take_look(image.pixels, **task["look"])
+    field = {name: getattr(look.field, name) for name in ("box", "kind", *FIELD_NUMBERS)}
+    evidence = look.evidence.astype("<f4").tobytes()
+    return head | {"field": field}, look.square.tobytes(), evidence, kept
 
 
 def _decoded(

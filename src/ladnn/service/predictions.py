@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,12 +13,11 @@ from sqlalchemy.orm import Session, selectinload
 from starlette.datastructures import UploadFile
 
 from ladnn.bundle import Card
-from ladnn.errors import LadnnError
-from ladnn.imaging import LIMITS, CtImage
-from ladnn.runtime import Assessment, Predictor
+from ladnn.imaging import LIMITS
+from ladnn.runtime import Assessment, Predictor, in_order
 from ladnn.service import audit_log, blobs
 from ladnn.service.accounts.principals import Principal
-from ladnn.service.context import Decoded, Services
+from ladnn.service.context import Seen, Services
 from ladnn.service.database import insert_row
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.limits import Room
@@ -34,7 +33,6 @@ SERIES_BYTES = 512 << 20
 
 ACTIVE, RETRACTED = "active", "retracted"
 Also = Callable[[Session, int], None]
-_NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ class Tested(NamedTuple):
 
 class _Read(NamedTuple):
     upload: Upload
-    decoded: Decoded
+    seen: Seen
     assessment: Assessment
 
 
@@ -109,7 +107,7 @@ def assess(
     case = _make_case(predictor.card, results, site.settings.operating_point)
     case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
     case.alone = also is None
-    tested = _store(site, principal, case, [one.decoded.stored for one in results], also)
+    tested = _store(site, principal, case, [one.seen.stored for one in results], also)
     if tested.new:
         labels = case.model_name, case.model_version
         for image in case.images:
@@ -147,33 +145,22 @@ def _read_all(
     address: str,
 ) -> list[_Read]:
     """Decode and assess, a few files at the same time; slices come back in their series' order."""
-    decoded: dict[int, Decoded] = {}
     sent, key = sum(len(upload.data) for upload in uploads), "batch.large_series"
     room = Room(site.limits, address, sent=sent, most=SERIES_BYTES, key=key)
-
-    def read(index: int) -> CtImage:
-        upload = uploads[index]
-        decoded[index] = site.decoder.decode(upload.data, name=upload.name, frame=frame)
-        room.take(len(decoded[index].stored))
-        return decoded[index].image
-
-    def finish(index: int, image: CtImage, assessment: Assessment) -> _Read:
-        rest = replace(decoded.pop(index), image=replace(image, pixels=_NO_PIXELS))
-        return _Read(uploads[index], rest, assessment)
-
     point = site.settings.operating_point
+
+    def read(upload: Upload) -> _Read:
+        seen = site.decoder.look(upload.data, predictor.card, name=upload.name, frame=frame)
+        room.take(len(seen.stored))
+        return _Read(upload, seen, predictor.assess(seen.image.sha256, seen.look, point))
+
     if len(uploads) == 1:  # no thread is worth starting for one
-        image = read(0)
-        return [finish(0, image, predictor.predict([image], point)[0])]
-    results = []
-    for _, result in predictor.each(range(len(uploads)), read, finish, point):
-        if isinstance(result, LadnnError):
-            raise result
-        results.append(result)
-    series = {one.decoded.image.series for one in results}
+        return [read(uploads[0])]
+    results = list(in_order(read, uploads, predictor.streams))
+    series = {one.seen.image.series for one in results}
     if len(series) > 1 or None in series:
         raise BadRequest("error.not_one_series")
-    return sorted(results, key=lambda one: one.decoded.image.instance or 0)
+    return sorted(results, key=lambda one: one.seen.image.instance or 0)
 
 
 def _make_case(card: Card, results: Sequence[_Read], point: str) -> Case:
@@ -213,7 +200,7 @@ def terms(card: Card, point: str, *, study: bool) -> dict[str, object]:
 
 
 def _make_image(position: int, one: _Read) -> CaseImage:
-    image, said = one.decoded.image, one.assessment
+    image, said = one.seen.image, one.assessment
     prediction, maps = said.prediction, said.maps
     return CaseImage(
         position=position,
