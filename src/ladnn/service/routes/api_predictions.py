@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
-from starlette.responses import JSONResponse
+from pydantic_core import to_json
 
 from ladnn.findings import OUTPUTS
 from ladnn.service import audit_log, downloads, predictions, views
@@ -236,9 +236,13 @@ def create_study(
     return _answer(case, case_json(case), new=new)
 
 
-def _answer(case: Case, body: dict[str, Any], *, new: bool) -> JSONResponse:
-    """A response, so that FastAPI does not check our own numbers in another thread."""
-    return JSONResponse(body, 201 if new else 200, {"location": case_link(case)})
+def _answer(case: Case, body: dict[str, Any], *, new: bool) -> Response:
+    """A response, so that FastAPI does not check our own numbers in another thread.
+
+    Written by pydantic, which takes a quarter of the time: maps are thousands of numbers.
+    """
+    place = {"location": case_link(case)}
+    return Response(to_json(body), 201 if new else 200, place, "application/json")
 
 
 def _find(
