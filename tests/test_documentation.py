@@ -1,6 +1,7 @@
 """The documentation is tested: commands and options are described, and snippets run."""
 
 import importlib.util
+import itertools
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
 from ladnn.bundle import load_bundle
 from ladnn.cli import app
@@ -38,6 +40,20 @@ COMMANDS = dict(REFERENCE.leaves("ladnn", REFERENCE.tree(app)))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_says_what_it_does_and_gives_an_example_of_itself(name: str):
     assert f"Example: {name} " in " ".join((COMMANDS[name].help or "").split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_paragraph_in_full_lines(name: str):
+    shown = CliRunner().invoke(app, [*name.split()[1:], "--help"], terminal_width=80).output
+    paragraphs = [" ".join(part.split()) for part in (COMMANDS[name].help or "").split("\n\n")]
+    lines = [line.strip() for line in shown.partition("╭")[0].splitlines()]
+    found = [" ".join(part.split()) for part in "\n".join(lines).split("\n\n")]
+    assert found[-len(paragraphs) :] == [part.replace("`", "") for part in paragraphs]
+    assert all(
+        len(line) + len(after.split()[0]) >= 76
+        for line, after in itertools.pairwise(lines)
+        if line and after
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

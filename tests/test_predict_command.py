@@ -98,6 +98,18 @@ def test_the_heatmap_is_a_picture_in_the_folder_given(bundle, image, tmp_path):
         assert (Path(line["heatmap"]).parent, sheet.width) == (tmp_path / "a" / "b", 1260)
 
 
+def test_overlays_do_not_go_among_the_images_that_are_read(bundle, image):
+    result = run(image.parent, "--bundle", bundle, "--heatmaps", image.parent / "." / "")
+    assert result.exit_code == 2
+    assert list(image.parent.glob("*.png")) == [image]
+
+
+def test_a_folder_of_overlays_below_the_images_is_not_read(bundle, tmp_path):
+    call = (draw(tmp_path / "in" / "a.png").parent, "--bundle", bundle, "--json")
+    for _ in range(2):
+        assert len(lines(run(*call, "--heatmaps", tmp_path / "in" / "overlays"))) == 1
+
+
 def test_equal_names_in_two_folders_make_two_overlays(bundle, tmp_path):
     paths = [draw(tmp_path / folder / "scan.png") for folder in "ab"]
     said = lines(run(*paths, "--bundle", bundle, "--json", "--heatmaps", tmp_path / "o"))

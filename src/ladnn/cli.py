@@ -30,6 +30,7 @@ from ladnn.errors import LadnnError
 from ladnn.findings import RESEARCH_NOTICE
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     name="ladnn",
     help=f"Read chest CT images for COVID-19 and five lesions. {RESEARCH_NOTICE}",
     no_args_is_help=True,

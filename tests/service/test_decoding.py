@@ -2,13 +2,19 @@
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from bundles import tiny_card
 from ladnn.errors import ImageError
 from ladnn.imaging import LONGER_SIDE
+from ladnn.looks import take_look
 from ladnn.phantom import thorax
 from ladnn.service.decoding import DecodingPool, _Worker
+from ladnn.service.decoding_worker import FIELD_NUMBERS
 from synthetic import encode
 
 SCAN = encode(thorax(0, size=(48, 52)), "PNG")
@@ -74,3 +80,59 @@ def test_the_turn_of_a_worker_that_cannot_be_started_comes_back(
             with pytest.raises(OSError, match="Too many open files"):
                 pool.decode(SCAN)
     assert pool.decode(SCAN).image.pixels.shape == (48, 52)
+
+
+CARD = tiny_card(b"", preprocessing="lungpair-1")
+
+
+def test_a_look_is_the_one_that_would_be_taken_here(pool: DecodingPool):
+    seen, here = pool.look(SCAN, CARD), take_look(thorax(0, size=(48, 52)), 32, "lungpair-1")
+    assert np.array_equal(seen.look.square, here.square)
+    assert np.array_equal(seen.look.evidence, here.evidence)
+    assert seen.look.field == replace(here.field, mask=None)
+
+
+def test_with_a_look_comes_what_is_known_and_kept_of_the_file_without_its_pixels(
+    pool: DecodingPool,
+):
+    seen, decoded = pool.look(SCAN, CARD), pool.decode(SCAN)
+    assert replace(decoded.image, pixels=seen.image.pixels) == seen.image
+    assert (seen.stored, seen.image.pixels.size) == (decoded.stored, 0)
+
+
+FIELD = {"box": [0, 0, 1, 1], "kind": "full"} | dict.fromkeys(FIELD_NUMBERS, 0.5)
+EVIDENCE = take_look(thorax(0, size=(48, 52)), 32, "lungpair-1").evidence
+
+
+def an_answer(evidence: NDArray[np.float32] = EVIDENCE, **field: object) -> tuple[object, bytes]:
+    return HEAD | {"field": FIELD | field}, bytes(2 * 32 * 32) + evidence.tobytes()
+
+
+def test_an_answer_with_a_look_is_read(pool: DecodingPool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_Worker, "ask", lambda *_: an_answer())
+    assert pool.look(SCAN, CARD).look.evidence.tolist() == EVIDENCE.tolist()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        an_answer(box=[0, 0, 2, 1]),
+        an_answer(box=[float("nan"), 0, 1, 1]),
+        an_answer(box=[0.5, 0, 0.5, 1]),
+        an_answer(lung_share="x"),
+        an_answer(EVIDENCE[1:]),
+        an_answer(np.full_like(EVIDENCE, np.nan)),
+        (HEAD, bytes(2 * 32 * 32) + EVIDENCE.tobytes()),
+        (HEAD | {"field": FIELD}, b"three"),
+    ],
+    ids=["outside", "nan", "thin", "text", "short", "no numbers", "no field", "no square"],
+)
+def test_a_look_that_cannot_be_is_a_sentence_and_its_worker_is_replaced(
+    pool: DecodingPool, monkeypatch: pytest.MonkeyPatch, answer: tuple[dict[str, object], bytes]
+):
+    [before] = pool.pids()
+    with monkeypatch.context() as patched:
+        patched.setattr(_Worker, "ask", lambda *_: answer)
+        with pytest.raises(ImageError, match="to decode"):
+            pool.look(SCAN, CARD)
+    assert pool.pids() != [before]

@@ -59,6 +59,7 @@ def predict(
 
     Example: ladnn predict scan.png study/ --heatmaps overlays --json
     """
+    _refuse_the_same(paths, heatmaps)
     items = list(find_items(paths, skip=heatmaps))
     reader = _reader(window, None if frame is None else frame - 1)
     threading.Thread(target=_warm, args=(heatmaps is not None,), daemon=True).start()
@@ -152,6 +153,16 @@ def _warm(overlays: bool) -> None:
     """Import what the first image will need, on the core that compiling the graph leaves idle."""
     if overlays:
         import_module("ladnn.overlay").warm()
+
+
+def _refuse_the_same(paths: Iterable[Path], heatmaps: Path | None) -> None:
+    """Overlays among the images would be read as images by the next call."""
+    for path in paths if heatmaps is not None else ():
+        if is_folder(path) and path.resolve() == heatmaps.resolve():
+            raise typer.BadParameter(
+                f"the overlays would lie among the images of {path}: give another folder, such as "
+                f"{path / 'overlays'}, which is left out when the images are read"
+            )
 
 
 def _make_folder(folder: Path) -> None:
