@@ -323,8 +323,7 @@ def test_a_name_that_is_not_unicode_is_an_ordinary_file(bundle, tmp_path):
 
 def shell(line, **environment):
     """A command line of the program, `$LADNN`, as a shell runs it."""
-    main = "from ladnn.cli import main; main()"
-    known = os.environ | environment | {"LADNN": shlex.join([sys.executable, "-c", main])}
+    known = os.environ | environment | {"LADNN": shlex.join([sys.executable, "-m", "ladnn"])}
     line = line.replace("$LADNN", "eval $LADNN")
     return subprocess.run(
         line, shell=True, env=known, capture_output=True, text=True, check=False, timeout=120
@@ -358,6 +357,15 @@ def test_a_name_that_the_terminal_cannot_write_costs_no_result(bundle, tmp_path)
         True,
         True,
     )
+
+
+def test_the_program_leaves_with_all_lines_and_its_exit_code(bundle, tmp_path):
+    for number in range(40):
+        draw(tmp_path / "in" / f"{number:02}.png", number % 2)
+    (tmp_path / "in" / "zz.png").write_text("no image")
+    done = shell(f"$LADNN predict {tmp_path}/in --bundle {bundle} --json")
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, len(said), "error" in said[-1]) == (1, 41, True)
 
 
 def test_closed_output_is_no_failure_and_no_file_takes_its_place(bundle, image, tmp_path):

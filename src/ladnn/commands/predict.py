@@ -59,7 +59,10 @@ def predict(
 
     Example: ladnn predict scan.png study/ --heatmaps overlays --json
     """
-    _refuse_the_same(paths, heatmaps)
+    # its threads, which nothing here needs, would wait busily on the cores that compile the graph
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if heatmaps is not None:
+        _refuse_the_same(paths, heatmaps)
     items = list(find_items(paths, skip=heatmaps))
     reader = _reader(window, None if frame is None else frame - 1)
     threading.Thread(target=_warm, args=(heatmaps is not None,), daemon=True).start()
@@ -155,9 +158,9 @@ def _warm(overlays: bool) -> None:
         import_module("ladnn.overlay").warm()
 
 
-def _refuse_the_same(paths: Iterable[Path], heatmaps: Path | None) -> None:
+def _refuse_the_same(paths: Iterable[Path], heatmaps: Path) -> None:
     """Overlays among the images would be read as images by the next call."""
-    for path in paths if heatmaps is not None else ():
+    for path in paths:
         if is_folder(path) and path.resolve() == heatmaps.resolve():
             raise typer.BadParameter(
                 f"the overlays would lie among the images of {path}: give another folder, such as "
