@@ -52,6 +52,12 @@ def network(name: str, mode: str = "ladnn", seed: int = 0, size: int | None = No
     torch.manual_seed(seed)
     weights = BACKBONES[name].weights if "lite" in name or name == "resnet_ct" else "random"
     net = LesionNet(name, mode, weights=weights, input_size=size).eval()
+    if (
+        name == "resnet18"
+    ):  # timm starts the last norm of each block at naught, which hides the block
+        for part, module in net.named_modules():
+            if part.endswith("bn2"):
+                torch.nn.init.constant_(module.weight, 0.02)
     train_head(net, phantoms(12, net.input_size))
     return net
 

@@ -323,7 +323,8 @@ def test_a_name_that_is_not_unicode_is_an_ordinary_file(bundle, tmp_path):
 
 def shell(line, **environment):
     """A command line of the program, `$LADNN`, as a shell runs it."""
-    known = os.environ | environment | {"LADNN": shlex.join([sys.executable, "-m", "ladnn"])}
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    known = plain | environment | {"LADNN": shlex.join([sys.executable, "-m", "ladnn"])}
     line = line.replace("$LADNN", "eval $LADNN")
     return subprocess.run(
         line, shell=True, env=known, capture_output=True, text=True, check=False, timeout=120

@@ -327,3 +327,9 @@ def test_a_larger_logit_is_a_larger_probability():
     card = tiny_card(b"", "baseline")
     values = [calibrate(np.array([z], np.float32), card)[0] for z in (-3, -1, 0, 1, 3)]
     assert all(low < high for low, high in pairwise(values))
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf")])
+def test_a_graph_that_answers_with_no_number_is_refused(tmp_path, bias):
+    with pytest.raises(BundleError, match="what is no number"):
+        predictor(tmp_path, bias=bias).predict([image()])

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ torch = pytest.importorskip("torch")
 from albums import plain, save  # noqa: E402
 from bundles import tiny_bundle  # noqa: E402
 from ladnn import chest_ct, updating  # noqa: E402
+from ladnn import locked_test as lock  # noqa: E402
 from ladnn.bundle import load_bundle  # noqa: E402
 from ladnn.commands.model import app  # noqa: E402
 from ladnn.dataset import Manifest, Record, hash_records, write_manifest  # noqa: E402
@@ -209,12 +211,21 @@ def test_weights_that_are_missing_are_told_before_any_member_trains(
     assert not list((tmp_path / "work").glob("member-*"))
 
 
+@pytest.mark.parametrize("name", ["bundle", "float32"])
 def test_a_bundle_that_no_update_made_is_not_replaced(
-    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path, name: str
 ):
-    tiny_bundle(tmp_path / "bundle")
+    tiny_bundle(tmp_path / name)
     with pytest.raises(ConfigError, match="a bundle that no update made"):
         update(contributed, base, registry, tmp_path, QUICK, by="ada")
+
+
+def test_a_champion_that_was_never_judged_does_not_open_the_lock(base: Manifest, monkeypatch):
+    trials = {"m-1": SimpleNamespace(test={"sha256": "that of another test"}), "m-2": None}
+    monkeypatch.setattr(lock, "read_trial", lambda _, label: trials[label])
+    line = SimpleNamespace(line=lambda: ["m-1", "m-2"])
+    with pytest.raises(DataError, match="that m-1 was judged on"):
+        lock.refuse_other_test(line, base)
 
 
 def test_an_update_without_a_champion_is_refused(base: Manifest, contributed: Path, tmp_path: Path):
@@ -256,6 +267,21 @@ def test_no_contributed_image_enters_the_locked_test(album, tmp_path: Path, spli
     whole, _ = combine(manifest(*album.values()), manifest(new))
     assert whole.records[-1].split == ("val" if split == "val" else "train")
     assert hash_records(whole.part("test")) == hash_records([album["test"]])
+
+
+@pytest.mark.parametrize("written", ["test", "home/test"])
+def test_a_patient_of_the_test_is_known_by_the_source_that_a_site_exports(
+    album, tmp_path: Path, written: str
+):
+    base = manifest(*(replace(record, patient=written) for record in (album["test"],)))
+    paths = save(tmp_path / "same.png", 50), save(tmp_path / "other.png", 60)
+    new = [
+        replace(incoming(path), source="contributed home", patient=f"contributed home/{name}")
+        for path, name in zip(paths, ("test", "p2"), strict=True)
+    ]
+    whole, left_out = combine(base, manifest(*new))
+    why = "its patient is in the validation or the test split"
+    assert (left_out, whole.records[-1].path) == (((paths[0], why),), paths[1])
 
 
 def test_contamination_is_refused_whatever_came_before(album, tmp_path: Path):

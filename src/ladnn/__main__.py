@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-from contextlib import suppress
 
 STOPPED = 130
 """The exit code of a program that Ctrl-C ended, as shells have it."""
@@ -21,6 +20,8 @@ def main() -> None:
     quick = sys.argv[1:2] == [QUICK]
     if quick:
         gc.set_threshold(*COLLECTING)
+        # its threads, which nothing here needs, would wait busily on the cores that compile
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from ladnn.cli import main as run
     except KeyboardInterrupt:
@@ -35,10 +36,14 @@ def main() -> None:
 
 def _leave(code: int) -> None:
     """End at once with what was printed; comes back where nobody takes it, which Python tells."""
-    with suppress(OSError, ValueError, AttributeError):
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+    except KeyboardInterrupt:
+        code = STOPPED
+    except (OSError, ValueError, AttributeError):
+        return
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -178,11 +178,18 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     return compare(old.answers, new.answers, richer, Gate())
 
 
-def refuse_other_test(registry: Registry, champion: str, base: Manifest) -> None:
-    """Raise DataError unless the base's test split is the one that the champion was judged on."""
-    trial = read_trial(registry, champion)
-    if trial is not None and trial.test["sha256"] != locked_test(base):
-        raise DataError(
-            f"the test split is not the one that {champion} was judged on, which is locked: "
-            "give the base manifest that it was added with"
-        )
+def refuse_other_test(registry: Registry, base: Manifest) -> None:
+    """Raise DataError unless the base's test split is the one that champions were judged on.
+
+    The newest of them that was judged tells: one that never was does not open the lock.
+    """
+    for label in reversed(registry.line()):
+        trial = read_trial(registry, label)
+        if trial is None:
+            continue
+        if trial.test["sha256"] != locked_test(base):
+            raise DataError(
+                f"the test split is not the one that {label} was judged on, which is locked: "
+                "give the base manifest that it was added with"
+            )
+        return

@@ -140,9 +140,14 @@ class Predictor:
         """Assess a look that was taken of the image of that hash, as the card says how.
 
         For whoever decodes elsewhere. Raises BundleError for an operating point that the card does
-        not name.
+        not name, and for a graph that answers with what is no number.
         """
         outputs = self.run(look.square[np.newaxis])
+        if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.heatmaps).all()):
+            raise BundleError(
+                f"the model.onnx of {self.card.name} {self.card.version} answers with what is no "
+                "number: export the bundle again"
+            )
         score = self._guard.score(look.evidence, outputs.embedding[0])
         assessable = score >= self._guard.threshold
         probabilities = calibrate(outputs.logits[0], self.card)

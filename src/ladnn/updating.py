@@ -17,28 +17,23 @@ from ladnn.bundle import Bundle, Card, load_bundle
 from ladnn.card_fitting import Stage, unseen
 from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
-from ladnn.errors import ConfigError, DataError
+from ladnn.errors import BundleError, ConfigError, DataError
 from ladnn.export import Identity, Options, export
 from ladnn.gate import Gate, Verdict, compare, joined
 from ladnn.inspection import Viewed, view
 from ladnn.intake import take_in
 from ladnn.learner import TrainConfig, new_network
-from ladnn.locked_test import (
-    EVALUATION,
-    answers,
-    evidence,
-    judge,
-    refuse_other_test,
-    subgroups,
-)
+from ladnn.locked_test import EVALUATION, answers, evidence, judge, refuse_other_test, subgroups
 from ladnn.quantising import quantise
 from ladnn.registry import Registry
 from ladnn.similarity import NEAR, near_pairs
+from ladnn.sources.contributed import CONTRIBUTED
 from ladnn.splitting import linked
 from ladnn.stored import EIGHT_BITS, Stored
 from ladnn.training import fit
 
 VERDICT = "verdict.json"
+_MADE, _EXACT = "bundle", "float32"  # folders of the challenger, and of it before 8 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +160,14 @@ def _sides(taught: Viewed, new: Viewed) -> list[str]:
 
 
 def _of_same_patient(known: Viewed, new: Viewed) -> list[bool]:
-    patients = {(record.source, record.patient) for record in known.records}
-    return [(record.source, record.patient) in patients for record in new.records]
+    people = {_person(record) for record in known.records}
+    return [_person(record) in people for record in new.records]
+
+
+def _person(record: Record) -> tuple[str, str]:
+    """Source and patient, the same in a collection and in what a site exports of it."""
+    source = record.source.removeprefix(CONTRIBUTED)
+    return source, record.patient.removeprefix(f"{record.source}/").removeprefix(f"{source}/")
 
 
 def _alike(known: Viewed, new: Viewed) -> list[bool]:
@@ -180,7 +181,7 @@ def _alike(known: Viewed, new: Viewed) -> list[bool]:
 
 def _groups(new: Viewed) -> list[str]:
     """The same name for images of one patient, and of patients whose images resemble each other."""
-    names = [f"{record.source}\n{record.patient}" for record in new.records]
+    names = ["\n".join(_person(record)) for record in new.records]
     return linked(names, [(i, j) for i, j, _ in near_pairs(new.prints)])
 
 
@@ -265,7 +266,8 @@ def update(
         ConfigError: no champion, or a folder that holds something else.
         DataError, ConfigError, WeightsError, BundleError: as the parts that raise them say.
     """
-    if (folder / "bundle").exists() and not any(folder.glob("member-*")):
+    taken = any((folder / name).exists() for name in (_MADE, _EXACT))
+    if taken and not any(folder.glob("member-*")):
         raise ConfigError(f"{folder} holds a bundle that no update made: give another folder")
     line = registry.line()
     if not line:
@@ -276,7 +278,7 @@ def update(
     for rival in rivals.values():
         rival.card.operating_point(config.gate.operating_point)
     old = rivals[champion]
-    refuse_other_test(registry, champion, base)
+    refuse_other_test(registry, base)
     contributed = take_in(
         [dataset], labels=base.labels or "paper", extract_to=folder / "unpacked", split=False
     )
@@ -284,13 +286,15 @@ def update(
     whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
     runs = _train(settings, whole, folder, stage)
     identity = _successor(old.card, registry)
-    new = _challenger(runs, whole, folder, identity, old=old.card, config=config, stage=stage)
+    new, exact = _challenger(
+        runs, whole, folder, identity, old=old.card, config=config, stage=stage
+    )
     verdict, files = _judge_all(rivals, new, base, config.gate, stage)
     label = registry.add(
         new.path,
         files,
         by=by,
-        why=f"{'passed' if verdict.passed else 'refused'} {verdict.reason}",
+        why=f"{'passed' if verdict.passed else 'refused'} {verdict.reason}{exact and f'; {exact}'}",
     )
     if verdict.passed:
         registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
@@ -346,16 +350,20 @@ def _challenger(
     old: Card,
     config: UpdateConfig,
     stage: Stage,
-) -> Bundle:
-    """The networks as a bundle of the champion's kind, in 8 bits if that is."""
-    made = folder / ("float32" if EIGHT_BITS in old.training else "bundle")
+) -> tuple[Bundle, str]:
+    """The networks as a bundle of the champion's kind; why it is not in 8 bits where that is."""
+    quick = EIGHT_BITS in old.training
+    made = folder / (_EXACT if quick else _MADE)
     export(runs, whole, made, identity, options=_options(old, config), stage=stage)
     bundle = load_bundle(made)
-    if EIGHT_BITS in old.training:
-        place = folder / "bundle"
+    if not quick:
+        return bundle, ""
+    place = folder / _MADE
+    try:
         quantise(bundle, whole, place, version=identity.version, force=True, stage=stage)
-        bundle = load_bundle(place)
-    return bundle
+    except BundleError as error:  # after hours of training; it can be judged as it is
+        return bundle, f"in float32, as 8 bits were refused ({error})"
+    return load_bundle(place), ""
 
 
 def _options(card: Card, config: UpdateConfig) -> Options:

@@ -112,9 +112,7 @@ def add(
         from ladnn.locked_test import EVALUATION, evidence, judge, refuse_other_test
 
         listed = read_manifest(manifest)
-        champion = opened.champion()
-        if champion is not None:
-            refuse_other_test(opened, champion, listed)
+        refuse_other_test(opened, listed)
         loaded = load_bundle(bundle)
         with stages() as stage:
             advance = stage("locked test", len(listed.part("test")))

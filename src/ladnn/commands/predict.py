@@ -59,8 +59,6 @@ def predict(
 
     Example: ladnn predict scan.png study/ --heatmaps overlays --json
     """
-    # its threads, which nothing here needs, would wait busily on the cores that compile the graph
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if heatmaps is not None:
         _refuse_the_same(paths, heatmaps)
     items = list(find_items(paths, skip=heatmaps))
@@ -163,8 +161,8 @@ def _refuse_the_same(paths: Iterable[Path], heatmaps: Path) -> None:
     for path in paths:
         if is_folder(path) and path.resolve() == heatmaps.resolve():
             raise typer.BadParameter(
-                f"the overlays would lie among the images of {path}: give another folder, such as "
-                f"{path / 'overlays'}, which is left out when the images are read"
+                f"the overlays would lie among the images of {path} and be read as images by the "
+                "next call: give --heatmaps a folder beside it"
             )
 
 

@@ -19,6 +19,9 @@ COLUMNS = (
 SPLIT = "train"
 """Contributed images teach; no test, locked or other, is made of them."""
 
+CONTRIBUTED = "contributed "
+"""Stands before the name of a source, which so is none of the collections that others made."""
+
 _FLAGS = {"1": True, "0": False}
 
 
@@ -88,7 +91,7 @@ def _entry(folder: Path, row: Mapping[str, str]) -> Entry:
         lesions = tuple(None if row[x] == "" else _FLAGS[row[x]] for x in map(str, LESIONS))
     except KeyError as error:
         raise DataError(f"{path} has the label {error.args[0]!r}: write 1, 0 or nothing") from None
-    source = f"contributed {row['source']}"
+    source = f"{CONTRIBUTED}{row['source']}"
     return Entry(
         path=path,
         source=source,
