@@ -47,17 +47,24 @@ def train_head(net: LesionNet, frames: np.ndarray) -> None:
         net.head.bias.copy_(-(mean @ weight))
 
 
-def network(name: str, mode: str = "ladnn", seed: int = 0, size: int | None = None) -> LesionNet:
-    """A network with a trained head; those whose weights are installed start from them."""
+def network(
+    name: str,
+    mode: str = "ladnn",
+    seed: int = 0,
+    size: int | None = None,
+    last_norms: float = 0.0,
+) -> LesionNet:
+    """A network with a trained head; those whose weights are installed start from them.
+
+    timm starts the last norm of each block of a ResNet at naught, which hides the block:
+    `last_norms` sets those of a ResNet-18.
+    """
     torch.manual_seed(seed)
     weights = BACKBONES[name].weights if "lite" in name or name == "resnet_ct" else "random"
     net = LesionNet(name, mode, weights=weights, input_size=size).eval()
-    if (
-        name == "resnet18"
-    ):  # timm starts the last norm of each block at naught, which hides the block
-        for part, module in net.named_modules():
-            if part.endswith("bn2"):
-                torch.nn.init.constant_(module.weight, 0.02)
+    for part, module in net.named_modules() if last_norms else ():
+        if part.endswith("bn2"):
+            torch.nn.init.constant_(module.weight, last_norms)
     train_head(net, phantoms(12, net.input_size))
     return net
 

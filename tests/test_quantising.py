@@ -42,7 +42,7 @@ def as_onnx(net: LesionNet, stored: Stored = Stored.FLOAT32) -> bytes:
 
 @pytest.fixture(scope="module")
 def net() -> LesionNet:
-    return network("resnet18", size=SIDE)
+    return network("resnet18", size=SIDE, last_norms=0.02)
 
 
 @pytest.fixture(scope="module")

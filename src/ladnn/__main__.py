@@ -1,5 +1,6 @@
 """The program `ladnn`, also as `python -m ladnn`: loads the commands, and is quiet when stopped."""
 
+import errno
 import gc
 import os
 import sys
@@ -41,7 +42,12 @@ def _leave(code: int) -> None:
         sys.stderr.flush()
     except KeyboardInterrupt:
         code = STOPPED
-    except (OSError, ValueError, AttributeError):
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return
+        sys.stderr.write(f"ladnn: {os.strerror(error.errno).lower()}: make room on the disk\n")
+        code = 1
+    except (ValueError, AttributeError):
         return
     os._exit(code)
 
