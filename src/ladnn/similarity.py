@@ -51,6 +51,8 @@ def pixel_hash(pixels: NDArray[np.uint8]) -> str:
 def fingerprint(pixels: NDArray[np.uint8]) -> Floats:
     """Fingerprint of an image, uint8[H, W]: float32[5120] of length 1, or 0 for a flat image.
 
+    Of a tiny image the coarse or the fine half alone may be flat: then its length is sqrt(1/2).
+
     The dot product of two fingerprints is their similarity.
     """
     from scipy.ndimage import gaussian_filter
