@@ -1,10 +1,5 @@
 """LA-DNN: reads chest CT images for COVID-19 and five lesions. For research use only."""
 
+from importlib.metadata import version
 
-def __getattr__(name: str) -> str:
-    """`__version__`, read when it is asked for: what reads it takes long to load."""
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
-
-    return version("ladnn")
+__version__ = version("ladnn")

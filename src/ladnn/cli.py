@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ladnn import __version__
 from ladnn.commands import (
     audit,
     benchmark,
@@ -49,8 +50,6 @@ app.add_typer(collection.app, name="collection")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from ladnn import __version__
-
         typer.echo(f"ladnn {__version__}")
         raise typer.Exit
 

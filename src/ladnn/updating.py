@@ -286,15 +286,15 @@ def update(
     whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
     runs = _train(settings, whole, folder, stage)
     identity = _successor(old.card, registry)
-    new, exact = _challenger(
-        runs, whole, folder, identity, old=old.card, config=config, stage=stage
-    )
+    parts = runs, whole, folder, identity
+    new, exact = _challenger(*parts, old=old.card, config=config, stage=stage)
     verdict, files = _judge_all(rivals, new, base, config.gate, stage)
+    outcome = "passed" if verdict.passed else "refused"
     label = registry.add(
         new.path,
         files,
         by=by,
-        why=f"{'passed' if verdict.passed else 'refused'} {verdict.reason}{exact and f'; {exact}'}",
+        why="; ".join(filter(None, (f"{outcome} {verdict.reason}", exact))),
     )
     if verdict.passed:
         registry.promote(label, by=by, why=verdict.reason, instead_of=champion)

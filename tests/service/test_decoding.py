@@ -1,7 +1,7 @@
 """The pool of decoders: whatever a worker answers, it is replaced and its turn comes back."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,18 @@ def pool() -> Iterator[DecodingPool]:
     found.close()
 
 
+def refuses(
+    pool: DecodingPool, monkeypatch: pytest.MonkeyPatch, answer: object, ask: Callable[[], object]
+) -> None:
+    """What is asked ends in one sentence and another worker where the worker answers so."""
+    [before] = pool.pids()
+    with monkeypatch.context() as patched:
+        patched.setattr(_Worker, "ask", lambda *_: answer)
+        with pytest.raises(ImageError, match="to decode"):
+            ask()
+    assert pool.pids() != [before]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -44,12 +56,7 @@ def pool() -> Iterator[DecodingPool]:
 def test_an_answer_that_cannot_be_is_a_sentence_and_its_worker_is_replaced(
     pool: DecodingPool, monkeypatch: pytest.MonkeyPatch, answer: tuple[dict[str, object], bytes]
 ):
-    [before] = pool.pids()
-    with monkeypatch.context() as patched:
-        patched.setattr(_Worker, "ask", lambda *_: answer)
-        with pytest.raises(ImageError, match="to decode"):
-            pool.decode(SCAN, name="x")
-    assert pool.pids() != [before]
+    refuses(pool, monkeypatch, answer, lambda: pool.decode(SCAN, name="x"))
     assert pool.decode(SCAN).image.pixels.shape == (48, 52)
 
 
@@ -130,9 +137,4 @@ def test_an_answer_with_a_look_is_read(pool: DecodingPool, monkeypatch: pytest.M
 def test_a_look_that_cannot_be_is_a_sentence_and_its_worker_is_replaced(
     pool: DecodingPool, monkeypatch: pytest.MonkeyPatch, answer: tuple[dict[str, object], bytes]
 ):
-    [before] = pool.pids()
-    with monkeypatch.context() as patched:
-        patched.setattr(_Worker, "ask", lambda *_: answer)
-        with pytest.raises(ImageError, match="to decode"):
-            pool.look(SCAN, CARD)
-    assert pool.pids() != [before]
+    refuses(pool, monkeypatch, answer, lambda: pool.look(SCAN, CARD))
