@@ -145,8 +145,16 @@ def test_answers_to_different_images_are_not_compared():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"auc_margin": 1.0}, {"subgroup_margin": -0.1}, {"subgroup_minimum": 0}]
+    "setting",
+    [
+        {"auc_margin": 1.0},
+        {"subgroup_margin": -0.1},
+        {"subgroup_minimum": 0},
+        {"replicates": 0},
+        {"level": 1.0},
+        {"seed": -1},
+    ],
 )
-def test_an_impossible_margin_is_refused(setting: dict[str, float]):
+def test_an_impossible_setting_is_refused_before_anything_is_trained(setting: dict[str, float]):
     with pytest.raises(ConfigError, match=next(iter(setting))):
         Gate(**setting)

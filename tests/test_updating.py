@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from albums import plain, save  # noqa: E402
+from albums import plain  # noqa: E402
 from bundles import tiny_bundle  # noqa: E402
 from ladnn import chest_ct, updating  # noqa: E402
 from ladnn import locked_test as lock  # noqa: E402
 from ladnn.bundle import load_bundle  # noqa: E402
 from ladnn.commands.model import app  # noqa: E402
-from ladnn.dataset import Manifest, Record, hash_records, write_manifest  # noqa: E402
+from ladnn.dataset import Manifest, Record, write_manifest  # noqa: E402
 from ladnn.errors import ConfigError, DataError, RegistryError, WeightsError  # noqa: E402
 from ladnn.gate import Gate  # noqa: E402
 from ladnn.imaging import read_image  # noqa: E402
@@ -26,7 +26,7 @@ from ladnn.phantom import thorax  # noqa: E402
 from ladnn.registry import Registry  # noqa: E402
 from ladnn.similarity import pixel_hash  # noqa: E402
 from ladnn.storage import Store  # noqa: E402
-from ladnn.updating import UpdateConfig, combine, next_version, recipe, update  # noqa: E402
+from ladnn.updating import UpdateConfig, next_version, recipe, update  # noqa: E402
 
 RECIPE = {
     "backbone": "resnet18",
@@ -117,13 +117,13 @@ def test_an_update_within_the_margins_is_promoted_and_a_worse_one_refused(
     base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
 ):
     first = update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")
-    assert first.verdict.passed, first.verdict.reason
+    assert first.judgement.verdict.passed, first.judgement.verdict.reason
     assert registry.champion() == first.label == "phantom-1.1"
     assert first.contributed == 12
 
     worse = replace(QUICK, gate=STRICT, training=LEARNS_NOTHING)
     second = update(contributed, base, registry, tmp_path / "2", worse, by="ada")
-    assert not second.verdict.passed
+    assert not second.judgement.verdict.passed
     assert registry.champion() == "phantom-1.1"
     refused = registry.versions()[second.label]
     assert refused.status == "candidate"
@@ -132,6 +132,59 @@ def test_an_update_within_the_margins_is_promoted_and_a_worse_one_refused(
     assert verdict["verdict"]["passed"] is False
     judged = {check["name"] for check in verdict["verdict"]["checks"]}
     assert {"AUC against phantom-1.1", "AUC against phantom-1"} <= judged
+
+
+def test_the_same_command_again_ends_the_update_that_was_interrupted(
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path, monkeypatch
+):
+    registry = _with_a_champion_of_its_own(registry, tmp_path)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    run, short = tmp_path / "run", replace(QUICK, training={"epochs": 1})
+    strict = replace(short, gate=STRICT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "promote", die)
+        with pytest.raises(KeyboardInterrupt):
+            update(contributed, base, registry, run, short, by="ada")
+    assert registry.versions()["phantom-1.1"].status == "candidate"
+
+    again = update(contributed, base, registry, run, short, by="ada")
+    assert again.label == registry.champion() == "phantom-1.1"
+    events = len(registry.ledger.events())
+    assert update(contributed, base, registry, run, short, by="ada") == again
+    assert len(registry.ledger.events()) == events
+
+    with pytest.raises(ConfigError, match="came of this update by another gate"):
+        update(contributed, base, registry, run, strict, by="ada")
+    registry.rollback(by="ada", why="a test")
+    with pytest.raises(RegistryError, match="came of this update and retired since"):
+        update(contributed, base, registry, run, short, by="ada")
+
+
+def _with_a_champion_of_its_own(registry: Registry, folder: Path) -> Registry:
+    """Another registry, with the first version of this one and its evidence."""
+    own = Registry(Store(str(folder / "own")))
+    trial = {EVALUATION: registry.read("phantom-1", EVALUATION)}
+    training = {"members": [{"config": RECIPE}]}
+    first = own.add(
+        tiny_bundle(folder / "b", name="phantom", training=training), trial, by="me", why="first"
+    )
+    own.promote(first, by="me", why="first")
+    return own
+
+
+def test_who_promotes_by_hand_is_told_what_the_gate_says(registry: Registry, tmp_path: Path):
+    own = _with_a_champion_of_its_own(registry, tmp_path)
+    words = ["add", str(tiny_bundle(tmp_path / "c", name="other")), "--why", "x"]
+    place = ["--registry", own._store.url]
+    done = CliRunner().invoke(app, [*words, *place])
+    assert done.output == "other-1 is a candidate that was never judged\n"
+    done = CliRunner().invoke(app, ["promote", "other-1", "--why", "two readers looked", *place])
+    assert done.exit_code == 0, done.output
+    assert own.champion() == "other-1"
+    assert "nothing shows how it does beside phantom-1 (other-1 was never judged" in done.stderr
 
 
 def test_every_version_was_judged_on_the_same_locked_test(base: Manifest, registry: Registry):
@@ -225,135 +278,34 @@ def test_a_champion_that_was_never_judged_does_not_open_the_lock(base: Manifest,
     monkeypatch.setattr(lock, "read_trial", lambda _, label: trials[label])
     line = SimpleNamespace(line=lambda: ["m-1", "m-2"])
     with pytest.raises(DataError, match="that m-1 was judged on"):
-        lock.refuse_other_test(line, base)
+        lock.check_test(line, base)
+
+
+def test_a_test_split_that_can_judge_nothing_is_not_locked(base: Manifest, tmp_path: Path):
+    few = [r for r in base if r.split != "test" or r.covid] + list(base.part("test"))[1:4]
+    empty = Registry(Store(str(tmp_path / "none")))
+    with pytest.raises(DataError, match="has 16 patients with COVID-19 and 2 without"):
+        lock.check_test(empty, Manifest(records=tuple(dict.fromkeys(few)), labels="paper"))
+
+
+def test_a_validation_split_of_one_class_is_told_before_any_member_trains(
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
+):
+    ill = tuple(record for record in base if record.split != "val" or record.covid)
+    with pytest.raises(DataError, match="holds 6 positive of 6 images"):
+        update(contributed, replace(base, records=ill), registry, tmp_path, QUICK, by="ada")
+    assert not list(tmp_path.glob("member-*"))
+
+
+def test_an_update_without_drawings_for_the_guard_is_refused():
+    with pytest.raises(ConfigError, match="decoys is 0"):
+        UpdateConfig(decoys=0)
 
 
 def test_an_update_without_a_champion_is_refused(base: Manifest, contributed: Path, tmp_path: Path):
     empty = Registry(Store(str(tmp_path / "none")))
     with pytest.raises(ConfigError, match="no champion to start from"):
         update(contributed, base, empty, tmp_path, QUICK, by="ada")
-
-
-# ------------------------------------------------------------------ data
-
-
-def incoming(path: Path, split: str = "", patient: str = "") -> Record:
-    return Record(path=path, source="clinic", patient=patient or str(path), covid=True, split=split)
-
-
-def manifest(*records: Record) -> Manifest:
-    return Manifest(records=records, labels="paper")
-
-
-@pytest.fixture
-def album(tmp_path: Path) -> dict[str, Record]:
-    """One image in each part of a base."""
-    return {
-        part: Record(
-            path=save(tmp_path / f"{part}.png", seed),
-            source="home",
-            patient=part,
-            covid=True,
-            split=part,
-            pixel_hash=pixel_hash(read_image(tmp_path / f"{part}.png").pixels),
-        )
-        for seed, part in enumerate(("train", "val", "test"))
-    }
-
-
-@pytest.mark.parametrize("split", ["train", "val", "test", ""])
-def test_no_contributed_image_enters_the_locked_test(album, tmp_path: Path, split: str):
-    new = incoming(save(tmp_path / "new.png", 50), split)
-    whole, _ = combine(manifest(*album.values()), manifest(new))
-    assert whole.records[-1].split == ("val" if split == "val" else "train")
-    assert hash_records(whole.part("test")) == hash_records([album["test"]])
-
-
-@pytest.mark.parametrize("written", ["test", "home/test"])
-def test_a_patient_of_the_test_is_known_by_the_source_that_a_site_exports(
-    album, tmp_path: Path, written: str
-):
-    base = manifest(*(replace(record, patient=written) for record in (album["test"],)))
-    paths = save(tmp_path / "same.png", 50), save(tmp_path / "other.png", 60)
-    new = [
-        replace(incoming(path), source="contributed home", patient=f"contributed home/{name}")
-        for path, name in zip(paths, ("test", "p2"), strict=True)
-    ]
-    whole, left_out = combine(base, manifest(*new))
-    why = "its patient is in the validation or the test split"
-    assert (left_out, whole.records[-1].path) == (((paths[0], why),), paths[1])
-
-
-def test_contamination_is_refused_whatever_came_before(album, tmp_path: Path):
-    base = manifest(*album.values())
-    spoiled = manifest(*base.records, incoming(save(tmp_path / "new.png", 50), "test"))
-    with pytest.raises(DataError, match="locked test"):
-        updating._refuse_contamination(base, spoiled)
-
-
-@pytest.mark.parametrize(
-    ("seed", "variant", "reason"),
-    [
-        (0, 0, "has this picture"),
-        (2, 0, "has this picture"),
-        (1, 1, "resembles an image of the validation"),
-        (2, 1, "resembles an image of the validation or the test split"),
-    ],
-)
-def test_a_picture_of_the_base_and_a_twin_of_a_held_one_are_left_out(
-    album, tmp_path: Path, seed: int, variant: int, reason: str
-):
-    twin = incoming(save(tmp_path / "twin.png", seed, variant=variant))
-    fresh = incoming(save(tmp_path / "fresh.png", 60))
-    whole, left_out = combine(manifest(*album.values()), manifest(twin, fresh))
-    assert [path for path, _ in left_out] == [twin.path]
-    assert reason in left_out[0][1]
-    assert len(whole) == 4
-
-
-def test_another_image_of_a_test_patient_is_left_out(album, tmp_path: Path):
-    same = replace(incoming(save(tmp_path / "s.png", 70), patient="test"), source="home")
-    fresh = incoming(save(tmp_path / "fresh.png", 60))
-    _, left_out = combine(manifest(*album.values()), manifest(same, fresh))
-    assert "its patient is in" in left_out[0][1]
-
-
-def test_other_slices_of_somebody_who_resembles_a_held_image_are_left_out(album, tmp_path: Path):
-    twin = incoming(save(tmp_path / "twin.png", 2, variant=1), patient="x")
-    slices = [incoming(save(tmp_path / f"{n}.png", n), patient="x") for n in (61, 62)]
-    fresh = incoming(save(tmp_path / "fresh.png", 60), patient="y")
-    whole, left_out = combine(manifest(*album.values()), manifest(*slices, twin, fresh))
-    assert {path for path, _ in left_out} == {twin.path, *(one.path for one in slices)}
-    assert "another image of its patient resembles one of" in dict(left_out)[slices[0].path]
-    assert len(whole) == len(album) + 1
-
-
-def test_what_resembles_the_bases_training_or_is_of_its_patients_validates_nothing(
-    album, tmp_path: Path
-):
-    twin = incoming(save(tmp_path / "twin.png", 0, variant=1), "val", patient="x")
-    slice_ = incoming(save(tmp_path / "slice.png", 61), "val", patient="x")
-    same = replace(incoming(save(tmp_path / "s.png", 70), "val", patient="train"), source="home")
-    taught = incoming(save(tmp_path / "t.png", 62), "train", patient="y")
-    beside = incoming(save(tmp_path / "b.png", 63), "val", patient="y")
-    fresh = incoming(save(tmp_path / "fresh.png", 60), "val", patient="z")
-    new = (twin, slice_, same, taught, beside, fresh)
-    whole, left_out = combine(manifest(*album.values()), manifest(*new))
-    assert left_out == ()
-    assert [one.path for one in whole.part("val")] == [album["val"].path, fresh.path]
-
-
-def test_a_dataset_with_nothing_new_is_refused(album):
-    base = manifest(*album.values())
-    again = manifest(*(replace(record, source="clinic") for record in base))
-    with pytest.raises(DataError, match="none of the contributed images is new"):
-        combine(base, again)
-
-
-def test_an_unreadable_image_of_the_locked_test_ends_the_update(album, tmp_path: Path):
-    album["test"].path.write_bytes(b"no image")
-    with pytest.raises(DataError, match="must all be there"):
-        combine(manifest(*album.values()), manifest(incoming(save(tmp_path / "n.png", 50))))
 
 
 # ------------------------------------------------------------------ recipe and subgroups
@@ -476,6 +428,16 @@ def test_versions_are_compared_in_every_subgroup_that_either_was_judged_in(tmp_p
     ]
     alone = compare_versions(place, "tiny-1", "tiny-1")
     assert [one.name for one in alone.checks[2:]] == ["right calls in home"]
+
+
+def test_versions_are_compared_by_the_gate_that_the_second_had_to_pass(
+    base: Manifest, registry: Registry, tmp_path: Path
+):
+    found = lock.read_judgement(registry, "phantom-1.1")
+    assert (found.champion, found.gate) == ("phantom-1", LENIENT)
+    verdict = lock.compare_versions(registry, "phantom-1", "phantom-1.1")
+    assert verdict.checks == found.verdict.checks
+    assert lock.read_judgement(registry, "phantom-1") is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ladnn.errors import ConfigError, DataError
 from ladnn.findings import Decision
 from ladnn.intervals import Metric, paired_bootstrap
+from ladnn.runtime import DEFAULT_POINT
 from ladnn.scoring import Case
 from ladnn.statistics import at_threshold, roc_auc
 
@@ -31,7 +32,7 @@ class Gate:
     auc_margin: float = 0.05
     subgroup_margin: float = 0.10
     subgroup_minimum: int = 30
-    operating_point: str = "balanced"
+    operating_point: str = DEFAULT_POINT
     replicates: int = 2000
     level: float = 0.95
     seed: int = 0
@@ -42,6 +43,12 @@ class Gate:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give a share in [0, 1)")
         if self.subgroup_minimum < 1:
             raise ConfigError(f"subgroup_minimum is {self.subgroup_minimum}: give at least 1")
+        if self.replicates < 1:
+            raise ConfigError(f"replicates is {self.replicates}: give at least 1")
+        if not 0 < self.level < 1:
+            raise ConfigError(f"level is {self.level}: give a share in (0, 1), as 0.95")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}: give 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

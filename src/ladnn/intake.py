@@ -1,5 +1,6 @@
 """Folders of images -> manifest: decode, hash, group the images of unknown patients, split."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from ladnn.similarity import Floats, clusters, fingerprint, near_pairs, pixel_ha
 from ladnn.sources import Entry, read_collection
 from ladnn.sources.reviewed import Decisions, apply_decisions
 from ladnn.splitting import Case, linked, split_cases
+
+CLUSTER = re.compile(r"cluster-\d{4,}")
+"""What stands for a patient, behind the source, where images alone tell who belongs together."""
 
 Progress = Callable[[Sequence[Entry]], Iterable[Entry]]
 """Passes the entries on, one by one, and may draw a bar while it does."""

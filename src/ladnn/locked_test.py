@@ -2,21 +2,27 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ladnn.bundle import Bundle
+from ladnn.config import build
 from ladnn.dataset import Manifest, Record, hash_records
-from ladnn.errors import DataError, RegistryError
+from ladnn.errors import ConfigError, DataError, RegistryError
 from ladnn.evaluation import Evaluation, evaluate
 from ladnn.findings import LESIONS, Decision
-from ladnn.gate import Answers, Gate, Verdict, compare
+from ladnn.gate import Answers, Check, Gate, Verdict, compare
 from ladnn.registry import Registry
-from ladnn.runtime import Predictor
+from ladnn.runtime import DEFAULT_POINT, Predictor
 from ladnn.scoring import Case, Settings
 
 EVALUATION = "evaluation.json"
 """Name of the file that a version keeps of its evaluation."""
+VERDICT = "verdict.json"
+"""Name of the file that the challenger of an update keeps of its gate."""
+FEWEST = 3
+"""Patients of each class in a locked test: with fewer, too many draws of patients have one class
+alone for an interval, and no challenger could pass."""
 
 
 def locked_test(manifest: Manifest) -> str:
@@ -123,6 +129,53 @@ class Trial:
     answers: Answers
     subgroups: Mapping[str, Sequence[int]]
 
+    @property
+    def rates(self) -> Mapping[str, Any]:
+        """Sensitivity and the like at the default operating point, where versions can be compared.
+
+        At that of the trial where the version has no such point.
+        """
+        at = self.metrics["all"]["covid"]["per_image"]["at"]
+        shared = DEFAULT_POINT if DEFAULT_POINT in at else self.metrics["operating_point"]
+        found: Mapping[str, Any] = at[shared]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What an update concluded on its challenger.
+
+    Attributes:
+        champion: the version that answered then.
+        gate: what the challenger had to pass.
+        verdict: whether it did.
+    """
+
+    champion: str
+    gate: Gate
+    verdict: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, which `read_judgement` reads."""
+        return asdict(self)
+
+
+def read_judgement(registry: Registry, label: str) -> Judgement | None:
+    """What the update that made a version concluded; None where no update made it.
+
+    Raises RegistryError for an unknown version or an altered file.
+    """
+    version = registry.versions().get(label)
+    if version is not None and VERDICT not in version.added.files:
+        return None
+    data = json.loads(registry.read(label, VERDICT))
+    said = data["verdict"]
+    return Judgement(
+        champion=data.get("champion", ""),  # which older programs did not write
+        gate=build(Gate, data["gate"], f" of {label}"),
+        verdict=Verdict(**{**said, "checks": tuple(Check(**one) for one in said["checks"])}),
+    )
+
 
 def read_trial(registry: Registry, label: str) -> Trial | None:
     """The trial of a version; None where it was added without one.
@@ -163,6 +216,8 @@ def _by_source(cases: Sequence[Case]) -> dict[str, list[int]]:
 def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     """The second version against the first, from what the registry has kept of both.
 
+    By the gate that the second had to pass; by the usual one where no update made it.
+
     Raises RegistryError where one was never judged, or the two on different tests.
     """
     trials = []
@@ -175,14 +230,46 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     if old.test["sha256"] != new.test["sha256"]:
         raise RegistryError(f"{first} and {second} were judged on different tests: judge one anew")
     richer = max(old.subgroups, new.subgroups, key=len)  # the test is the same, so both are of it
-    return compare(old.answers, new.answers, richer, Gate())
+    judged = read_judgement(registry, second)
+    gate = judged.gate if judged else Gate()
+    before, after = (
+        _answers_at(registry, label, trial, gate.operating_point)
+        for label, trial in zip((first, second), trials, strict=True)
+    )
+    return compare(before, after, richer, gate)
 
 
-def refuse_other_test(registry: Registry, base: Manifest) -> None:
-    """Raise DataError unless the base's test split is the one that champions were judged on.
+def objection(registry: Registry, label: str) -> str:
+    """Why the gate would not promote a version over the champion; "" where it would, or is none.
+
+    Raises RegistryError for an unknown version or an altered file.
+    """
+    champion = registry.champion()
+    if champion is None or champion == label:
+        return ""
+    try:
+        verdict = compare_versions(registry, champion, label)
+    except (RegistryError, ConfigError) as error:
+        return f"nothing shows how it does beside {champion} ({error})"
+    if verdict.passed:
+        return ""
+    return f"beside {champion} it does not pass the gate: {verdict.reason}"
+
+
+def _answers_at(registry: Registry, label: str, trial: Trial, point: str) -> Answers:
+    """A version's answers at an operating point of its own card."""
+    if trial.metrics["operating_point"] == point:
+        return trial.answers
+    threshold = registry.open(label).card.operating_point(point).threshold
+    return replace(trial.answers, threshold=threshold)
+
+
+def check_test(registry: Registry, base: Manifest) -> None:
+    """Raise DataError unless the base's test split can judge and is what champions were judged on.
 
     The newest of them that was judged tells: one that never was does not open the lock.
     """
+    _require_both_classes(base.part("test"))
     for label in reversed(registry.line()):
         trial = read_trial(registry, label)
         if trial is None:
@@ -193,3 +280,14 @@ def refuse_other_test(registry: Registry, base: Manifest) -> None:
                 "give the base manifest that it was added with"
             )
         return
+
+
+def _require_both_classes(test: Manifest) -> None:
+    ill, well = (
+        len({(r.source, r.patient) for r in test if r.covid is covid}) for covid in (True, False)
+    )
+    if min(ill, well) < FEWEST:
+        raise DataError(
+            f"the test split has {ill} patients with COVID-19 and {well} without: to judge a "
+            f"version it needs at least {FEWEST} of each"
+        )

@@ -1,38 +1,45 @@
 """A contributed dataset in, a challenger out: trained, judged beside the champion, maybe promoted.
 
-The locked test is the test split of the base manifest. Nothing contributed enters it, and nothing
-that resembles an image of it (or of the validation split) is trained on.
+An interrupted update goes on where it was, for each step leaves a folder or a version behind.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ladnn.backbones import CHEST_CT, IMAGENET, backbone
-from ladnn.bundle import Bundle, Card, load_bundle
+from ladnn.bundle import MODEL_FILE, Bundle, Card, load_bundle
 from ladnn.card_fitting import Stage, unseen
+from ladnn.combining import combine
 from ladnn.config import build, merge
 from ladnn.dataset import Manifest, Record
-from ladnn.errors import BundleError, ConfigError, DataError
+from ladnn.errors import BundleError, ConfigError, RegistryError
 from ladnn.export import Identity, Options, export
+from ladnn.fitting import check_classes
 from ladnn.gate import Gate, Verdict, compare, joined
 from ladnn.inspection import Viewed, view
-from ladnn.intake import take_in
+from ladnn.intake import Intake, take_in
 from ladnn.learner import TrainConfig, new_network
-from ladnn.locked_test import EVALUATION, answers, evidence, judge, refuse_other_test, subgroups
+from ladnn.locked_test import (
+    EVALUATION,
+    VERDICT,
+    Judgement,
+    answers,
+    check_test,
+    evidence,
+    judge,
+    read_judgement,
+    subgroups,
+)
 from ladnn.quantising import quantise
-from ladnn.registry import Registry
-from ladnn.similarity import NEAR, near_pairs
-from ladnn.sources.contributed import CONTRIBUTED
-from ladnn.splitting import linked
+from ladnn.registry import Registry, Status, label_of
 from ladnn.stored import EIGHT_BITS, Stored
-from ladnn.training import fit
+from ladnn.training import fit, training_records
 
-VERDICT = "verdict.json"
 _MADE, _EXACT = "bundle", "float32"  # folders of the challenger, and of it before 8 bits
 
 
@@ -50,6 +57,10 @@ class UpdateConfig:
     training: Mapping[str, Any] = field(default_factory=dict)
     decoys: int = 60
 
+    def __post_init__(self) -> None:
+        if self.decoys < 1:
+            raise ConfigError(f"decoys is {self.decoys}: give at least 1 drawing of each kind")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
@@ -57,138 +68,15 @@ class Update:
 
     Attributes:
         label: of the challenger.
-        champion: the version whose recipe it learned by; it was compared with that one and with
-            the first champion.
+        judgement: of it, beside the champion whose recipe it learned by and the first champion.
         contributed: images that were added to training or validation.
         left_out: path and reason of each contributed image that was not.
     """
 
     label: str
-    champion: str
-    verdict: Verdict
+    judgement: Judgement
     contributed: int
     left_out: tuple[tuple[Path, str], ...]
-
-
-# ------------------------------------------------------------------ data
-
-
-def combine(
-    base: Manifest, contributed: Manifest, look: Callable[[Manifest], Viewed] = view
-) -> tuple[Manifest, tuple[tuple[Path, str], ...]]:
-    """Add contributed images to training and validation, and say which were left out and why.
-
-    An image is left out when its patient or its picture, or a near-duplicate of it or of another
-    image of its patient, is in the base manifest's validation or test split, or when the very
-    picture is in the base at all. What the contributed dataset itself calls test goes to training,
-    and so does what it calls validation where a patient or a picture of the base's training, or a
-    resembling one, is among it: it would be judged by what was learnt.
-
-    Raises:
-        DataError: when nothing is left, or an image of the base cannot be read any more.
-    """
-    held = Manifest(records=tuple(r for r in base if r.split in ("val", "test")))
-    known, new = _all_of(held, look), look(contributed)
-    reasons = _reasons(base, known, new)
-    sides = ["train"] * len(new.records)
-    if any(record.split == "val" for record in new.records):
-        taught = Manifest(records=tuple(r for r in base if r.split not in ("val", "test")))
-        sides = _sides(_all_of(taught, look), new)
-    kept = tuple(
-        replace(record, split=side)
-        for record, side in zip(new.records, sides, strict=True)
-        if record.path not in reasons
-    )
-    if not kept:
-        raise DataError("none of the contributed images is new: there is nothing to train on")
-    left_out = (*((r.path, why) for r, why in new.failures), *reasons.items())
-    whole = Manifest(records=(*base.records, *kept), labels=base.labels)
-    _refuse_contamination(base, whole)
-    return whole, left_out
-
-
-def _all_of(part: Manifest, look: Callable[[Manifest], Viewed]) -> Viewed:
-    found = look(part)
-    if found.failures:
-        raise DataError(f"{found.failures[0][1]}: the base manifest's images must all be there")
-    return found
-
-
-def _reasons(base: Manifest, known: Viewed, new: Viewed) -> dict[Path, str]:
-    pictures = {record.pixel_hash for record in base if record.pixel_hash} | set(known.hashes)
-    found: dict[Path, str] = {}
-    for row, (record, why) in enumerate(zip(new.records, _held_out(known, new), strict=True)):
-        if new.hashes[row] in pictures:
-            found[record.path] = "the base manifest has this picture"
-        elif why:
-            found[record.path] = why
-    return found
-
-
-def _held_out(known: Viewed, new: Viewed) -> list[str]:
-    """For each new image why it may be of somebody in the validation or test split; "" if not.
-
-    What is said of one image holds for all of its patient, and of patients whose images resemble
-    each other: other slices of somebody in the test split would teach what the test asks.
-    """
-    reasons = []
-    for same, alike in zip(_of_same_patient(known, new), _alike(known, new), strict=True):
-        if same:
-            reasons.append("its patient is in the validation or the test split")
-        elif alike:
-            reasons.append("it resembles an image of the validation or the test split")
-        else:
-            reasons.append("")
-    groups = _groups(new)
-    tainted = {group for group, why in zip(groups, reasons, strict=True) if why}
-    other = "another image of its patient resembles one of the validation or the test split"
-    pairs = zip(groups, reasons, strict=True)
-    return [why or (other if group in tainted else "") for group, why in pairs]
-
-
-def _sides(taught: Viewed, new: Viewed) -> list[str]:
-    """The split of each new image: validation where its dataset says so and all of its group may.
-
-    Not where one of them is to be trained on, or is like what the base trains on.
-    """
-    same, alike, groups = _of_same_patient(taught, new), _alike(taught, new), _groups(new)
-    rows = range(len(new.records))
-    teaching = {
-        groups[row] for row in rows if new.records[row].split != "val" or same[row] or alike[row]
-    }
-    return ["train" if groups[row] in teaching else "val" for row in rows]
-
-
-def _of_same_patient(known: Viewed, new: Viewed) -> list[bool]:
-    people = {_person(record) for record in known.records}
-    return [_person(record) in people for record in new.records]
-
-
-def _person(record: Record) -> tuple[str, str]:
-    """Source and patient, the same in a collection and in what a site exports of it."""
-    source = record.source.removeprefix(CONTRIBUTED)
-    return source, record.patient.removeprefix(f"{record.source}/").removeprefix(f"{source}/")
-
-
-def _alike(known: Viewed, new: Viewed) -> list[bool]:
-    """Whether each new image is a picture of `known`, or resembles one."""
-    near = np.zeros(len(new.records), dtype=np.bool_)
-    if known.records and new.records:
-        near |= (new.prints @ known.prints.T >= NEAR).any(axis=1)
-    pictures = set(known.hashes)
-    return [bool(one) or own in pictures for one, own in zip(near, new.hashes, strict=True)]
-
-
-def _groups(new: Viewed) -> list[str]:
-    """The same name for images of one patient, and of patients whose images resemble each other."""
-    names = ["\n".join(_person(record)) for record in new.records]
-    return linked(names, [(i, j) for i, j, _ in near_pairs(new.prints)])
-
-
-def _refuse_contamination(base: Manifest, whole: Manifest) -> None:
-    """The locked test is the base's and nothing else; a last look that no code above can evade."""
-    if whole.part("test").records != base.part("test").records:
-        raise DataError("contributed images would enter the locked test: this must not be")
 
 
 # ------------------------------------------------------------------ recipe
@@ -278,33 +166,87 @@ def update(
     for rival in rivals.values():
         rival.card.operating_point(config.gate.operating_point)
     old = rivals[champion]
-    refuse_other_test(registry, base)
+    check_test(registry, base)
     contributed = take_in(
         [dataset], labels=base.labels or "paper", extract_to=folder / "unpacked", split=False
     )
-    settings = recipe(old.card, contributed.manifest.sources, config.training)
     whole, left_out = combine(base, contributed.manifest, lambda part: _looked(part, stage))
-    runs = _train(settings, whole, folder, stage)
-    identity = _successor(old.card, registry)
-    parts = runs, whole, folder, identity
-    new, exact = _challenger(*parts, old=old.card, config=config, stage=stage)
-    verdict, files = _judge_all(rivals, new, base, config.gate, stage)
-    outcome = "passed" if verdict.passed else "refused"
-    label = registry.add(
-        new.path,
-        files,
-        by=by,
-        why="; ".join(filter(None, (f"{outcome} {verdict.reason}", exact))),
-    )
-    if verdict.passed:
-        registry.promote(label, by=by, why=verdict.reason, instead_of=champion)
+    new = Manifest(records=whole.records[len(base) :])
+    runs = _train(recipe(old.card, new.sources, config.training), whole, folder, stage)
+    label = _taken_in(registry, folder, config.gate)
+    if label is None:
+        parts = runs, whole, folder, _successor(old.card, registry)
+        made, exact = _challenger(*parts, old=old.card, config=config, stage=stage)
+        verdict, trial = _judge_all(rivals, made, base, config.gate, stage)
+        found = Judgement(champion=champion, gate=config.gate, verdict=verdict)
+        label = _take_in(registry, made, found, trial, by=by, but=exact)
     return Update(
         label=label,
-        champion=champion,
-        verdict=verdict,
-        contributed=len(whole) - len(base),
-        left_out=(*contributed.failures, *left_out),
+        judgement=_promoted(registry, label, by=by),
+        contributed=len(new),
+        left_out=(*contributed.failures, *_absent(dataset, contributed), *left_out),
     )
+
+
+def _taken_in(registry: Registry, folder: Path, gate: Gate) -> str | None:
+    """The version that an earlier call of the same command made of these runs; None if none did.
+
+    Raises:
+        ConfigError: one that was judged by another gate.
+        RegistryError: one that has answered and retired since.
+    """
+    for name in (_MADE, _EXACT):
+        try:
+            card = load_bundle(folder / name).card
+        except BundleError:  # none, or half of one
+            continue
+        label = label_of(card.name, card.version)
+        version = registry.versions().get(label)
+        if version is None or version.added.files[MODEL_FILE] != card.sha256:
+            continue
+        found = read_judgement(registry, label)
+        if found is None:  # somebody added it by hand
+            continue
+        again = "promote it with `ladnn model promote`, or give another folder"
+        if found.gate != gate:
+            raise ConfigError(f"{label} came of this update by another gate: {again}")
+        if version.status is Status.RETIRED:
+            raise RegistryError(f"{label} came of this update and retired since: {again}")
+        return label
+    return None
+
+
+def _take_in(
+    registry: Registry, made: Bundle, found: Judgement, trial: bytes, *, by: str, but: str
+) -> str:
+    """Add the challenger with what was found of it, and say its label."""
+    outcome = "passed" if found.verdict.passed else "refused"
+    kept = json.dumps(found.to_json(), indent=2, ensure_ascii=False).encode()
+    return registry.add(
+        made.path,
+        {EVALUATION: trial, VERDICT: kept},
+        by=by,
+        why="; ".join(filter(None, (f"{outcome} {found.verdict.reason}", but))),
+    )
+
+
+def _promoted(registry: Registry, label: str, *, by: str) -> Judgement:
+    """What was found of a version, which answers from now on if it passed."""
+    found = read_judgement(registry, label)
+    if found is None:
+        raise RegistryError(f"{label} has no {VERDICT}: it was not made by an update")
+    if found.verdict.passed and registry.champion() != label:
+        registry.promote(label, by=by, why=found.verdict.reason, instead_of=found.champion)
+    return found
+
+
+def _absent(dataset: Path, contributed: Intake) -> Iterator[tuple[Path, str]]:
+    """What a dataset's table and its folder do not agree on."""
+    for names, why in (
+        (contributed.missing, "the table lists it and it is not there"),
+        (contributed.unlisted, "no table lists it"),
+    ):
+        yield from ((dataset / name, why) for each in names.values() for name in each)
 
 
 def _successor(card: Card, registry: Registry) -> Identity:
@@ -333,6 +275,8 @@ def _train(
 ) -> list[Path]:
     for chosen in settings:
         new_network(chosen)  # weights that are missing are told before a member trains for an hour
+    learned = [record for chosen in settings for record in training_records(chosen, whole)]
+    check_classes(np.array([record.covid for record in learned if record.split == "val"]))
     runs = [folder / f"member-{number}" for number in range(len(settings))]
     advance = stage("training members", len(runs))
     for chosen, run in zip(settings, runs, strict=True):
@@ -379,8 +323,8 @@ def _options(card: Card, config: UpdateConfig) -> Options:
 
 def _judge_all(
     rivals: Mapping[str, Bundle], new: Bundle, base: Manifest, gate: Gate, stage: Stage
-) -> tuple[Verdict, dict[str, bytes]]:
-    """The challenger against each rival on the locked test, and what is kept of it."""
+) -> tuple[Verdict, bytes]:
+    """The challenger against each rival on the locked test, and the evidence of its own trial."""
     records = base.part("test").records
     advance = stage("locked test", (1 + len(rivals)) * len(records))
     before = {label: judge(rival, base, gate, advance) for label, rival in rivals.items()}
@@ -392,9 +336,4 @@ def _judge_all(
             for label, found in before.items()
         }
     )
-    kept = {"gate": asdict(gate), "verdict": verdict.to_json()}
-    files = {
-        EVALUATION: evidence(new, after, base),
-        VERDICT: json.dumps(kept, indent=2, ensure_ascii=False).encode(),
-    }
-    return verdict, files
+    return verdict, evidence(new, after, base)

@@ -103,23 +103,26 @@ def add(
 
     Example: ladnn model add default --manifest base.csv --registry models --why "the first"
     """
-    from ladnn.bundle import load_bundle
-
-    files, opened = {}, open_registry(registry, config)
-    if manifest is not None:
-        from ladnn.dataset import read_manifest
-        from ladnn.gate import Gate
-        from ladnn.locked_test import EVALUATION, evidence, judge, refuse_other_test
-
-        listed = read_manifest(manifest)
-        refuse_other_test(opened, listed)
-        loaded = load_bundle(bundle)
-        with stages() as stage:
-            advance = stage("locked test", len(listed.part("test")))
-            found = judge(loaded, listed, Gate(), advance)
-        files[EVALUATION] = evidence(loaded, found, listed)
+    opened = open_registry(registry, config)
+    files = {} if manifest is None else _judged(opened, bundle, manifest)
     label = opened.add(bundle, files, by=_who(by), why=why)
-    typer.echo(f"{label} is a candidate")
+    typer.echo(f"{label} is a candidate{' that was never judged' if manifest is None else ''}")
+
+
+def _judged(opened: "Registry", bundle: str, manifest: Path) -> dict[str, bytes]:
+    """What a registry keeps of a bundle's trial on the manifest's test split."""
+    from ladnn.bundle import load_bundle
+    from ladnn.dataset import read_manifest
+    from ladnn.gate import Gate
+    from ladnn.locked_test import EVALUATION, check_test, evidence, judge
+
+    listed = read_manifest(manifest)
+    check_test(opened, listed)
+    loaded = load_bundle(bundle)
+    with stages() as stage:
+        advance = stage("locked test", len(listed.part("test")))
+        found = judge(loaded, listed, Gate(), advance)
+    return {EVALUATION: evidence(loaded, found, listed)}
 
 
 @app.command()
@@ -128,10 +131,18 @@ def promote(
 ) -> None:
     """Make a version the champion; running sites answer with it within ten seconds.
 
+    No gate stands in the way of who decides by hand, but what it would have said is told.
+
     Example: ladnn model promote default-1.1 --why "passed the gate"
     """
-    open_registry(registry, config).promote(label, by=_who(by), why=why)
+    from ladnn.locked_test import objection
+
+    opened = open_registry(registry, config)
+    doubt = objection(opened, label)
+    opened.promote(label, by=_who(by), why=why)
     typer.echo(f"{label} is the champion")
+    if doubt:
+        sys.stderr.write(f"mind: {doubt}; `ladnn model rollback` brings back the champion before\n")
 
 
 @app.command()
@@ -245,13 +256,12 @@ def _row(registry: "Registry", version: "Version") -> dict[str, Any]:
         trial, damaged = None, True
     last = (version.added, *version.events)[-1]
     score = trial.metrics["all"]["covid"]["per_image"] if trial else {}
-    point = trial.metrics["operating_point"] if trial else ""
     return {
         "version": version.label,
         "status": version.status,
         "damaged": damaged,
         "auc": score.get("auc"),
-        "sensitivity": score["at"][point]["sensitivity"] if trial else None,
+        "sensitivity": trial.rates["sensitivity"] if trial else None,
         "data_version": trial.data_version if trial else None,
         "by": last.by,
         "at": last.at.isoformat(timespec="seconds"),
@@ -286,21 +296,22 @@ def _print_verdict(verdict: "Verdict") -> None:
 
 
 def _report(done: "Update", *, as_json: bool) -> None:
+    judged = done.judgement
     if as_json:
         said = {
             "version": done.label,
-            "champion": done.label if done.verdict.passed else done.champion,
+            "champion": done.label if judged.verdict.passed else judged.champion,
             "contributed": done.contributed,
             "left_out": [{"path": str(path), "why": why} for path, why in done.left_out],
-            "verdict": done.verdict.to_json(),
+            "verdict": judged.verdict.to_json(),
         }
         typer.echo(json.dumps(said, indent=2))
         return
     for path, why in done.left_out:
         sys.stderr.write(f"left out: {path.name}: {why}\n")
     typer.echo(f"{done.contributed} contributed images were learned from")
-    _print_verdict(done.verdict)
-    if done.verdict.passed:
+    _print_verdict(judged.verdict)
+    if judged.verdict.passed:
         typer.echo(f"{done.label} is the champion")
     else:
-        typer.echo(f"{done.label} stays a candidate; {done.champion} remains the champion")
+        typer.echo(f"{done.label} stays a candidate; {judged.champion} remains the champion")

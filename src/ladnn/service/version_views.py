@@ -33,7 +33,7 @@ class Row:
 
     Attributes:
         auc: estimate as in metrics.json; None where the version was never judged.
-        rates: `RATES` at the operating point of the trial.
+        rates: `RATES` at the default operating point.
         path: of the ROC curve in a square of 100 x 100, for an SVG path.
         damaged: whether the trial is missing or was altered, which is as if there were none.
     """
@@ -121,13 +121,11 @@ def row(registry: Registry, version: Version) -> Row:
         trial, damaged = None, True
     if trial is None:
         return Row(version=version, trial=None, auc=None, rates={}, path="", damaged=damaged)
-    scores = trial.metrics["all"]["covid"]["per_image"]
-    at = scores["at"][trial.metrics["operating_point"]]
     return Row(
         version=version,
         trial=trial,
-        auc=scores["auc"],
-        rates={name: at[name] for name in RATES},
+        auc=trial.metrics["all"]["covid"]["per_image"]["auc"],
+        rates={name: trial.rates[name] for name in RATES},
         path=roc_path(trial.answers),
     )
 
