@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from ladnn.bundle import load_bundle
 from ladnn.calibration import probability
 from ladnn.cli import app
 from ladnn.conversion import open_engine, to_onnx
-from ladnn.dataset import Manifest, hash_records, write_manifest
+from ladnn.dataset import Manifest, Record, hash_records, write_manifest
 from ladnn.eight_bits import EightBits, to_eight_bits
 from ladnn.errors import BundleError, RegistryError
 from ladnn.export import Identity, Options, export
 from ladnn.graph import BundleGraph
 from ladnn.imaging import read_image
+from ladnn.judging import difference
 from ladnn.model import LesionNet
 from ladnn.quantising import quantise
 from ladnn.runtime import Predictor
@@ -227,6 +229,30 @@ def test_a_graph_that_says_something_else_is_not_written(
     with pytest.raises(BundleError, match=bar[1]):
         quantise(bundle, manifest, tmp_path / "made", version="5")
     assert not (tmp_path / "made").exists()
+
+
+def test_the_lesions_are_held_to_the_bar_too(bundle, manifest, tmp_path, monkeypatch):
+    def lesions_alone(judged, fitted):
+        found = difference(judged, fitted)
+        return replace(found, covid=np.zeros_like(found.covid), largest=0.051)
+
+    monkeypatch.setattr(quantising, "difference", lesions_alone)
+    with pytest.raises(BundleError, match=r"is 0\.051 from what float32 says"):
+        quantise(bundle, manifest, tmp_path / "made", version="5")
+
+
+def test_examples_are_spread_over_all_of_a_source():
+    one = Record(path=Path("a.png"), source="s", patient="p", covid=True, split="train")
+    many = Manifest(records=tuple(replace(one, patient=str(n)) for n in range(119)), labels="drawn")
+    chosen = [int(record.patient) for record in quantising._spaced(many, "s")]
+    assert len(chosen) == quantising.EXAMPLES
+    assert (chosen[0], chosen[-1]) == (0, 118)
+    assert {later - former for former, later in pairwise(chosen)} <= {1, 2}
+
+
+def test_one_runtime_alone_agrees_with_nobody(made, frames, monkeypatch):
+    monkeypatch.setattr(quantising, "installed_engines", lambda: ["openvino"])
+    assert quantising._apart(made.content, frames) == {}
 
 
 def test_a_bundle_that_is_in_8_bits_is_not_put_there_again(quick, manifest, tmp_path):
