@@ -1,6 +1,7 @@
 """The documentation is tested: commands and options are described, and snippets run."""
 
 import importlib.util
+import inspect
 import itertools
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
@@ -69,9 +71,9 @@ OF_SCIENCE = ("data", "reports", "train", "export", "predict", "evaluate", "audi
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name.split()[1] in OF_SCIENCE])
 def test_a_path_that_may_not_be_read_is_left_to_whoever_reads_it(name: str):
     """Else the parser of the command line answers it, with its box in place of a sentence."""
-    described = [one.type_descriptor for one in COMMANDS[name].params]
-    paths = [one for one in described if "Path" in str(one.annotation)]
-    assert [one.annotation for one in paths if one.parameter_info.parser is not given] == []
+    hints = get_type_hints(inspect.unwrap(COMMANDS[name].callback), include_extras=True)
+    paths = {key: hint for key, hint in hints.items() if "Path" in str(get_args(hint)[:1])}
+    assert [key for key, hint in paths.items() if get_args(hint)[1].parser is not given] == []
 
 
 def test_the_reference_of_the_commands_is_what_the_program_says():
