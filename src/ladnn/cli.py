@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ladnn import __version__
 from ladnn.commands import (
     audit,
     benchmark,
@@ -50,6 +49,8 @@ app.add_typer(collection.app, name="collection")
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from ladnn import __version__
+
         typer.echo(f"ladnn {__version__}")
         raise typer.Exit
 

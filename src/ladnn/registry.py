@@ -295,7 +295,8 @@ class Registry:
         data = self._store.read(f"{added.folder}/{name}")
         if hashlib.sha256(data).hexdigest() != added.files[name]:
             raise DamagedError(
-                f"{name} of {label} is not the file that was added: restore it from a backup, or promote another version"
+                f"{name} of {label} is not the file that was added: restore it from a backup, or "
+                "promote another version"
             )
         return data
 

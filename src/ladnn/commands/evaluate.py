@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,10 +109,11 @@ def _config(
     bundle: "Bundle", manifest: Path, found: "Evaluation", *, engine: str, threads: int | None
 ) -> dict[str, Any]:
     """Whatever the results depend on, resolved."""
+    from ladnn import __version__
     from ladnn.engines import processor_threads
 
     return {
-        "ladnn": version("ladnn"),
+        "ladnn": __version__,
         "bundle": {
             "path": str(bundle.path.resolve()),
             **found.model,
