@@ -111,6 +111,7 @@ def test_an_administrator_compares_promotes_and_rolls_back(tab: Page, page: Site
     tab.get_by_role("button", name="Compare").click()
     expect(tab.get_by_role("heading", level=1)).to_have_text("Two versions side by side")
     tab.goto("/models/tiny-2")
+    expect(tab.get_by_text("Beside tiny-1 it does not pass the gate of updates.")).to_be_visible()
     tab.get_by_label("Reason").fill("better on the ward's images")
     tab.get_by_role("button", name="Promote").click()
     tab.wait_for_url(re.compile("/models$"))

@@ -34,7 +34,7 @@ from ladnn.service.champion import Champion
 from ladnn.service.database import Database
 from ladnn.service.i18n import read_catalogues
 from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
-from ladnn.service.version_views import check_in_words
+from ladnn.service.version_views import check_in_words, doubt
 from ladnn.service.watching import Watcher, Week, agreement
 from ladnn.storage import Store
 
@@ -60,7 +60,12 @@ def evidence(shift: float = 0.0, cases: Sequence[tuple[int, float]] = CASES) -> 
     rates = dict.fromkeys(("sensitivity", "specificity", "accuracy"), estimate)
     scores = {"auc": estimate, "at": {"balanced": rates}}
     metrics = {"operating_point": "balanced", "all": {"covid": {"per_image": scores}}}
-    test = {"sha256": "a" * 64, "images": len(cases), "patients": len(cases), "sources": ["home"]}
+    test = {
+        "sha256": f"{len(cases):064d}",
+        "images": len(cases),
+        "patients": len(cases),
+        "sources": ["home"],
+    }
     return json.dumps(
         {
             "locked_test": test,
@@ -500,6 +505,19 @@ def test_what_is_compared_is_named_in_the_language_of_the_page(name: str, told: 
 def test_an_unknown_version_is_not_found(page: Site, tmp_path: Path, path: str):
     fill(page, tmp_path)
     assert page.client.get(path).status_code == 404
+
+
+def test_what_speaks_against_a_promotion_is_told_to_who_may_promote(page: Site, tmp_path: Path):
+    registry = fill(page, tmp_path)
+    registry.add(tiny_bundle(tmp_path / "3", bias=3.0, version="3"), {}, **WHO)
+    enough = {"evaluation.json": evidence(cases=[*CASES] * 5)}
+    registry.add(tiny_bundle(tmp_path / "4", bias=4.0, version="4"), enough, **WHO)
+    found = [doubt(registry, f"tiny-{number}") for number in range(1, 5)]
+    assert found == ["", "models.below_gate", "models.unproven", "models.unproven"]
+    registry.promote("tiny-4", **WHO)
+    registry.add(tiny_bundle(tmp_path / "5", bias=5.0, version="5"), enough, **WHO)
+    assert doubt(registry, "tiny-5") == ""
+    assert "gate of updates" not in page.client.get("/models/tiny-2").text  # a visitor
 
 
 @pytest.mark.parametrize("path", ["/models/rollback", "/models/tiny-2/promote"])

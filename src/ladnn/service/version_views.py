@@ -106,6 +106,20 @@ def comparison(registry: Registry, first: str, second: str) -> Comparison:
     return Comparison(pair=(one, other), verdict=verdict)
 
 
+def doubt(registry: Registry, label: str) -> str:
+    """What speaks against promoting a version, as a key of the catalogues; "" where nothing does.
+
+    Raises NotFound for an unknown version.
+    """
+    champion = registry.champion()
+    if champion is None or champion == label:
+        return ""
+    verdict = comparison(registry, champion, label).verdict
+    if verdict is None:
+        return "models.unproven"
+    return "" if verdict.passed else "models.below_gate"
+
+
 def _known(versions: Mapping[str, Version], label: str) -> Version:
     if label not in versions:
         raise NotFound

@@ -67,15 +67,18 @@ def bundle(request: Request, _: Reader) -> Response:
 def version(request: Request, principal: Reader, label: str) -> Response:
     """Show one version: its results, its use, its history."""
     site = services(request)
-    found = version_views.whole(site, label)
+    found, registry = version_views.whole(site, label), models.registry_of(site)
+    manages = principal.may(Permission.MANAGE_MODELS)
     return render(
         request,
         "model.html",
         row=found.row,
         card=found.card,
         use=found.use,
-        others=[other for other in models.registry_of(site).versions() if other != label],
-        manages=principal.may(Permission.MANAGE_MODELS),
+        others=[other for other in registry.versions() if other != label],
+        manages=manages,
+        champion=registry.champion(),
+        doubt=version_views.doubt(registry, label) if manages else "",
         names=principal.account_id is not None,
     )
 
