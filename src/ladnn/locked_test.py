@@ -160,15 +160,22 @@ class Judgement:
         return asdict(self)
 
 
+def _kept(registry: Registry, label: str, name: str) -> Any:  # noqa: ANN401  # what JSON holds
+    """What a version's file says; None where it was added without one."""
+    version = registry.versions().get(label)
+    if version is not None and name not in version.added.files:
+        return None
+    return json.loads(registry.read(label, name))
+
+
 def read_judgement(registry: Registry, label: str) -> Judgement | None:
     """What the update that made a version concluded; None where no update made it.
 
     Raises RegistryError for an unknown version or an altered file.
     """
-    version = registry.versions().get(label)
-    if version is not None and VERDICT not in version.added.files:
+    data = _kept(registry, label, VERDICT)
+    if data is None:
         return None
-    data = json.loads(registry.read(label, VERDICT))
     said = data["verdict"]
     return Judgement(
         champion=data.get("champion", ""),  # which older programs did not write
@@ -182,10 +189,9 @@ def read_trial(registry: Registry, label: str) -> Trial | None:
 
     Raises RegistryError for an unknown version or an altered file.
     """
-    version = registry.versions().get(label)
-    if version is not None and EVALUATION not in version.added.files:
+    data = _kept(registry, label, EVALUATION)
+    if data is None:
         return None
-    data = json.loads(registry.read(label, EVALUATION))
     cases = tuple(
         Case(
             path=row["image"],
