@@ -120,6 +120,9 @@ def test_an_update_within_the_margins_is_promoted_and_a_worse_one_refused(
     assert first.judgement.verdict.passed, first.judgement.verdict.reason
     assert registry.champion() == first.label == "phantom-1.1"
     assert first.contributed == 12
+    assert (first.judgement.champion, first.judgement.gate) == ("phantom-1", LENIENT)
+    again = lock.compare_versions(registry, "phantom-1", first.label)
+    assert again.checks == first.judgement.verdict.checks  # by the gate of the update
 
     worse = replace(QUICK, gate=STRICT, training=LEARNS_NOTHING)
     second = update(contributed, base, registry, tmp_path / "2", worse, by="ada")
@@ -428,16 +431,6 @@ def test_versions_are_compared_in_every_subgroup_that_either_was_judged_in(tmp_p
     ]
     alone = compare_versions(place, "tiny-1", "tiny-1")
     assert [one.name for one in alone.checks[2:]] == ["right calls in home"]
-
-
-def test_versions_are_compared_by_the_gate_that_the_second_had_to_pass(
-    base: Manifest, registry: Registry, tmp_path: Path
-):
-    found = lock.read_judgement(registry, "phantom-1.1")
-    assert (found.champion, found.gate) == ("phantom-1", LENIENT)
-    verdict = lock.compare_versions(registry, "phantom-1", "phantom-1.1")
-    assert verdict.checks == found.verdict.checks
-    assert lock.read_judgement(registry, "phantom-1") is None
 
 
 @pytest.mark.parametrize(
