@@ -126,15 +126,17 @@ class Client:
         """Test the slices of one DICOM series together and keep the result on the site.
 
         Args:
-            paths: the files in any order; a single one is tested as an image.
+            paths: the files in any order, at least one; a single one is tested as an image.
 
         Returns:
             the study's result with `id` and `links`, and in `images` what is said of each slice.
 
         Raises:
             ImageError: a file that cannot be read, here or on the site, or files of two series.
-            RemoteError: the site cannot be reached or refused.
+            RemoteError: no file, or the site cannot be reached or refused.
         """
+        if not paths:
+            raise RemoteError("a study has no slices: give the files of one series")
         files = [("file", (_sendable(path.name), read_bytes(path))) for path in paths]
         return self._json("POST", "/api/v1/studies", files=files)
 

@@ -115,6 +115,14 @@ def test_the_slices_of_a_series_are_answered_together(address: str, tmp_path: Pa
         assert (said["slices"], client.prediction(said["id"])) == (2, said)
 
 
+def test_a_study_without_slices_is_refused_before_it_is_sent():
+    with (
+        Client("https://ladnn.example.org") as client,
+        pytest.raises(RemoteError, match="no slices"),
+    ):
+        client.predict_study([])
+
+
 def test_feedback_is_completed_and_what_is_no_feedback_is_no_error_of_a_file(
     address: str, key: str, files: Path
 ):

@@ -8,7 +8,7 @@ import typer
 
 from ladnn.commands.evaluate import Part
 from ladnn.commands.extras import auditing_side
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import open_predictor
 from ladnn.commands.progress import bars
 from ladnn.findings import RESEARCH_NOTICE
@@ -28,7 +28,7 @@ def audit(
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=given, help="A folder for the report.")
     ],
-    split: Annotated[Part, typer.Option(help="The part to examine; all: every image.")] = Part.TEST,
+    split: Annotated[Part, one_of(Part, help="The part to examine; all: every image.")] = Part.TEST,
     people: Annotated[
         Path | None, typer.Option(parser=given, help="CSV with file name, age and gender.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import training_side
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import given, one_of
 from ladnn.errors import DataError
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.paths import alone
@@ -35,7 +35,7 @@ def benchmark(
         typer.Option("--output", "-o", parser=given, help="The grid's folder; an old one goes on."),
     ],
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 1,
-    engine: Annotated[Engine, typer.Option(help="local: processes of this machine.")] = (
+    engine: Annotated[Engine, one_of(Engine, help="local: processes of this machine.")] = (
         Engine.LOCAL
     ),
     address: Annotated[

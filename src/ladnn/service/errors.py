@@ -1,5 +1,7 @@
 """The errors of the site; `problems` gives each its status."""
 
+from collections.abc import Collection
+
 from ladnn.errors import LadnnError
 
 
@@ -38,6 +40,12 @@ class BadRequest(ServiceError):
     """A request that cannot be carried out as it stands."""
 
     status = 422
+
+
+def require_choice(name: str, value: str, allowed: Collection[str]) -> None:
+    """Raise BadRequest, which lists the `allowed` values, for any other of the field `name`."""
+    if value not in allowed:
+        raise BadRequest("error.choice", name=name, allowed=", ".join(filter(None, allowed)))
 
 
 class NotAllowed(ServiceError):
