@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,13 @@ def test_the_example_of_the_documentation_says_what_is_shown_beside_it(capsys):
     exec(example, {})
     shown = [line[2:] for line in example.splitlines() if line.startswith("# ")]
     assert capsys.readouterr().out.splitlines() == shown
+
+
+def test_the_bench_of_reports_tells_in_a_sentence_that_a_folder_is_none(tmp_path):
+    call = [sys.executable, "-m", "bench.reports", str(tmp_path / "nope")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("no folder CT_COVID in ")
 
 
 def test_decisions_left_empty_change_nothing(album):

@@ -28,7 +28,7 @@ def audit(
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=given, help="A folder for the report.")
     ],
-    split: Annotated[Part, one_of(Part, help="The part to examine; all: every image.")] = Part.TEST,
+    split: Annotated[Part, one_of(Part, "The part to examine; all: every image.")] = Part.TEST,
     people: Annotated[
         Path | None, typer.Option(parser=given, help="CSV with file name, age and gender.")
     ] = None,

@@ -35,9 +35,7 @@ def benchmark(
         typer.Option("--output", "-o", parser=given, help="The grid's folder; an old one goes on."),
     ],
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 1,
-    engine: Annotated[Engine, one_of(Engine, help="local: processes of this machine.")] = (
-        Engine.LOCAL
-    ),
+    engine: Annotated[Engine, one_of(Engine, "local: processes of this machine.")] = (Engine.LOCAL),
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster, as auto; none starts Ray here.")
     ] = None,

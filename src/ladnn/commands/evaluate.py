@@ -56,7 +56,7 @@ def evaluate(
         Path, typer.Option("--output", "-o", parser=given, help="A folder for the results.")
     ],
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
-    split: Annotated[Part, one_of(Part, help="The part to judge; all: every image.")] = Part.TEST,
+    split: Annotated[Part, one_of(Part, "The part to judge; all: every image.")] = Part.TEST,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
     maps: Annotated[
         bool, typer.Option("--maps", help="Keep the maps of every image, for figure 5.")

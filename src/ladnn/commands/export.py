@@ -39,10 +39,10 @@ def export(
     version: Annotated[str, typer.Option(help="Of the model.")] = "1",
     flip: Annotated[bool, typer.Option(help="Average over the mirror image too.")] = False,
     weights: Annotated[
-        Stored, one_of(Stored, help="How the file stores them; int8 is for convolutions.")
+        Stored, one_of(Stored, "How the file stores them; int8 is for convolutions.")
     ] = Stored.FLOAT32,
     precision: Annotated[
-        Precision, one_of(Precision, help="auto: bfloat16 where validation finds it safe.")
+        Precision, one_of(Precision, "auto: bfloat16 where validation finds it safe.")
     ] = Precision.AUTO,
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, as CC-BY-4.0; else the card states none.")

@@ -17,8 +17,8 @@ def given(text: str) -> Path:
     return Path(text)
 
 
-def one_of(kind: type[StrEnum], **said: str) -> Any:  # noqa: ANN401  # as typer.Option itself
-    """An option that takes a name of `kind`; `said` is what typer.Option takes beside."""
+def one_of(kind: type[StrEnum], said: str) -> Any:  # noqa: ANN401  # as typer.Option itself
+    """An option that takes a name of `kind`; `said` is its help."""
 
     def parse(text: str) -> StrEnum:
         try:
@@ -28,7 +28,7 @@ def one_of(kind: type[StrEnum], **said: str) -> Any:  # noqa: ANN401  # as typer
                 f"{text!r} is no choice: give one of {', '.join(kind)}"
             ) from None
 
-    return typer.Option(parser=parse, metavar="|".join(kind), **said)
+    return typer.Option(parser=parse, metavar="|".join(kind), help=said)
 
 
 Images = Annotated[list[Path], typer.Argument(parser=given, help="Images, or folders of images.")]
