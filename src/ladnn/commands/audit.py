@@ -58,7 +58,7 @@ def audit(
     overlays, and audit.json for programs, all of them or none. The overlays show patients' images:
     keep the folder where those may lie.
 
-    Example: ladnn audit default --manifest d0.csv -o audits/default
+    Example: ladnn audit default --manifest manifest.csv -o audits/default
     """
     with auditing_side("ladnn audit"):
         # Asked before any work: the audit itself imports each where it is used.

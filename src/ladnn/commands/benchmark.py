@@ -47,7 +47,7 @@ def benchmark(
     when the same command is given again. The tables hold what is done so far: means over seeds,
     the paper's figures, and tests of the differences.
 
-    Example: ladnn benchmark conf/lesions.toml --manifest d0.csv -o runs/lesions --jobs 2
+    Example: ladnn benchmark conf/lesions.toml --manifest manifest.csv -o runs/lesions --jobs 2
     """
     if address is not None and engine is Engine.LOCAL:
         raise typer.BadParameter("--address is of a Ray cluster: give --engine ray too")

@@ -75,7 +75,7 @@ def evaluate(
     bootstrap that draws patients. An image that cannot be read is named and counted, the others
     are judged, and the exit code is then 1.
 
-    Example: ladnn evaluate --bundle default --manifest d0.csv --split test -o results/d0
+    Example: ladnn evaluate --manifest manifest.csv --split test -o results/default
     """
     if not 0 < level < 1:
         raise typer.BadParameter(f"{level} is no level of an interval: give a share, as 0.95")

@@ -57,7 +57,7 @@ def export(
     operating points and the guard are fitted on the manifest's validation split, of the sources
     that the checkpoints were trained on; the test split is not touched.
 
-    Example: ladnn export runs/a runs/b --manifest d0.csv -o d0 --name d0 --flip --weights int8
+    Example: ladnn export runs/a runs/b --manifest manifest.csv -o runs/ab --name ab --flip
     """
     with training_side("exporting"):
         from ladnn.export import UNSTATED, Identity, Options
