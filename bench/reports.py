@@ -6,6 +6,7 @@ patients are drawn for the intervals. What is tuned is chosen on the other patie
 """
 
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -18,6 +19,7 @@ import typer
 from numpy.typing import NDArray
 
 from bench.sentences import DENIALS, SENTENCES
+from ladnn.errors import LadnnError
 from ladnn.findings import LESIONS, Lesion
 from ladnn.intervals import Estimate, bootstrap
 from ladnn.labelling import Labelled, label_images
@@ -326,4 +328,7 @@ def _speed(cases: Sequence[Case], kept: Negation) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except LadnnError as error:
+        sys.exit(str(error))

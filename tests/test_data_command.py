@@ -70,8 +70,22 @@ def test_an_unreadable_image_is_named_and_the_others_are_imported(tmp_path):
     folder = albums.plain(tmp_path / "h")
     (folder / "COVID" / "scan (1).png").write_bytes(b"no image")
     result = run("import", folder, "-o", tmp_path / "m.csv", code=1)
-    assert "not imported: scan (1).png" in result.stderr
+    assert f"not imported: {folder}/COVID/scan (1).png " in result.stderr
+    assert result.stderr.count("scan (1).png") == 1
     assert len(read_manifest(tmp_path / "m.csv")) == 23
+
+
+def test_too_few_images_to_split_are_told_with_the_files_that_could_not_be_read(tmp_path):
+    folder = tmp_path / "h"
+    for number, flag in enumerate(("COVID", "COVID", "NonCOVID")):
+        albums.save(folder / flag / f"{number}.png", 7)
+    (folder / "NonCOVID" / "bad.png").write_text("no image")
+    with pytest.raises(DataError, match="at least three patients") as told:
+        run("import", folder, "-o", tmp_path / "m.csv")
+    said = str(told.value)
+    assert said.startswith("h with 3 images: ")
+    assert "here there are 1: give images of more" in said
+    assert f"; 1 could not be read: {folder}/NonCOVID/bad.png is text" in said
 
 
 def test_an_image_that_may_not_be_read_is_named_and_the_others_are_imported(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -516,6 +517,11 @@ class TestCommand:
     )
     def test_a_wrong_call_ends_with_two(self, arguments, wrong):
         assert self.run([*arguments, *wrong]).exit_code == 2
+
+    def test_an_unknown_part_is_told_with_the_ones_that_there_are(self, arguments):
+        told = self.run([*arguments, "--split", "holdout"]).output
+        assert "give one of train, val, test, all" in re.sub(r"[\s│]+", " ", told)
+        assert "Value error" not in told
 
     def test_same_seed_gives_the_same_metrics(self, arguments, tmp_path):
         self.run(arguments)

@@ -104,6 +104,14 @@ def test_overlays_do_not_go_among_the_images_that_are_read(bundle, image):
     assert list(image.parent.glob("*.png")) == [image]
 
 
+def test_overlays_do_not_go_beside_an_image_that_was_named(bundle, image, monkeypatch):
+    monkeypatch.chdir(image.parent)
+    for path, folder in ((image, image.parent), (image.name, "."), (image, "x/..")):
+        result = run(path, "--bundle", bundle, "--heatmaps", folder)
+        assert (result.exit_code, "give --heatmaps" in result.output) == (2, True)
+    assert list(image.parent.glob("*.jpg")) == []
+
+
 def test_a_folder_of_overlays_below_the_images_is_not_read(bundle, tmp_path):
     call = (draw(tmp_path / "in" / "a.png").parent, "--bundle", bundle, "--json")
     for _ in range(2):
@@ -142,6 +150,17 @@ def test_an_error_is_one_line_in_a_table_too(bundle, tmp_path):
     result = run(tmp_path / "missing.png", "--bundle", bundle)
     assert (result.stderr.count("\n"), "Traceback" in result.output) == (1, False)
     assert result.stderr.count("missing.png") == 1
+
+
+@pytest.mark.parametrize("name", ["*.png", "scan?.png", "scan[12].png"])
+def test_a_pattern_that_no_shell_filled_in_is_told_as_that(bundle, image, name):
+    result = run(image.parent / name, image, "--bundle", bundle)
+    assert "without quotes" in result.stderr
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_an_ordinary_file(bundle, tmp_path):
+    assert run(draw(tmp_path / "scan[1]?.png"), "--bundle", bundle).exit_code == 0
 
 
 def test_a_table_ends_with_the_notice(bundle, image):
@@ -405,11 +424,31 @@ def test_a_long_name_keeps_its_end():
     assert plain("a" * 50 + "end.png", 20).endswith("end.png")
 
 
-def test_a_name_in_wide_characters_leaves_the_columns_where_they_are(bundle, tmp_path):
+def test_a_name_in_wide_characters_leaves_the_columns_where_they_are(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     names = ("a.png", "第三病房的病人.png", "像" * 40 + ".png")
     paths = [draw(tmp_path / "scans" / name) for name in names]
     head, *rows = run(*paths, "--bundle", bundle).stdout.splitlines()[: len(names) + 1]
     assert {cell_len(row) for row in rows} == {cell_len(head)}
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 300])
+def test_no_line_of_a_table_is_wider_than_the_terminal(bundle, tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ("a" * 90, *"bcdefghijklm")
+    for name in names:
+        draw(tmp_path / "scans" / f"{name}.png")
+    shown = run(tmp_path / "scans", "--bundle", bundle, "--study").stdout
+    assert max(map(len, shown.splitlines())) <= columns
+    assert all(f"{name[-9:]}.png" in shown for name in names)
+    assert "13/13 slices" in shown
+
+
+def test_a_narrow_terminal_has_each_path_above_its_numbers(bundle, image, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, heads, path, numbers, *_ = run(image, "--bundle", bundle).stdout.splitlines()
+    assert path == plain(str(image), 80)
+    assert len(numbers) == len(heads)
 
 
 def test_help_shows_an_example():

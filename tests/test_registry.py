@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from bundles import tiny_bundle
 from ladnn.bundle import MODEL_FILE
+from ladnn.commands.model import app
 from ladnn.errors import ConfigError, RegistryError
 from ladnn.registry import EVENTS, FileLedger, Registry, Status
 from ladnn.storage import Store, Taken
@@ -78,6 +80,16 @@ def test_rollbacks_go_back_one_champion_each(registry: Registry):
     assert registry.champion() is None
     with pytest.raises(RegistryError, match="no champion to go back from"):
         registry.rollback(**WHO)
+
+
+def test_the_command_that_goes_back_to_no_version_speaks_of_no_site_where_there_is_none(
+    tmp_path: Path,
+):
+    place = str(tmp_path / "models")
+    Registry(Store(place)).add(bundle(tmp_path, "1"), {}, **WHO)
+    Registry(Store(place)).promote("tiny-1", **WHO)
+    done = CliRunner().invoke(app, ["rollback", "--why", "a test", "--registry", place])
+    assert done.stdout == "no version is the champion again\n"
 
 
 def test_every_transition_says_who_when_and_why(registry: Registry):

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -246,9 +249,9 @@ def review_of(album, *captions):
     return written(album.parent / "review.csv")
 
 
-def decide(album, rows, **decisions):
+def decide(album, rows, reason="seen", **decisions):
     """Fill in the review: label -> decision; all else stays empty."""
-    filled = [row | {"decision": decisions.get(row["label"], ""), "reason": "seen"} for row in rows]
+    filled = [row | {"decision": decisions.get(row["label"], ""), "reason": reason} for row in rows]
     path = album.parent / "review.csv"
     albums.write_csv(path, [list(filled[0]), *(list(row.values()) for row in filled)])
     return path
@@ -274,6 +277,29 @@ def test_a_filled_in_review_corrects_the_import(album):
     assert after.lesions[Lesion.GGO] == bool(before.lesions[Lesion.GGO])
     assert after.correction.startswith("AirBr ")
     assert after.correction_reason == "seen"
+
+
+def test_a_decision_without_a_reason_says_that_a_review_made_it(album):
+    rows = review_of(album, "Consolidation with air bronchograms.")
+    review = decide(album, rows, reason="", AirBr="1")
+    after = imported(album, "--corrections", review, name="corrected.csv").records[0]
+    guide = (Path(__file__).parents[1] / "docs/how-to/reports.md").read_text(encoding="utf-8")
+    assert f"`{after.correction_reason}`" in guide
+
+
+def test_the_example_of_the_documentation_says_what_is_shown_beside_it(capsys):
+    guide = (Path(__file__).parents[1] / "docs/how-to/reports.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    exec(example, {})
+    shown = [line[2:] for line in example.splitlines() if line.startswith("# ")]
+    assert capsys.readouterr().out.splitlines() == shown
+
+
+def test_the_bench_of_reports_tells_in_a_sentence_that_a_folder_is_none(tmp_path):
+    call = [sys.executable, "-m", "bench.reports", str(tmp_path / "nope")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("no folder CT_COVID in ")
 
 
 def test_decisions_left_empty_change_nothing(album):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from ladnn.certificates import fault
+from ladnn.certificates import chain, fault
 from ladnn.errors import ImageError, RemoteError
 from ladnn.imaging import read_bytes
 
@@ -27,6 +28,13 @@ _LONGEST_PAUSE = 30.0  # seconds, whatever a server asks for
 _ABOUT_THE_FILE = (413, 422)
 _KEY = r"[!-~]*"  # any visible character of ASCII, and nothing else
 _ID = r"[A-Za-z0-9_-]+"
+_TOLD = {
+    socket.gaierror: "no machine of that name is known here: check the address",
+    ConnectionRefusedError: "nothing listens there: check the address, and whether the site runs",
+    ssl.SSLError: "no TLS there: check whether its address begins with https:// or with http://",
+}
+"""What to do about a failure to connect that is no fault of a certificate."""
+
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """What ends a request before any of it is sent, so that it certainly did nothing."""
 
@@ -126,15 +134,17 @@ class Client:
         """Test the slices of one DICOM series together and keep the result on the site.
 
         Args:
-            paths: the files in any order; a single one is tested as an image.
+            paths: the files in any order, at least one; a single one is tested as an image.
 
         Returns:
             the study's result with `id` and `links`, and in `images` what is said of each slice.
 
         Raises:
             ImageError: a file that cannot be read, here or on the site, or files of two series.
-            RemoteError: the site cannot be reached or refused.
+            RemoteError: no file, or the site cannot be reached or refused.
         """
+        if not paths:
+            raise RemoteError("a study has no slices: give the files of one series")
         files = [("file", (_sendable(path.name), read_bytes(path))) for path in paths]
         return self._json("POST", "/api/v1/studies", files=files)
 
@@ -363,9 +373,17 @@ def _wished(headers: Mapping[str, str], otherwise: float) -> float:
 
 
 def _why(error: httpx.TransportError) -> str:
+    """Why a site could not be reached, and what to do."""
     if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
-    return fault(error) or str(error) or type(error).__name__
+        return "no answer in time: look whether the site runs, or allow more time"
+    wrong = fault(error)
+    if wrong is not None:
+        return wrong
+    for one in chain(error):
+        for kind, told in _TOLD.items():
+            if isinstance(one, kind):
+                return told
+    return f"{str(error).rstrip('.') or type(error).__name__}: check the address, and try again"
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -23,13 +23,16 @@ Progress = Callable[[Sequence[Entry]], Iterable[Entry]]
 """Passes the entries on, one by one, and may draw a bar while it does."""
 
 
+_NAMED = 5  # files in one sentence
+
+
 @dataclass(frozen=True, kw_only=True)
 class Intake:
     """What came of an import.
 
     Attributes:
         manifest: of the images that could be read.
-        failures: file and one sentence for each that could not.
+        failures: file and one sentence that begins with it, for each that could not.
         missing: by source, the images that its tables list and that lie nowhere.
         unlisted: by source, the images that lie there and that no table lists.
     """
@@ -65,9 +68,13 @@ def take_in(
     _refuse_repeats(entries)
     decoded, failures = _decode(progress(entries))
     if not decoded:
-        raise DataError(f"none of the {len(entries)} images could be read: {failures[0][1]}")
+        raise DataError(f"none of the {len(entries)} files could be read: {_named(failures)}")
     decoded = _grouped(decoded)
-    decoded = _split(decoded, seed) if split else decoded
+    try:
+        decoded = _split(decoded, seed) if split else decoded
+    except DataError as error:
+        unread = f"; {len(failures)} could not be read: {_named(failures)}" if failures else ""
+        raise DataError(f"{error}{unread}") from error
     return Intake(
         manifest=Manifest(records=tuple(_record(image) for image in decoded), labels=labels),
         failures=tuple(failures),
@@ -122,6 +129,13 @@ def _decode(
     return decoded, failures
 
 
+def _named(failures: Sequence[tuple[Path, str]]) -> str:
+    """Some of the files that could not be read, each with its reason."""
+    more = len(failures) - _NAMED
+    shown = [error for _, error in failures[:_NAMED]] + ([f"and {more} more"] if more > 0 else [])
+    return "; ".join(shown)
+
+
 def _grouped(decoded: Sequence[_Decoded]) -> list[_Decoded]:
     """The same with a cluster for each image of unknown patient, numbered within its source."""
     groups: dict[Path, str] = {}
@@ -145,7 +159,10 @@ def _split(decoded: Sequence[_Decoded], seed: int) -> list[_Decoded]:
         entries = [x.entry for x in decoded if x.entry.source == source]
         if not any(entry.split for entry in entries):
             cases = [Case(patient=entry.patient, covid=entry.covid) for entry in entries]
-            split = split_cases(cases, seed=seed)
+            try:
+                split = split_cases(cases, seed=seed)
+            except DataError as error:
+                raise DataError(f"{source} with {len(cases)} images: {error}") from error
             parts |= {entry.path: part for entry, part in zip(entries, split, strict=True)}
     return [
         replace(x, entry=replace(x.entry, split=parts.get(x.entry.path, x.entry.split)))

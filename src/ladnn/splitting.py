@@ -39,14 +39,18 @@ def split_cases(cases: Sequence[Case], *, seed: int) -> tuple[str, ...]:
     Raises DataError where there are fewer than three patients.
     """
     strata = _strata(cases)
-    if sum(map(len, strata.values())) < len(PARTS):
-        raise DataError("a split needs at least three patients: give more images, or no split")
+    patients = sum(map(len, strata.values()))
+    if patients < len(PARTS):
+        raise DataError(
+            "a split needs at least three patients, and where they are not known as many groups of "
+            f"similar images; here there are {patients}: give images of more"
+        )
     rng = np.random.default_rng(seed)
     parts: dict[str, str] = {}
     owed = dict.fromkeys((True, False), np.zeros(len(PARTS)))
-    for (covid, _), patients in strata.items():
-        counts, owed[covid] = _allot(len(patients), owed[covid])
-        parts |= zip(_by_size(patients, rng), _interleaved(counts, rng), strict=True)
+    for (covid, _), mine in strata.items():
+        counts, owed[covid] = _allot(len(mine), owed[covid])
+        parts |= zip(_by_size(mine, rng), _interleaved(counts, rng), strict=True)
     return tuple(parts[case.patient] for case in cases)
 
 

@@ -80,6 +80,7 @@ def test_an_unknown_version_is_not_found(page: Site, tmp_path: Path, path: str):
     answer = page.client.get(f"{MODELS}{path}")
     problem = (answer.status_code, answer.headers["content-type"])
     assert problem == (404, "application/problem+json")
+    assert f"no version {path.rsplit('=', maxsplit=1)[-1].strip('/')}:" in answer.json()["detail"]
 
 
 def test_a_key_promotes_and_rolls_back_and_both_are_noted(site: Site, chief: dict[str, str]):

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from personas import key_of, make_account, person
 from sites import Site, free_port
@@ -113,6 +115,14 @@ def test_the_slices_of_a_series_are_answered_together(address: str, tmp_path: Pa
     with Client(address) as client:
         said = client.predict_study(paths)
         assert (said["slices"], client.prediction(said["id"])) == (2, said)
+
+
+def test_a_study_without_slices_is_refused_before_it_is_sent():
+    with (
+        Client("https://ladnn.example.org") as client,
+        pytest.raises(RemoteError, match="no slices"),
+    ):
+        client.predict_study([])
 
 
 def test_feedback_is_completed_and_what_is_no_feedback_is_no_error_of_a_file(
@@ -235,8 +245,9 @@ def test_the_table_tells_the_files_of_a_folder_apart(
 
 def test_the_table_marks_lesions_with_too_few_examples(address: str, files: Path):
     out = run(address, files / "scan.png").stdout
-    [row] = [line for line in out.splitlines() if "scan.png" in line and "/" in line.split()[0]]
-    assert row.count("*") == len(TOO_FEW)
+    shown = out.splitlines()
+    [path] = [number for number, line in enumerate(shown) if line.endswith("scan.png")]
+    assert shown[path + 1].count("*") == len(TOO_FEW)
     assert "* too few examples" in out
 
 
@@ -251,6 +262,29 @@ def test_a_site_that_is_not_there_is_told_of_every_file(files: Path):
         Client(f"http://127.0.0.1:{free_port()}", retries=1, sleep=lambda _: None) as client,
     ):
         client.predict(files / "scan.png")
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "nothing listens there: check the"),
+        (socket.gaierror(-2, "Name or service not known"), "of that name is known here: check"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "https:// or with http://"),
+        (ConnectionResetError(104, "Connection reset by peer"), "check the address, and try again"),
+    ],
+)
+def test_why_a_site_cannot_be_reached_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, cause: OSError, told: str
+):
+    def fail(*_: object, **__: object) -> None:
+        raise httpx.ConnectError(str(cause)) from cause
+
+    with Client("https://ladnn.example.org", retries=0) as client:
+        monkeypatch.setattr(client._http, "request", fail)
+        with pytest.raises(RemoteError) as raised:
+            client.prediction("x")
+    assert told in str(raised.value)
+    assert "_ssl" not in str(raised.value)
 
 
 def test_nobody_waits_for_each_file_of_a_folder_while_the_site_is_away(moody: ThreadingHTTPServer):

@@ -7,14 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sites import Site
+from structlog.testing import capture_logs
 
 from bundles import tiny_card
 from ladnn.errors import ImageError
 from ladnn.imaging import LONGER_SIDE
 from ladnn.looks import take_look
 from ladnn.phantom import thorax
+from ladnn.service import decoding_worker
 from ladnn.service.decoding import DecodingPool, _Worker
 from ladnn.service.decoding_worker import FIELD_NUMBERS
+from ladnn.service.deidentify import Key
+from ladnn.service.errors import DecoderError
 from synthetic import encode
 
 SCAN = encode(thorax(0, size=(48, 52)), "PNG")
@@ -131,10 +136,62 @@ def test_an_answer_with_a_look_is_read(pool: DecodingPool, monkeypatch: pytest.M
         an_answer(np.full_like(EVIDENCE, np.nan)),
         (HEAD, bytes(2 * 32 * 32) + EVIDENCE.tobytes()),
         (HEAD | {"field": FIELD}, b"three"),
+        ({"fault": "P. Miller, born 1950", "trace": []}, b""),
+        ({"fault": "ValueError", "trace": ["born:in 1950"]}, b""),
     ],
-    ids=["outside", "nan", "thin", "text", "short", "no numbers", "no field", "no square"],
+    ids=[
+        *("outside", "nan", "thin", "text", "short", "no numbers", "no field", "no square"),
+        *("no class", "no place"),
+    ],
 )
 def test_a_look_that_cannot_be_is_a_sentence_and_its_worker_is_replaced(
     pool: DecodingPool, monkeypatch: pytest.MonkeyPatch, answer: tuple[dict[str, object], bytes]
 ):
     refuses(pool, monkeypatch, answer, lambda: pool.look(SCAN, CARD))
+
+
+def a_mistake() -> tuple[object, bytes]:
+    """What a worker answers where our own code fails on an image that it decoded."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a value of the image")
+
+    task = {"window": None, "frame": None, "name": "miller.png", "look": {}}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decoding_worker, "take_look", fail)
+        [head] = decoding_worker._answer(task, SCAN, Key(secret=b"x" * 32))
+    return head, b""
+
+
+def test_a_mistake_of_ours_is_no_refusal_and_is_logged_by_its_class_and_place(
+    pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
+):
+    [before] = pool.pids()
+    monkeypatch.setattr(_Worker, "ask", lambda *_: a_mistake())
+    with capture_logs() as lines, pytest.raises(DecoderError):
+        pool.look(SCAN, CARD, name="miller.png")
+    [line] = lines
+    assert (line["event"], line["error"], pool.pids()) == ("decoder", "ZeroDivisionError", [before])
+    assert line["trace"][-1].startswith("test_decoding.py:")
+    assert "miller" not in str(line)
+    assert "value" not in str(line)
+
+
+def test_a_mistake_of_ours_is_answered_as_every_other_one(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_Worker, "ask", lambda *_: a_mistake())
+    answer = page.client.post("/api/v1/predictions", files={"file": ("a.png", SCAN)})
+    assert (answer.status_code, "it has been noted" in answer.json()["detail"]) == (500, True)
+
+
+def test_memory_that_a_look_takes_too_much_of_is_the_doing_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decoding_worker, "take_look", fail)
+    task = {"window": None, "frame": None, "name": "a.png", "look": {}}
+    with pytest.raises(MemoryError):
+        decoding_worker._answer(task, SCAN, Key(secret=b"x" * 32))

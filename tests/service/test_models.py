@@ -504,7 +504,10 @@ def test_what_is_compared_is_named_in_the_language_of_the_page(name: str, told: 
 @pytest.mark.parametrize("path", ["/models/none-1", "/models/compare?first=tiny-1&second=none"])
 def test_an_unknown_version_is_not_found(page: Site, tmp_path: Path, path: str):
     fill(page, tmp_path)
-    assert page.client.get(path).status_code == 404
+    unknown = re.split("[/=]", path)[-1]
+    for language, told in (("en", f"no version {unknown}:"), ("zh", f"没有版本{unknown}")):
+        answer = page.client.get(path, headers={"accept-language": language})
+        assert (answer.status_code, told in answer.text) == (404, True)
 
 
 def test_what_speaks_against_a_promotion_is_told_to_who_may_promote(page: Site, tmp_path: Path):

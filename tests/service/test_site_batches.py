@@ -300,6 +300,23 @@ def test_the_worklist_is_sorted_filtered_and_cut_into_pages(site: Site):
     )
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?sort=foo", "The value of sort is unknown: give one of probability, name, arrival."),
+        ("?show=foo", "The value of show is unknown: give one of arriving, waiting, done"),
+    ],
+)
+def test_an_unknown_order_or_choice_is_told_with_the_ones_that_there_are(
+    site: Site, query: str, told: str
+):
+    batch = begin(site)
+    answers = [site.client.get(f"{path}{query}") for path in (f"{batch}/items", batch[7:])]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert answers[0].json()["detail"].startswith(told)
+    assert told in answers[1].text
+
+
 def test_nobody_else_sees_a_batch(site: Site):
     site.client.get("/batches")
     html = site.client.get("/batches").text

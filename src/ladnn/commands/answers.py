@@ -1,6 +1,7 @@
 """What the commands that predict print: JSON Lines or a table, and a bar while they are at work."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,9 @@ from ladnn.findings import LESIONS, RESEARCH_NOTICE, Prediction
 if TYPE_CHECKING:
     from ladnn.study import StudyPrediction
 
-_NAME_WIDTH = 44
+_NAME_WIDTH = 44  # columns for a path beside its numbers; where there are fewer, it goes above them
+_LEAST_NAME = 12
+_INDENT = "  "  # between a path and its numbers
 _SLOW = 2.0  # seconds after which a progress bar is shown
 
 
@@ -77,7 +80,11 @@ class JsonPrinter:
 
 
 class TablePrinter:
-    """A table for people; failures go to stderr, so that each is read where errors are."""
+    """A table for people; failures go to stderr, so that each is read where errors are.
+
+    On a terminal too narrow for a path beside its numbers, 80 columns of a pipe too, each path has
+    a line of its own above them.
+    """
 
     def __init__(self, calibrated: Sequence[bool], paths: Iterable[Path]) -> None:
         """Print the head.
@@ -89,11 +96,13 @@ class TablePrinter:
         """
         self._known = calibrated
         self._marked = False
-        longest = max((_columns(str(path)) for path in paths), default=0)
-        self._width = max(12, min(_NAME_WIDTH, longest))
-        lesions = LESIONS if self._known else ()
-        names = "".join(f"  {lesion:>9}" for lesion in lesions)
-        _print(f"{'image':{self._width}}  {'COVID-19':>8}  {'decision':14}{names}  {'in-dist.':>8}")
+        names = "".join(f" {name:>{_lesion_width(name)}}" for name in LESIONS if self._known)
+        numbers = f"{'COVID-19':>8}  {'decision':14}{names} {'in-dist.':>8}"
+        lengths = [_columns(str(path)) for path in paths]
+        widest = len(numbers.removesuffix("in-dist.") + _slices(len(lengths), len(lengths)))
+        terminal = shutil.get_terminal_size().columns
+        self._width, self._folded = _name_column(max(lengths, default=0), terminal, widest)
+        self._put("image", numbers)
 
     def image(self, line: Line) -> None:
         """One image."""
@@ -103,21 +112,24 @@ class TablePrinter:
 
     def study(self, study: "StudyPrediction") -> None:
         """One result for several images."""
-        last = f"{study.assessable}/{study.slices} slices"
+        last = _slices(study.assessable, study.slices)
         self._row(f"study {study.name}", study, last, self._known)
 
     def _row(
         self, name: str, said: "Prediction | StudyPrediction", last: str, calibrated: Sequence[bool]
     ) -> None:
-        lesions = f"  {'-':>8} " * len(self._known)  # of a baseline behind a site
-        if said.lesions is not None:
-            values = zip(said.lesions, calibrated, strict=True)
-            lesions = "".join(f"  {value:8.3f}{' ' if known else '*'}" for value, known in values)
+        values = said.lesions or (None,) * len(self._known)  # of a baseline behind a site
+        known = calibrated or (True,) * len(values)
+        lesions = "".join(map(_lesion, LESIONS, values, known))
         self._marked |= "*" in lesions
+        self._put(name, f"{said.probability:8.3f}  {said.decision:14}{lesions} {last:>8}")
+
+    def _put(self, name: str, numbers: str) -> None:
         shown = plain(name, self._width)
-        covid = f"{said.probability:8.3f}  {said.decision:14}"
-        padding = " " * (self._width - _columns(shown))
-        _print(f"{shown}{padding}  {covid}{lesions}  {last:>8}")
+        if self._folded:
+            _print(f"{shown}\n{_INDENT}{numbers}")
+        else:
+            _print(f"{shown}{' ' * (self._width - _columns(shown))}{_INDENT}{numbers}")
 
     def failure(self, path: Path, error: LadnnError) -> None:
         """One file that failed, and why."""
@@ -130,6 +142,29 @@ class TablePrinter:
         if heatmaps is not None:
             _print(f"Overlays: {plain(str(heatmaps), 500)}")
         _print(RESEARCH_NOTICE)
+
+
+def _name_column(longest: int, terminal: int, numbers: int) -> tuple[int, bool]:
+    """How many columns names may take, and whether each has a line of its own."""
+    needed, room = max(_LEAST_NAME, longest), terminal - len(_INDENT) - numbers
+    if room >= min(needed, _NAME_WIDTH):
+        return min(needed, room), False
+    return max(_LEAST_NAME, terminal), True
+
+
+def _slices(assessable: int, all_of_them: int) -> str:
+    return f"{assessable}/{all_of_them} slices"
+
+
+def _lesion_width(name: str) -> int:
+    """Columns of a lesion's name or of its probability with the star behind it."""
+    return max(len(name), 6)
+
+
+def _lesion(name: str, value: float | None, calibrated: bool) -> str:
+    """A probability with its star, ending where the name of the lesion ends."""
+    shown = "-" if value is None else f"{value:.3f}"
+    return f" {shown + (' ' if calibrated else '*'):>{_lesion_width(name)}}"
 
 
 def _columns(text: str) -> int:

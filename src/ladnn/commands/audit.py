@@ -8,7 +8,7 @@ import typer
 
 from ladnn.commands.evaluate import Part
 from ladnn.commands.extras import auditing_side
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import open_predictor
 from ladnn.commands.progress import bars
 from ladnn.findings import RESEARCH_NOTICE
@@ -28,7 +28,7 @@ def audit(
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=given, help="A folder for the report.")
     ],
-    split: Annotated[Part, typer.Option(help="The part to examine; all: every image.")] = Part.TEST,
+    split: Annotated[Part, one_of(Part, "The part to examine; all: every image.")] = Part.TEST,
     people: Annotated[
         Path | None, typer.Option(parser=given, help="CSV with file name, age and gender.")
     ] = None,
@@ -58,7 +58,7 @@ def audit(
     overlays, and audit.json for programs, all of them or none. The overlays show patients' images:
     keep the folder where those may lie.
 
-    Example: ladnn audit default --manifest d0.csv -o audits/default
+    Example: ladnn audit default --manifest manifest.csv -o audits/default
     """
     with auditing_side("ladnn audit"):
         # Asked before any work: the audit itself imports each where it is used.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import training_side
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import given, one_of
 from ladnn.errors import DataError
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.paths import alone
@@ -35,9 +35,7 @@ def benchmark(
         typer.Option("--output", "-o", parser=given, help="The grid's folder; an old one goes on."),
     ],
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each.")] = 1,
-    engine: Annotated[Engine, typer.Option(help="local: processes of this machine.")] = (
-        Engine.LOCAL
-    ),
+    engine: Annotated[Engine, one_of(Engine, "local: processes of this machine.")] = (Engine.LOCAL),
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster, as auto; none starts Ray here.")
     ] = None,
@@ -49,7 +47,7 @@ def benchmark(
     when the same command is given again. The tables hold what is done so far: means over seeds,
     the paper's figures, and tests of the differences.
 
-    Example: ladnn benchmark conf/lesions.toml --manifest d0.csv -o runs/lesions --jobs 2
+    Example: ladnn benchmark conf/lesions.toml --manifest manifest.csv -o runs/lesions --jobs 2
     """
     if address is not None and engine is Engine.LOCAL:
         raise typer.BadParameter("--address is of a Ray cluster: give --engine ray too")

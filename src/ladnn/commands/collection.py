@@ -42,7 +42,9 @@ def export_(
     try:
         found = database.read(lambda session: datasets.read_version(session, version))
     except NotFound:
-        raise DataError("there is no such version: make one on the site under Review") from None
+        raise DataError(
+            "there is no such version: make one on the site, under Review, Dataset versions"
+        ) from None
     finally:
         database.dispose()
     datasets.write_folder(Blobs(settings.storage, settings.s3_endpoint), found, output)

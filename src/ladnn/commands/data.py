@@ -245,8 +245,8 @@ def _intake_json(intake: "Intake", output: Path) -> dict[str, Any]:
 
 def _print_intake(intake: "Intake", output: Path) -> None:
     _print_counts(intake.manifest)
-    for path, error in intake.failures:
-        typer.echo(f"not imported: {path.name}: {error}", err=True)
+    for _, error in intake.failures:
+        typer.echo(f"not imported: {error}", err=True)
     for source, names in intake.missing.items():
         more = f" and {len(names) - FEW} more (--missing FILE for all)" if len(names) > FEW else ""
         said = f"{', '.join(names[:FEW])}{more}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import open_predictor
 from ladnn.commands.progress import stages
 from ladnn.findings import RESEARCH_NOTICE
@@ -55,7 +55,7 @@ def evaluate(
         Path, typer.Option("--output", "-o", parser=given, help="A folder for the results.")
     ],
     bundle: Annotated[str, typer.Option(help="A bundle's folder or shipped name.")] = "default",
-    split: Annotated[Part, typer.Option(help="The part to judge; all: every image.")] = Part.TEST,
+    split: Annotated[Part, one_of(Part, "The part to judge; all: every image.")] = Part.TEST,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
     maps: Annotated[
         bool, typer.Option("--maps", help="Keep the maps of every image, for figure 5.")
@@ -74,7 +74,7 @@ def evaluate(
     bootstrap that draws patients. An image that cannot be read is named and counted, the others
     are judged, and the exit code is then 1.
 
-    Example: ladnn evaluate --bundle default --manifest d0.csv --split test -o results/d0
+    Example: ladnn evaluate --manifest manifest.csv --split test -o results/default
     """
     if not 0 < level < 1:
         raise typer.BadParameter(f"{level} is no level of an interval: give a share, as 0.95")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.extras import training_side
-from ladnn.commands.inputs import given
+from ladnn.commands.inputs import given, one_of
 from ladnn.commands.progress import stages
 from ladnn.stored import Stored
 
@@ -39,10 +39,10 @@ def export(
     version: Annotated[str, typer.Option(help="Of the model.")] = "1",
     flip: Annotated[bool, typer.Option(help="Average over the mirror image too.")] = False,
     weights: Annotated[
-        Stored, typer.Option(help="How the file stores them; int8 is for convolutions.")
+        Stored, one_of(Stored, "How the file stores them; int8 is for convolutions.")
     ] = Stored.FLOAT32,
     precision: Annotated[
-        Precision, typer.Option(help="auto: bfloat16 where validation finds it safe.")
+        Precision, one_of(Precision, "auto: bfloat16 where validation finds it safe.")
     ] = Precision.AUTO,
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, as CC-BY-4.0; else the card states none.")
@@ -57,7 +57,7 @@ def export(
     operating points and the guard are fitted on the manifest's validation split, of the sources
     that the checkpoints were trained on; the test split is not touched.
 
-    Example: ladnn export runs/a runs/b --manifest d0.csv -o d0 --name d0 --flip --weights int8
+    Example: ladnn export runs/a runs/b --manifest manifest.csv -o runs/ab --name ab --flip
     """
     with training_side("exporting"):
         from ladnn.export import UNSTATED, Identity, Options

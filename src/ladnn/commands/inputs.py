@@ -1,7 +1,8 @@
 """What commands that read files share: how a path that was typed is taken."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,20 @@ def given(text: str) -> Path:
     if not text:
         raise typer.BadParameter("an empty path names nothing: give a file or a folder")
     return Path(text)
+
+
+def one_of(kind: type[StrEnum], said: str) -> Any:  # noqa: ANN401  # as typer.Option itself
+    """An option that takes a name of `kind`; `said` is its help."""
+
+    def parse(text: str) -> StrEnum:
+        try:
+            return kind(text)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{text!r} is no choice: give one of {', '.join(kind)}"
+            ) from None
+
+    return typer.Option(parser=parse, metavar="|".join(kind), help=said)
 
 
 Images = Annotated[list[Path], typer.Argument(parser=given, help="Images, or folders of images.")]

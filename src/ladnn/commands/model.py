@@ -152,7 +152,8 @@ def rollback(why: Why, registry: Place = None, config: SiteConfig = None, by: By
     Example: ladnn model rollback --why "misses basal opacities"
     """
     label = open_registry(registry, config).rollback(by=_who(by), why=why)
-    typer.echo(f"{label or 'no version, so the bundle of the settings,'} is the champion again")
+    none = "no version" if registry else "no version, so the bundle of the settings,"
+    typer.echo(f"{label or none} is the champion again")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from ladnn.commands.inputs import Images, given
 from ladnn.commands.opening import open_predictor
 from ladnn.errors import ConfigError, ImageError, LadnnError
 from ladnn.findings import Prediction
-from ladnn.paths import is_folder
+from ladnn.paths import is_folder, is_missing
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def predict(
     Example: ladnn predict scan.png study/ --heatmaps overlays --json
     """
     if heatmaps is not None:
-        _refuse_the_same(paths, heatmaps)
+        _refuse_among_images(paths, heatmaps)
     items = list(find_items(paths, skip=heatmaps))
     reader = _reader(window, None if frame is None else frame - 1)
     threading.Thread(target=_warm, args=(heatmaps is not None,), daemon=True).start()
@@ -98,14 +98,25 @@ def find_items(paths: Iterable[Path], skip: Path | None = None) -> Iterator[Item
     """List the files to predict, in the order given; a folder's own are sorted by their paths.
 
     A folder is searched through. Hidden files and folders in it are left out, and so is `skip`,
-    the folder that overlays are written to. What cannot be listed becomes an item with its error.
+    the folder that overlays are written to. What cannot be listed becomes an item with its error,
+    and so does a pattern as it was typed.
     """
     for path in paths:
         if not is_folder(path):
-            yield Item(path=path)
+            yield Item(path=path, error=_unfilled(path))
             continue
         found = sorted(_walk(path, skip), key=lambda item: item.path.parts)
         yield from found or [Item(path=path, error=_nothing(path))]
+
+
+def _unfilled(path: Path) -> ImageError | None:
+    """What to say of a pattern that no shell has replaced by files; None for any other path."""
+    if not set("*?[") & set(str(path)) or not is_missing(path):
+        return None
+    return ImageError(
+        f"{path} does not exist: it is the shell that fills in a pattern, so give it without "
+        "quotes, and one that fits a file"
+    )
 
 
 def _nothing(path: Path) -> ImageError:
@@ -156,13 +167,13 @@ def _warm(overlays: bool) -> None:
         import_module("ladnn.overlay").warm()
 
 
-def _refuse_the_same(paths: Iterable[Path], heatmaps: Path) -> None:
-    """Overlays among the images would be read as images by the next call."""
-    for path in paths:
-        if is_folder(path) and path.resolve() == heatmaps.resolve():
+def _refuse_among_images(paths: Iterable[Path], heatmaps: Path) -> None:
+    """Overlays beside images that are read would be read as images by the next call."""
+    for folder in dict.fromkeys(path if is_folder(path) else path.parent for path in paths):
+        if folder.resolve() == heatmaps.resolve():
             raise typer.BadParameter(
-                f"the overlays would lie among the images of {path} and be read as images by the "
-                "next call: give --heatmaps a folder beside it"
+                f"the overlays would lie among the images of the folder {folder} and be read as "
+                "images by the next call: give --heatmaps another folder"
             )
 
 

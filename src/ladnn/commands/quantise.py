@@ -34,10 +34,11 @@ def quantise(
     """Compute a bundle's convolutions in 8 bits, which takes a residual network half the time.
 
     Convolutions that read a ReLU are rounded, but for those that by themselves change an answer
-    too much. Temperatures and operating points are fitted anew on the manifest's validation split,
-    and what changed on it is printed; the guard stays, and the test split is not touched.
+    too much; an EfficientNet has none, and its bundle is refused. Temperatures and operating points
+    are fitted anew on the manifest's validation split, and what changed on it is printed; the guard
+    stays, and the test split is not touched.
 
-    Example: ladnn quantise runs/float32 --manifest all.csv -o runs/fast --version 2
+    Example: ladnn quantise runs/float32 --manifest manifest.csv -o runs/fast --version 2
     """
     with training_side("quantising"):
         from ladnn.quantising import quantise as make

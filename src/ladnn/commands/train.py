@@ -29,7 +29,7 @@ def train(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
 
-    Example: ladnn train --manifest d0.csv --config conf/default.toml -o runs/a --set seed=1
+    Example: ladnn train --manifest manifest.csv --config conf/default.toml -o runs/a --set seed=1
     """
     with training_side("training"):
         from ladnn.learner import TrainConfig

@@ -11,7 +11,7 @@ from ladnn.findings import Decision
 from ladnn.service import audit_log, blobs
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
-from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.errors import NotFound, require_choice
 from ladnn.service.predictions import BEARER
 from ladnn.service.tables import Case, new_id
 from ladnn.service.tables_batches import (
@@ -68,8 +68,8 @@ class View:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        if self.sort not in SORTS or self.show not in ("", *SHOWN):
-            raise BadRequest("error.fields")
+        require_choice("sort", self.sort, SORTS)
+        require_choice("show", self.show, ("", *SHOWN))
 
 
 class Listed(NamedTuple):

@@ -5,13 +5,14 @@ time. One that dies, overruns or answers nonsense is replaced, and its file gets
 """
 
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from ladnn.looks import Look, take_look
 from ladnn.lungfield import FRAMES, LungField, input_shape
 from ladnn.service.context import Decoded, Seen
 from ladnn.service.decoding_worker import FIELD_NUMBERS, receive, send
+from ladnn.service.errors import DecoderError
+from ladnn.service.logs import log
 from ladnn.turns import Turns
 
 SECONDS = 10
@@ -43,8 +46,18 @@ _FAILED = (
 )
 _MOST = 2 * LIMITS.bytes + 256 * (1 << 20)
 
+_PLACE = r"[\w.-]{1,80}:\d{1,6} [\w<>]{1,80}"
+"""One of `errors.places`; what a worker that was taken over writes else does not reach the log."""
+
 Answer = TypeVar("Answer")
 _Reader: TypeAlias = Callable[[dict[str, Any], bytes], Answer]
+
+
+class _Fault(NamedTuple):
+    """A mistake of ours in a worker: the class of the exception and where it passed."""
+
+    error: str
+    trace: list[str]
 
 
 class DecodingPool:
@@ -75,7 +88,7 @@ class DecodingPool:
         The look is taken there because threads of one Python that do much arithmetic hinder each
         other: under load it costs a quarter more here.
 
-        Raises ImageError: one sentence.
+        Raises ImageError, one sentence, and DecoderError for a mistake of the program's own.
         """
         wanted = {"size": card.input_size, "frame": card.preprocessing}
         shape = input_shape(card.input_size, card.preprocessing)
@@ -92,13 +105,17 @@ class DecodingPool:
                 worker.restart()
             try:
                 head, body = worker.ask(task | {"name": name}, data[: LIMITS.bytes + 1])
-                answer = None if "error" in head else read(head, body)
+                fault = _fault(head) if "fault" in head else None
+                answer = None if fault or "error" in head else read(head, body)
             except Exception:  # hostile bytes may have chosen the answer, and so the error
                 worker.renew()
                 with one_sentence(name):
                     raise ImageError(_FAILED) from None
             if worker.tasks >= TASKS:
                 worker.renew()
+        if fault is not None:
+            log().error("decoder", error=fault.error, trace=fault.trace)
+            raise DecoderError(fault.error)
         if answer is None:
             raise ImageError(str(head["error"]))
         return answer
@@ -191,6 +208,13 @@ def _environment() -> dict[str, str]:
         **dict.fromkeys(memory, str(_KEPT)),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def _fault(head: dict[str, Any]) -> _Fault:
+    fault = _Fault(head["fault"], head["trace"])
+    if not fault.error.isidentifier() or not all(re.fullmatch(_PLACE, one) for one in fault.trace):
+        raise ValueError("a fault that is none")
+    return fault
 
 
 def _numbers(window: Window | None) -> dict[str, float] | None:

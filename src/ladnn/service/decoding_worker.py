@@ -26,6 +26,7 @@ from ladnn.looks import take_look
 from ladnn.lungfield import FRAMES
 from ladnn.service.bare import UnknownError, bare
 from ladnn.service.deidentify import Key, blank_slice, deidentify
+from ladnn.service.errors import places
 
 _LENGTHS = struct.Struct("<II")
 _HEAD_BYTES = 1 << 16
@@ -154,7 +155,12 @@ def _answer(task: dict[str, Any], data: bytes, key: Key) -> tuple[Any, ...]:
     if "look" not in task:
         shown = {"shape": image.pixels.shape, "burned_in": said}
         return head | shown, image.pixels.tobytes(), kept
-    look = take_look(image.pixels, **task["look"])
+    try:
+        look = take_look(image.pixels, **task["look"])
+    except MemoryError:  # the file's doing: the process ends, as where decoding takes too much
+        raise
+    except Exception as error:  # a look refuses nothing, so it is a mistake of ours
+        return ({"fault": type(error).__name__, "trace": places(error)},)
     field = {name: getattr(look.field, name) for name in ("box", "kind", *FIELD_NUMBERS)}
     evidence = look.evidence.astype("<f4").tobytes()
     return head | {"field": field}, look.square.tobytes(), evidence, kept

@@ -1,6 +1,25 @@
 """The errors of the site; `problems` gives each its status."""
 
+from collections.abc import Collection
+
 from ladnn.errors import LadnnError
+
+
+def places(error: BaseException) -> list[str]:
+    """The last lines that an error passed through: file, number and function, nothing of values."""
+    found, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return found[-12:]
+
+
+class DecoderError(Exception):
+    """A mistake of ours in a decoding worker, of which the log tells where it was made.
+
+    It is no LadnnError, for whoever sent the file can do nothing about it.
+    """
 
 
 class ServiceError(LadnnError):
@@ -38,6 +57,12 @@ class BadRequest(ServiceError):
     """A request that cannot be carried out as it stands."""
 
     status = 422
+
+
+def require_choice(name: str, value: str, allowed: Collection[str]) -> None:
+    """Raise BadRequest, which lists the `allowed` values, for any other of the field `name`."""
+    if value not in allowed:
+        raise BadRequest("error.choice", name=name, allowed=", ".join(filter(None, allowed)))
 
 
 class NotAllowed(ServiceError):

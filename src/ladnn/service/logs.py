@@ -14,6 +14,7 @@ from structlog.typing import EventDict
 
 from ladnn.certificates import chain, fault
 from ladnn.service.database import reason
+from ladnn.service.errors import places
 from ladnn.service.settings import Settings
 
 _UNREACHABLE = (OperationalError, InterfaceError)
@@ -85,11 +86,5 @@ def _short_trace(_logger: object, _method: str, entry: EventDict) -> EventDict:
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if not isinstance(error, BaseException):
         return entry
-    places = []
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        places.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    entry.update(error=type(error).__name__, trace=places[-12:])
+    entry.update(error=type(error).__name__, trace=places(error))
     return entry

@@ -1,18 +1,19 @@
 """The model's versions on a site: their events in the database, their files in the storage."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ladnn.registry import Event, Kind, Registry
+from ladnn.registry import Event, Kind, Registry, Version
 from ladnn.runtime import Bundle, load_bundle
 from ladnn.service import audit_log
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.database import Database
+from ladnn.service.errors import NotFound
 from ladnn.service.settings import Settings
 from ladnn.service.tables import new_id, now
 from ladnn.service.tables_models import ModelEvent
@@ -20,6 +21,8 @@ from ladnn.storage import Store, Taken
 
 FOLDER = "models"
 """Below the storage of the site."""
+
+_LABEL_SHOWN = 80  # characters of what somebody wrote into an address
 
 
 class DatabaseLedger:
@@ -70,6 +73,13 @@ def site_registry(
     """The registry of a site, changed in the name of the principal."""
     store = Store(f"{settings.storage.rstrip('/')}/{FOLDER}", settings.s3_endpoint)
     return Registry(store, DatabaseLedger(database, principal), clock)
+
+
+def known(versions: Mapping[str, Version], label: str) -> Version:
+    """The version of that label; NotFound, which names it, where there is none."""
+    if label not in versions:
+        raise NotFound("models.unknown", label=label[:_LABEL_SHOWN])
+    return versions[label]
 
 
 def registry_of(site: Services, principal: Principal = audit_log.SYSTEM) -> Registry:

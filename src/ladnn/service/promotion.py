@@ -7,7 +7,7 @@ from ladnn.registry import Registry
 from ladnn.service import models
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
-from ladnn.service.errors import BadRequest, NotFound, StorageAway
+from ladnn.service.errors import BadRequest, StorageAway
 
 MAX_REASON = 2000
 
@@ -20,8 +20,7 @@ def promote(site: Services, principal: Principal, label: str, why: str) -> str:
     """
 
     def step(registry: Registry) -> str:
-        if label not in registry.versions():
-            raise NotFound
+        models.known(registry.versions(), label)
         registry.promote(label, by=principal.owner, why=why)
         return label
 

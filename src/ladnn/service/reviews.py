@@ -10,7 +10,7 @@ from ladnn.service import audit_log
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services
 from ladnn.service.contributions import ACCEPTED, DISPUTED, REJECTED, WAITING, find
-from ladnn.service.errors import BadRequest, NotAllowed
+from ladnn.service.errors import BadRequest, NotAllowed, require_choice
 from ladnn.service.tables_contributions import Contribution, Review
 
 ACCEPT, CORRECT, REJECT = "accept", "correct", "reject"
@@ -81,8 +81,7 @@ def _may_judge(principal: Principal) -> tuple[ColumnElement[bool], ...]:
 
 def in_state(session: Session, state: str, count: int, before: int = 0) -> list[Contribution]:
     """The newest contributions of one of `STATES`, whoever gave them and judged them."""
-    if state not in STATES:
-        raise BadRequest("error.fields")
+    require_choice("state", state, STATES)
     query = select(Contribution).where(Contribution.state == state)
     newest = query.order_by(Contribution.id.desc())
     return list(session.scalars(newest.offset(before).limit(count)))

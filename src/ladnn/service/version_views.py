@@ -14,8 +14,7 @@ from ladnn.gate import Answers, Verdict
 from ladnn.locked_test import Trial, compare_versions, read_trial
 from ladnn.registry import Event, Registry, Status, Version
 from ladnn.service.context import Services
-from ladnn.service.errors import NotFound
-from ladnn.service.models import registry_of
+from ladnn.service.models import known, registry_of
 from ladnn.service.watching import Agreement, Week, agreement
 from ladnn.service.wording import Say
 from ladnn.statistics import curve
@@ -85,7 +84,7 @@ def in_order(registry: Registry) -> list[Version]:
 def whole(site: Services, label: str) -> Whole:
     """A version with its card and its use; NotFound where there is none of that label."""
     registry = registry_of(site)
-    version = _known(registry.versions(), label)
+    version = known(registry.versions(), label)
     try:
         card = registry.open(label).card
     except (DamagedError, BundleError):  # gone, altered, or of a newer program
@@ -96,7 +95,7 @@ def whole(site: Services, label: str) -> Whole:
 def comparison(registry: Registry, first: str, second: str) -> Comparison:
     """The second version beside the first; NotFound where one of the labels is unknown."""
     versions = registry.versions()
-    one, other = (row(registry, _known(versions, label)) for label in (first, second))
+    one, other = (row(registry, known(versions, label)) for label in (first, second))
     try:
         verdict = compare_versions(registry, first, second)
     except UnreachableError:  # which says nothing of the two
@@ -118,12 +117,6 @@ def doubt(registry: Registry, label: str) -> str:
     if verdict is None:
         return "models.unproven"
     return "" if verdict.passed else "models.below_gate"
-
-
-def _known(versions: Mapping[str, Version], label: str) -> Version:
-    if label not in versions:
-        raise NotFound
-    return versions[label]
 
 
 def row(registry: Registry, version: Version) -> Row:

@@ -104,8 +104,8 @@ def items(
     request: Request,
     principal: Reader,
     id: Id,  # noqa: A002
-    sort: Annotated[str, Query(pattern=f"^({'|'.join(batches.SORTS)})$")] = "arrival",
-    show: Annotated[str, Query(pattern=f"^({'|'.join(batches.SHOWN)})?$")] = "",
+    sort: Annotated[str, Query(json_schema_extra={"enum": list(batches.SORTS)})] = "arrival",
+    show: Annotated[str, Query(json_schema_extra={"enum": ["", *batches.SHOWN]})] = "",
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
