@@ -38,7 +38,11 @@ def parent_of(process: Path) -> int | None:
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process and all that it started, what they share counted once."""
+    """Bytes of a process and all that it started, what they share counted once.
+
+    Of files that are mapped nothing counts: that share falls when any other program on the machine
+    maps the same libraries.
+    """
     return sum(share_of(one) for one in family(pid))
 
 
@@ -48,7 +52,8 @@ def share_of(pid: int) -> int:
         rollup = (PROCESSES / str(pid) / "smaps_rollup").read_text()
     except OSError:
         return 0
-    return int(rollup.partition("\nPss:")[2].split()[0]) << 10
+    fields = (rollup.partition(f"\n{kind}:")[2].split()[0] for kind in ("Pss_Anon", "Pss_Shmem"))
+    return sum(map(int, fields)) << 10
 
 
 def test_memory_counts_the_children_too():
