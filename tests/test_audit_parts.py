@@ -363,7 +363,7 @@ class TestWords:
             (None, ""),
             (Estimate(value=0.9, low=0.8, high=0.95), ".900 (.800 to .950)"),
             (Estimate(value=1.0, low=1.0, high=1.0), "1.000 (no spread)"),
-            (Estimate(value=None, reason="no negative cases"), "no negative cases"),
+            (Estimate(value=None, reason="no negative cases"), "undefined (no negative cases)"),
         ],
     )
     def test_give_a_number_with_its_interval(self, cell, text):

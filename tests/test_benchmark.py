@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 from ladnn.benchmark import perform
 from ladnn.benchmark.engines import attempt, local, on_ray
 from ladnn.benchmark.grid import read_grid
+from ladnn.benchmark.results import read_cases
 from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import ConfigError, DataError
 from ladnn.findings import LesionLabels
@@ -119,6 +120,11 @@ evaluate = ["val"]
         ("d0 = ", '"../d0" = ', "name of a folder"),
         ("recipe.toml", "nowhere.toml", r"nowhere\.toml cannot be read"),
         ("judged", "judge", "no setting 'judge'"),
+        ('recipe = "recipe.toml"', "", "the setting 'recipe' is missing"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "seeds of the grid has 0 twice"),
+        ('["baseline", "ladnn"]', '["ladnn", "ladnn"]', "modes of the grid has 'ladnn' twice"),
+        ("[datasets]", 'paper = { d0 = "d9" }\n[datasets]', "one of the paper .d0, d0d1."),
+        ("[datasets]", 'paper = { other = "d0" }\n[datasets]', "a dataset of the grid .d0."),
     ],
 )
 def test_a_wrong_grid_is_refused_in_one_sentence(tmp_path, old, new, part):
@@ -181,6 +187,33 @@ def test_a_run_killed_before_its_first_epoch_was_kept_is_trained(runs, manifest,
     perform.perform(runs[1], manifest, tmp_path)
     again, before = (path / runs[1].name / "test/predictions.csv" for path in (tmp_path, done))
     assert again.read_bytes() == before.read_bytes()
+
+
+def test_a_run_of_too_few_epochs_that_has_lost_its_way_back_is_trained_again(
+    manifest, done, tmp_path
+):
+    longer = write_grid(tmp_path, recipe=RECIPE.replace("epochs = 1", "epochs = 2"))
+    run = read_grid(longer)[1][1]
+    folder = tmp_path / "out" / run.name
+    perform.perform(run, manifest, tmp_path / "out")
+    log = (folder / "log.csv").read_text()
+    (folder / "log.csv").write_text("".join(log.splitlines(keepends=True)[:2]))  # one epoch
+    scores = (folder / "test/predictions.csv").read_bytes()
+    shutil.rmtree(folder / "test")
+    perform.perform(run, manifest, tmp_path / "out")
+    assert (folder / "log.csv").read_text() == log
+    assert (folder / "test/predictions.csv").read_bytes() == scores
+
+
+def test_a_score_that_is_no_number_is_told_with_its_file(runs, done, tmp_path):
+    shutil.copytree(done / runs[1].name / "test", tmp_path / "test")
+    path = tmp_path / "test" / "predictions.csv"
+    head, first, *others = path.read_text().splitlines()
+    cells = first.split(",")
+    cells[head.split(",").index("covid_probability")] = "nan"
+    path.write_text("\n".join([head, ",".join(cells), *others]) + "\n")
+    with pytest.raises(DataError, match=r"predictions\.csv is missing or damaged"):
+        read_cases(tmp_path / "test")
 
 
 def test_a_folder_of_other_settings_is_refused(manifest, done, tmp_path):

@@ -22,6 +22,7 @@ from ladnn.errors import BundleError, DataError, LadnnError
 from ladnn.evaluation import COLUMNS, evaluate, prepare_folder, write_results
 from ladnn.figures.runs import read_run
 from ladnn.findings import LESIONS, Decision, LesionLabels, Prediction
+from ladnn.paths import alone
 from ladnn.runtime import Assessment
 from ladnn.scoring import Settings
 
@@ -435,6 +436,13 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         names = sorted(path.name for path in (tmp_path / "out").iterdir())
         assert names == ["config.json", "metrics.json", "predictions.csv"]
+
+    def test_two_at_once_do_not_write_over_each_other(self, arguments, tmp_path):
+        with alone(tmp_path / "out"):
+            result = self.run(arguments)
+        assert isinstance(result.exception, DataError)
+        assert "another process is at work" in str(result.exception)
+        assert self.run(arguments).exit_code == 0
 
     def test_writes_nothing_where_all_images_are_gone(self, arguments, tmp_path):
         for path in (tmp_path / "images").iterdir():

@@ -34,7 +34,7 @@ def metrics(card):
 
 def audit(card):
     answer = {"key": "lungs", "findings": ["here, lungs blanked: the model's AUC is .510."]}
-    return {**_head(card), "answers": [answer]}
+    return {**_head(card), "plan": {"split": "test"}, "answers": [answer]}
 
 
 def _head(card):
@@ -274,6 +274,9 @@ class TestCommand:
             ("--results", {"sources": []}, "does not hold what `ladnn evaluate` writes"),
             ("--results", {"sources": {"a": {}}}, "does not hold what `ladnn evaluate` writes"),
             ("--results", {"model": None}, "is of another model"),
+            ("--audit", {"plan": {"split": "train"}}, "is of the train split, which is no test"),
+            ("--audit", {"plan": None}, "does not hold what `ladnn audit` writes"),
+            ("--audit", {"answers": []}, "is without an answer"),
             ("--audit", {"schema_version": 2}, "has schema version 2 and this ladnn reads 1"),
             ("--audit", {"answers": ["lungs"]}, "does not hold what `ladnn audit` writes"),
             ("--audit", {"answers": [{"key": "lungs"}]}, "does not hold what `ladnn audit` writes"),

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,13 +28,16 @@ def build(cls: type[Record], data: Mapping[str, Any], where: str = "") -> Record
     """A dataclass from nested mappings, each value checked against its annotation.
 
     Raises:
-        ConfigError: an unknown key, or a value of the wrong kind.
+        ConfigError: an unknown key, one that is missing, or a value of the wrong kind.
     """
     hints = get_type_hints(cls)
     names = [item.name for item in fields(cls)]  # type: ignore[arg-type]
     for key in data:
         if key not in names:
             raise ConfigError(f"there is no setting {key!r}{where}: choose of {', '.join(names)}")
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name not in data and item.default is MISSING and item.default_factory is MISSING:
+            raise ConfigError(f"the setting {item.name!r} is missing{where}: give it")
     return cls(**{key: _value(key, hints[key], value, where) for key, value in data.items()})
 
 

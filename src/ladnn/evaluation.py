@@ -16,7 +16,7 @@ from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.heatmaps import MAPS, Heatmaps
 from ladnn.imaging import CtImage, read_image
-from ladnn.paths import put_together, require_writable
+from ladnn.paths import LOCK_FILE, put_together, require_writable
 from ladnn.runtime import DEFAULT_POINT, Assessment
 from ladnn.scoring import Case, Group, Settings, score
 from ladnn.splitting import PARTS
@@ -316,7 +316,7 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        occupied = next(folder.iterdir(), None) is not None
+        occupied = any(path.name != LOCK_FILE for path in folder.iterdir())
     except OSError as error:
         raise DataError(
             f"the output folder {folder} cannot be used ({error.strerror}): give another"

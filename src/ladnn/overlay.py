@@ -352,5 +352,5 @@ def save(sheet: Image.Image, path: Path) -> None:
     except OSError as error:
         raise ImageError(
             f"the overlay {path} cannot be written ({error.strerror}): "
-            "give --heatmaps a folder with room that you may write to"
+            "give a folder with room that you may write to"
         ) from error

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -138,19 +138,35 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         DataError: when another process works in it, or it cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK_FILE).open("w", encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written to ({error.strerror}): give another folder"
-        ) from error
-    with file:
-        if not _lock(file):
+    path = folder / LOCK_FILE
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("w", encoding="utf-8")
+        except OSError as error:
             raise DataError(
-                f"another process is at work in {folder}: wait for it, or give another folder"
-            )
-        yield
+                f"{folder} cannot be written to ({error.strerror}): give another folder"
+            ) from error
+        with file:
+            if not _lock(file):
+                raise DataError(
+                    f"another process is at work in {folder}: wait for it, or give another folder"
+                )
+            if not _is_at(file, path):  # whoever held it took it away between opening and locking
+                continue
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # some systems keep what is open
+                    path.unlink()
+            return
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _lock(file: IO[str]) -> bool:

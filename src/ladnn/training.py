@@ -121,6 +121,18 @@ def _resolved(config: TrainConfig, data_hash: str) -> str:
     )
 
 
+def is_over(config: TrainConfig, folder: Path) -> bool:
+    """Whether the log of a run tells that it ended: after all epochs, or when patience ran out."""
+    try:
+        with (folder / LOG_FILE).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError:
+        return False
+    best = max((epoch for epoch, row in enumerate(rows) if row.get("best") == "True"), default=None)
+    waited = 0 if best is None else len(rows) - 1 - best
+    return len(rows) >= config.epochs or 0 < config.patience <= waited
+
+
 def _refuse_other(folder: Path, config: TrainConfig, data_hash: str) -> None:
     """Raise ConfigError for a file, and for a folder with an epoch of other settings or data."""
     if folder.exists() and not folder.is_dir():

@@ -112,7 +112,7 @@ def read_state(path: Path) -> State:
     except Exception as error:
         raise WeightsError(
             f"the weights {file} cannot be read ({type(error).__name__}): the file is truncated "
-            f"or neither safetensors nor a weights-only torch file, so fetch it again"
+            f"or neither safetensors nor a weights-only torch file, so fetch or make it again"
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(

@@ -113,7 +113,7 @@ def words(cell: Cell) -> str:
 
 def _interval(found: Estimate | Difference) -> str:
     if found.value is None:
-        return found.reason or "not defined"
+        return f"undefined ({found.reason})" if found.reason else "not defined"
     if found.low is None or found.high is None:
         return number(found.value)
     if found.low == found.high:

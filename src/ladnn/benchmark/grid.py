@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ladnn.benchmark.paper import DATASETS
 from ladnn.config import build, merge, read_config, read_toml
 from ladnn.errors import ConfigError
 from ladnn.learner import TrainConfig
@@ -71,9 +72,27 @@ class Grid:
         for axis in ("backbones", "modes", "seeds", "datasets", "judged", "evaluate", "variants"):
             if not getattr(self, axis):
                 raise ConfigError(f"the grid's {axis} are empty: give at least one")
+        _refuse_repeats(self)
+        for name, dataset in self.paper.items():
+            if name not in self.datasets or dataset not in DATASETS:
+                raise ConfigError(
+                    f"paper cannot have {name} = {dataset!r}: name a dataset of the grid "
+                    f"({', '.join(self.datasets)}) and one of the paper ({', '.join(DATASETS)})"
+                )
         for split in (*self.evaluate, *(s for v in self.variants.values() for s in v.evaluate)):
             if split not in PARTS[1:]:
                 raise ConfigError(f"{split!r} cannot be evaluated: choose of val, test")
+
+
+def _refuse_repeats(grid: Grid) -> None:
+    """Refuse an axis that names something twice: the two runs would share a folder."""
+    variants = [(variant, f"the variant {name}") for name, variant in grid.variants.items()]
+    for holder, where in ((grid, "the grid"), *variants):
+        for axis in ("backbones", "modes", "seeds", "evaluate"):
+            values = getattr(holder, axis)
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise ConfigError(f"{axis} of {where} has {twice!r} twice: give each once")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from ladnn.errors import ConfigError, DataError
 from ladnn.evaluation import Evaluation
 from ladnn.findings import Decision
 from ladnn.imaging import read_image
-from ladnn.learner import predict_logits
+from ladnn.learner import TrainConfig, predict_logits
 from ladnn.paths import is_missing
 from ladnn.scoring import HALF, Case, Settings, score
-from ladnn.training import LOG_FILE, RESUME_FILE, claim, fit, training_records
+from ladnn.training import RESUME_FILE, claim, fit, is_over, training_records
 
 
 def perform(run: Run, manifest: Manifest, output: Path) -> None:
@@ -37,7 +37,7 @@ def perform(run: Run, manifest: Manifest, output: Path) -> None:
     """
     folder = output / run.name
     missing = waiting(run, manifest, output)
-    if missing and not _is_trained(folder):
+    if missing and not _is_trained(folder, run.config):
         fit(run.config, manifest, folder, quiet=True)
     for split in missing:
         _judge(run, manifest, split, folder)
@@ -45,11 +45,9 @@ def perform(run: Run, manifest: Manifest, output: Path) -> None:
     (folder / RESUME_FILE).unlink(missing_ok=True)
 
 
-def _is_trained(folder: Path) -> bool:
-    """Whether training is over: an epoch is logged, and the way back was deleted, which is last."""
-    log = folder / LOG_FILE
-    logged = log.exists() and len(log.read_text(encoding="utf-8").splitlines()) > 1
-    return logged and not (folder / RESUME_FILE).exists()
+def _is_trained(folder: Path, config: TrainConfig) -> bool:
+    """Whether training is over, and the way back, which goes last, needed no more."""
+    return is_over(config, folder) and not (folder / RESUME_FILE).exists()
 
 
 def waiting(run: Run, manifest: Manifest, output: Path) -> tuple[str, ...]:

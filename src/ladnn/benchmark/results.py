@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,8 @@ def _case(row: dict[str, str]) -> Case:
     chances = [row[f"{lesion}_probability"] for lesion in LESIONS]
     labels = [row[f"{lesion}_label"] for lesion in LESIONS]
     known = {"": None, "0": False, "1": True}
+    if not isfinite(float(row["covid_probability"])):
+        raise ValueError("a probability is no number")
     return Case(
         path=row["path"],
         source=row["source"],

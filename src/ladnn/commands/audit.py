@@ -12,6 +12,7 @@ from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import open_predictor
 from ladnn.commands.progress import bars
 from ladnn.findings import RESEARCH_NOTICE
+from ladnn.paths import alone
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -85,9 +86,10 @@ def audit(
         acknowledged=tuple(acknowledged or ()),
     )
     evaluation.prepare_folder(output, force=force)
-    with bars() as progress:
-        found = examine(predictor, listed, plan, progress)
-    write(found, output)
+    with alone(output):
+        with bars() as progress:
+            found = examine(predictor, listed, plan, progress)
+        write(found, output)
     _report(found, output)
     if found.failures:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import open_predictor
 from ladnn.commands.progress import stages
 from ladnn.findings import RESEARCH_NOTICE
+from ladnn.paths import alone
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -87,19 +88,20 @@ def evaluate(
     images = evaluation.part_size(listed, split.value)
     loaded, predictor = open_predictor(bundle, operating_point, engine, threads, images)
     evaluation.prepare_folder(output, force=force)
-    with stages() as stage:
-        found = evaluation.evaluate(
-            predictor,
-            listed,
-            split.value,
-            operating_point=operating_point,
-            settings=settings,
-            maps=maps,
-            on_image=stage("evaluate", images),
+    with alone(output):
+        with stages() as stage:
+            found = evaluation.evaluate(
+                predictor,
+                listed,
+                split.value,
+                operating_point=operating_point,
+                settings=settings,
+                maps=maps,
+                on_image=stage("evaluate", images),
+            )
+        evaluation.write_results(
+            found, output, _config(loaded, manifest, found, engine=engine, threads=threads)
         )
-    evaluation.write_results(
-        found, output, _config(loaded, manifest, found, engine=engine, threads=threads)
-    )
     _report(found, output, as_json=as_json)
     if found.failures:
         raise typer.Exit(1)

@@ -64,13 +64,13 @@ def read_metrics(path: Path, card: Card) -> Json:
 
 
 def read_audit(path: Path, card: Card) -> Json:
-    """The `audit.json` of this model.
-
-    Raises:
-        DataError: when it cannot be read, is something else, damaged, or of another version or
-            model.
-    """
+    """The `audit.json` of this model on a test split; raises as `read_metrics` does."""
     data = _read(path, card, holds="answers", made_by="ladnn audit", version=AUDIT_VERSION)
+    with _whole(path, "ladnn audit"):
+        split, answered = data["plan"]["split"], len(data["answers"])
+    if split != "test" or not answered:
+        what = f"of the {split} split, which is no test" if answered else "without an answer"
+        raise DataError(f"{path} is {what}: give that of `ladnn audit --split test`")
     with _whole(path, "ladnn audit"):
         _examined(data)
     return data
