@@ -113,16 +113,30 @@ def registry(base: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Regist
     return Registry(Store(place))
 
 
-def test_an_update_within_the_margins_is_promoted_and_a_worse_one_refused(
-    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path
+def test_an_update_is_promoted_within_the_margins_goes_on_after_a_kill_and_a_worse_one_is_refused(
+    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path, monkeypatch
 ):
-    first = update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "promote", die)
+        with pytest.raises(KeyboardInterrupt):
+            update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")
+    assert registry.versions()["phantom-1.1"].status == "candidate"
+    first = update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")  # goes on
     assert first.judgement.verdict.passed, first.judgement.verdict.reason
     assert registry.champion() == first.label == "phantom-1.1"
     assert first.contributed == 12
     assert (first.judgement.champion, first.judgement.gate) == ("phantom-1", LENIENT)
     again = lock.compare_versions(registry, "phantom-1", first.label)
     assert again.checks == first.judgement.verdict.checks  # by the gate of the update
+
+    events = len(registry.ledger.events())
+    assert update(contributed, base, registry, tmp_path / "1", QUICK, by="ada") == first
+    assert len(registry.ledger.events()) == events
+    with pytest.raises(ConfigError, match="came of this update by another gate"):
+        update(contributed, base, registry, tmp_path / "1", replace(QUICK, gate=STRICT), by="ada")
 
     worse = replace(QUICK, gate=STRICT, training=LEARNS_NOTHING)
     second = update(contributed, base, registry, tmp_path / "2", worse, by="ada")
@@ -136,34 +150,9 @@ def test_an_update_within_the_margins_is_promoted_and_a_worse_one_refused(
     judged = {check["name"] for check in verdict["verdict"]["checks"]}
     assert {"AUC against phantom-1.1", "AUC against phantom-1"} <= judged
 
-
-def test_the_same_command_again_ends_the_update_that_was_interrupted(
-    base: Manifest, contributed: Path, registry: Registry, tmp_path: Path, monkeypatch
-):
-    registry = _with_a_champion_of_its_own(registry, tmp_path)
-
-    def die(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    run, short = tmp_path / "run", replace(QUICK, training={"epochs": 1})
-    strict = replace(short, gate=STRICT)
-    with monkeypatch.context() as patch:
-        patch.setattr(Registry, "promote", die)
-        with pytest.raises(KeyboardInterrupt):
-            update(contributed, base, registry, run, short, by="ada")
-    assert registry.versions()["phantom-1.1"].status == "candidate"
-
-    again = update(contributed, base, registry, run, short, by="ada")
-    assert again.label == registry.champion() == "phantom-1.1"
-    events = len(registry.ledger.events())
-    assert update(contributed, base, registry, run, short, by="ada") == again
-    assert len(registry.ledger.events()) == events
-
-    with pytest.raises(ConfigError, match="came of this update by another gate"):
-        update(contributed, base, registry, run, strict, by="ada")
     registry.rollback(by="ada", why="a test")
     with pytest.raises(RegistryError, match="came of this update and retired since"):
-        update(contributed, base, registry, run, short, by="ada")
+        update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")
 
 
 def _with_a_champion_of_its_own(registry: Registry, folder: Path) -> Registry:
