@@ -25,6 +25,7 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image
 
 ROWS = 10
 _SIDE = 600  # pixels of a picture at most: a column is 400 dots wide
+_LETTERS = 24  # of a head to a line
 _COLUMNS = ("path", "x0", "y0", "x1", "y1")
 
 
@@ -145,7 +146,7 @@ def draw(
         _row(line, row, (first, second), boxes)
     heads = ["CT image", *(f"{one.run.label}, {what}" for one in (first, second) for what in _WHAT)]
     for axes, letter, head in zip(grid[0], "abcde", heads, strict=True):
-        paper.panel(axes, letter, head)
+        paper.panel(axes, letter, paper.fold(head, _LETTERS))
         axes.title.set_fontsize(6.5)
     _scale(figure, grid[-1, 3:].tolist())
     paper.foot(figure, *_how(first.run, second.run, boxed=bool(boxes), picked=picked), pad=0.02)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 3
+_LETTERS = 12  # of a name above its part, to an inch of the part
 
 
 def draw(runs: Sequence[Run]) -> "Figure":
@@ -27,13 +28,15 @@ def draw(runs: Sequence[Run]) -> "Figure":
     if len(runs) > MOST:
         raise ConfigError(f"{len(runs)} results do not fit side by side: give at most {MOST}")
     width = paper.COLUMN if len(runs) == 1 else paper.PAGE * len(runs) / MOST
-    figure = paper.sheet(max(width, paper.COLUMN), 5.0)
+    width = max(width, paper.COLUMN)
+    figure = paper.sheet(width, 5.0)
     grid = figure.subplots(3, len(runs), height_ratios=(3, 1, 0.3), squeeze=False)
     for column, run in enumerate(runs):
-        _reliability(grid[0, column], run, "abc"[column])
+        name = paper.fold(run.label, int(_LETTERS * width / len(runs)))
+        _reliability(grid[0, column], run, "abc"[column], name)
         _probabilities(grid[1, column], run)
         grid[2, column].set_axis_off()
-    paper.key(grid[2, 0], grid[1, 0])
+    paper.key(grid[2, 0], grid[1, 0], width)
     paper.foot(figure, *_how(runs))
     return figure
 
@@ -47,7 +50,7 @@ def _how(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _reliability(axes: "Axes", run: Run, letter: str) -> None:
+def _reliability(axes: "Axes", run: Run, letter: str, name: str) -> None:
     found = reliability(run.cases.labels, run.cases.probabilities)
     low, high = run.bands(observed_rates)
     there = np.flatnonzero(found.counts)
@@ -67,7 +70,7 @@ def _reliability(axes: "Axes", run: Run, letter: str) -> None:
     )
     paper.rate_axis(axes, x="Mean predicted probability", y="Observed share of positives")
     brier, ece = said(run.scores.brier), said(run.scores.ece)
-    paper.panel(axes, letter, f"{run.label}\nBrier score {brier}\nECE {ece}")
+    paper.panel(axes, letter, f"{name}\nBrier score {brier}\nECE {ece}")
 
 
 def _probabilities(axes: "Axes", run: Run) -> None:

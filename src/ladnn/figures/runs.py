@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from ladnn.csvs import separator
 from ladnn.errors import DataError
 from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
+from ladnn.figures.names import short, told_apart
 from ladnn.findings import LESIONS
 from ladnn.intervals import Estimate, bands
 from ladnn.scoring import HALF, RANKING, AtThreshold, Scores, Settings
@@ -144,11 +144,8 @@ def read_runs(folders: Sequence[Path], source: str | None = None) -> list[Run]:
             source that was not judged.
     """
     runs = [read_run(folder) for folder in folders]
-    repeated = Counter(run.label for run in runs)
-    named = [
-        replace(run, label=f"{run.label}, {run.folder.name}") if repeated[run.label] > 1 else run
-        for run in runs
-    ]
+    labels = told_apart(short([run.label for run in runs]), folders)
+    named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
     return [run if source is None else run.of(source) for run in named]
 
 
