@@ -312,6 +312,10 @@ class TestComposition:
             composition.choose(listing(), "b")
 
 
+def per_image(metrics):
+    return metrics["all"]["covid"]["per_image"]
+
+
 class TestReading:
     @pytest.fixture
     def result(self, tmp_path):
@@ -362,6 +366,21 @@ class TestReading:
             (lambda d: d.pop("intervals"), "KeyError: 'intervals'"),
             (lambda d: d["all"]["covid"]["per_image"].update(auc=0.9), "does not hold"),
             (lambda d: d.update(images=[]), "does not hold"),
+            (lambda d: per_image(d)["auc"].update(value="x"), "auc is 'x'"),
+            (lambda d: per_image(d)["auc"].update(low=[]), r"auc is \[\]"),
+            (lambda d: d["intervals"].update(replicates="many"), "replicates is 'many'"),
+            (lambda d: d["intervals"].update(replicates=0), "replicates is 0"),
+            (lambda d: d["intervals"].update(level="x"), "level is 'x'"),
+            (lambda d: d["intervals"].update(seed="a"), "seed is 'a'"),
+            (lambda d: d["intervals"].update(seed=-1), "seed is -1"),
+            (lambda d: per_image(d).update(at={}), r"at is \{\}"),
+            (lambda d: per_image(d)["at"]["0.5"].update(threshold="x"), "threshold is 'x'"),
+            (lambda d: per_image(d)["at"]["0.5"].update(true_positive=0.5), "true_positive is 0.5"),
+            (lambda d: per_image(d).update(positives="8"), "positives is '8'"),
+            (lambda d: d.update(sources={}), r"sources is \{\}"),
+            (lambda d: d.update(split=3), "split is 3"),
+            (lambda d: d["sources"].pop("there"), "images of there, of which"),
+            (lambda d: per_image(d)["auc"].update(value=None), "metrics.json says none"),
         ],
     )
     def test_refuses_what_another_program_wrote(self, result, change, sentence):
@@ -370,6 +389,28 @@ class TestReading:
         change(data)
         path.write_text(json.dumps(data))
         self.refused(result, sentence)
+
+    def test_refuses_probabilities_that_make_another_auc_than_the_metrics_say(self, result):
+        head, *rows = (result / "predictions.csv").read_text().splitlines()
+        turned = [row.split(",") for row in rows]
+        for cells in turned:
+            cells[4] = str(1 - float(cells[4]))
+        lines = [head, *(",".join(cells) for cells in turned)]
+        (result / "predictions.csv").write_text("\n".join(lines) + "\n")
+        self.refused(result, r"predictions.csv gives an AUC of 0\.\d+ for all images")
+
+    def test_refuses_probabilities_that_were_changed_in_one_source_alone(self, result):
+        path = result / "metrics.json"
+        data = json.loads(path.read_text())
+        data["sources"]["there"]["covid"]["per_image"]["auc"]["value"] = 0.123456
+        path.write_text(json.dumps(data))
+        self.refused(result, r"for there where metrics.json says 0\.123456")
+
+    def test_refuses_an_image_that_is_listed_twice(self, result):
+        lines = (result / "predictions.csv").read_text().splitlines()
+        lines[2] = lines[1]
+        (result / "predictions.csv").write_text("\n".join(lines) + "\n")
+        self.refused(result, "images/000.png more than once")
 
     def test_names_two_results_of_one_model_by_their_folders(self, folders, tmp_path):
         again = write_result(tmp_path / "again", name="worse")
