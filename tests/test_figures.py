@@ -28,6 +28,7 @@ from ladnn.figures import (
     sources,
 )
 from ladnn.findings import RESEARCH_NOTICE, Lesion, LesionLabels
+from ladnn.intervals import Estimate
 from ladnn.statistics import roc_auc
 from ladnn.summary import summarise
 from results import write_result
@@ -218,6 +219,19 @@ class TestConfusion:
             assert counts == [
                 at.true_positive, at.false_negative, at.false_positive, at.true_negative
             ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(value=1.0, low=1.0, high=1.0), "1.000 (no spread)"),
+        (Estimate(value=0.9, low=0.8, high=1.0), "0.900 (0.800\N{EN DASH}1.000)"),
+        (Estimate(value=0.9), "0.900"),
+        (Estimate(value=None), "not defined"),
+    ],
+)
+def test_an_interval_without_spread_is_told_as_such(estimate, words):
+    assert runs.said(estimate) == words
 
 
 class TestSources:

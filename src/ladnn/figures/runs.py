@@ -384,9 +384,11 @@ def read_table(
 
 
 def said(estimate: Estimate) -> str:
-    """A value and its interval, as 0.912 (0.861-0.953) with an en dash, or what there is of it."""
+    """A value and its interval, as 0.912 (0.861-0.953) with an en dash, or what there is."""
     if estimate.value is None:
         return "not defined"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
+    if estimate.low == estimate.high:
+        return f"{estimate.value:.3f} (no spread)"
     return f"{estimate.value:.3f} ({estimate.low:.3f}\N{EN DASH}{estimate.high:.3f})"
