@@ -112,6 +112,22 @@ class TestCurves:
         assert "95% percentile intervals of 40 resamples of patients" in said
         assert RESEARCH_NOTICE in said
 
+    def test_show_their_operating_points_whole(self, both):
+        for axes in curves.draw(both).axes[:2]:
+            marks = [line for line in axes.get_lines() if len(line.get_xdata()) == 1]
+            assert len(marks) == 4
+            assert not any(mark.get_clip_on() for mark in marks)
+
+    def test_of_one_patient_claim_no_interval(self, tmp_path):
+        (run,) = runs.read_runs([write_result(tmp_path / "r", size=8)])
+        rows = np.array([0, 1])
+        one = replace(run, cases=run.cases.of(rows), scores=replace(run.scores, patients=1))
+        for draw in (confusion.draw, lambda run: calibration.draw([run])):
+            said = words(draw(one)).replace("\n  ", " ")
+            assert "of 1 patient (" in said
+            assert "No intervals: all images are of one patient" in said
+            assert "resamples" not in said
+
     def test_of_one_source_are_of_its_images_alone(self, folders):
         (run,) = runs.read_runs([folders["worse"]], "here")
         assert len(run.cases) == 40
@@ -181,6 +197,13 @@ class TestCalibration:
     def test_counts_the_images_of_every_bin(self, both):
         figure = calibration.draw(both[:1])
         assert sum(bar.get_height() for bar in figure.axes[1].patches) == 80
+
+    def test_shows_whole_points_at_the_edges_and_whole_numbers_of_images(self, tmp_path):
+        folder = write_result(tmp_path / "r", size=8)
+        figure = calibration.draw(runs.read_runs([folder]))
+        points = next(line for line in figure.axes[0].get_lines() if line.get_marker() == "o")
+        assert not points.get_clip_on()
+        assert all(float(tick).is_integer() for tick in figure.axes[1].get_yticks())
 
     def test_of_four_runs_is_refused(self, both):
         with pytest.raises(ConfigError, match="at most 3"):

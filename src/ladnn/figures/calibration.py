@@ -42,7 +42,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
 
 
 def _how(runs: Sequence[Run]) -> list[str]:
-    bars = f"Error bars and brackets: {runs[0].interval}; no bar where a bin is too rarely drawn"
+    bars = f"{runs[0].how('Error bars and brackets')}; no bar where a bin is too rarely drawn"
     alike = " or of one class alone, which is wider in truth"
     return [
         *dict.fromkeys(run.sample for run in runs),
@@ -67,6 +67,8 @@ def _reliability(axes: "Axes", run: Run, letter: str, name: str) -> None:
         linewidth=1,
         elinewidth=0.9,
         capsize=2,
+        clip_on=False,
+        zorder=3,  # over the axes, where a share is 0 or 1
     )
     paper.rate_axis(axes, x="Mean predicted probability", y="Observed share of positives")
     brier, ece = said(run.scores.brier), said(run.scores.ece)
@@ -87,4 +89,5 @@ def _probabilities(axes: "Axes", run: Run) -> None:
         base = base + heights
     axes.bar_label(bars, [str(count) for count in found.counts], fontsize=6, padding=1)
     axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.2 * base.max()))
+    paper.whole_numbers(axes.yaxis)
     axes.set(xlabel="Predicted probability", ylabel="Images")

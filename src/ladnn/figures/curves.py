@@ -55,7 +55,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
     paper.foot(
         figure,
         runs[0].sample,
-        f"Bands and brackets: {runs[0].interval}; bands are pointwise",
+        runs[0].how("Brackets and pointwise bands"),
     )
     return figure
 
@@ -82,7 +82,9 @@ def _roc(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> N
     )
     for name, marker in _present(run, marked):
         counts = confusion(labels, chances, run.points[name])
-        axes.plot(1 - counts.specificity, counts.sensitivity, marker, **paper.hollow(pen))
+        axes.plot(
+            1 - counts.specificity, counts.sensitivity, marker, clip_on=False, **paper.hollow(pen)
+        )
 
 
 def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> None:
@@ -99,7 +101,7 @@ def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[st
     )
     for name, marker in _present(run, marked):
         counts = confusion(labels, chances, run.points[name])
-        axes.plot(counts.sensitivity, counts.precision, marker, **paper.hollow(pen))
+        axes.plot(counts.sensitivity, counts.precision, marker, clip_on=False, **paper.hollow(pen))
 
 
 def _present(run: Run, marked: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
 def _how(run: Run, prevalence: float) -> list[str]:
     return [
         run.sample,
-        f"Bands: {run.interval}, pointwise",
+        run.how("Pointwise bands"),
         f"The share of positives, {prevalence:.2f}, is this sample's and no hospital's",
     ]
 

@@ -94,6 +94,12 @@ class Run:
         found = {name: at.threshold for name, at in self.scores.at.items() if name != HALF}
         return {name: cut for name, cut in found.items() if cut is not None}
 
+    def how(self, what: str) -> str:
+        """How the intervals that a figure shows as `what` were made, or why there are none."""
+        if len(set(self.cases.patients)) < 2:
+            return "No intervals: all images are of one patient"
+        return f"{what}: {self.interval}"
+
     @property
     def interval(self) -> str:
         """How intervals were made, in words."""
@@ -104,8 +110,9 @@ class Run:
     def sample(self) -> str:
         """What was judged, in words."""
         scores, names = self.scores, ", ".join(dict.fromkeys(self.cases.sources))
+        people = f"{scores.patients} patient{'' if scores.patients == 1 else 's'}"
         return (
-            f"{names}; {self.split} split: n = {scores.cases} images of {scores.patients} patients "
+            f"{names}; {self.split} split: n = {scores.cases} images of {people} "
             f"({scores.positives} COVID-19 positive, {scores.negatives} negative)"
         )
 
@@ -229,8 +236,7 @@ def _agree(run: Run) -> None:
     parts |= {name: (scores, names == name) for name, scores in run.sources.items()}
     for part, (scores, rows) in parts.items():
         found = float(roc_auc(run.cases.labels[rows], run.cases.probabilities[rows]))
-        value = scores.auc.value
-        stated = np.nan if value is None else value
+        stated = np.nan if scores.auc.value is None else scores.auc.value
         if not np.isclose(found, stated, rtol=0, atol=_ALIKE, equal_nan=True):
             raise DataError(
                 f"{run.folder / PREDICTIONS} gives an AUC of {_six(found)} for {part} where "
@@ -279,9 +285,8 @@ def _estimate(name: str, data: Mapping[str, Any]) -> Estimate:
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
-    found = data[name]
-    _see(name, found, isinstance(found, str))
-    return str(found)
+    _see(name, data[name], isinstance(data[name], str))
+    return str(data[name])
 
 
 def _see(name: str, value: object, right: bool) -> None:
