@@ -28,6 +28,7 @@ from ladnn.figures import (
     sources,
 )
 from ladnn.findings import RESEARCH_NOTICE, Lesion, LesionLabels
+from ladnn.intervals import Estimate
 from ladnn.statistics import roc_auc
 from ladnn.summary import summarise
 from results import write_result
@@ -111,6 +112,22 @@ class TestCurves:
         assert "95% percentile intervals of 40 resamples of patients" in said
         assert RESEARCH_NOTICE in said
 
+    def test_show_their_operating_points_whole(self, both):
+        for axes in curves.draw(both).axes[:2]:
+            marks = [line for line in axes.get_lines() if len(line.get_xdata()) == 1]
+            assert len(marks) == 4
+            assert not any(mark.get_clip_on() for mark in marks)
+
+    def test_of_one_patient_claim_no_interval(self, tmp_path):
+        (run,) = runs.read_runs([write_result(tmp_path / "r", size=8)])
+        rows = np.array([0, 1])
+        one = replace(run, cases=run.cases.of(rows), scores=replace(run.scores, patients=1))
+        for draw in (confusion.draw, lambda run: calibration.draw([run])):
+            said = words(draw(one)).replace("\n  ", " ")
+            assert "of 1 patient (" in said
+            assert "No intervals: all images are of one patient" in said
+            assert "resamples" not in said
+
     def test_of_one_source_are_of_its_images_alone(self, folders):
         (run,) = runs.read_runs([folders["worse"]], "here")
         assert len(run.cases) == 40
@@ -181,6 +198,13 @@ class TestCalibration:
         figure = calibration.draw(both[:1])
         assert sum(bar.get_height() for bar in figure.axes[1].patches) == 80
 
+    def test_shows_whole_points_at_the_edges_and_whole_numbers_of_images(self, tmp_path):
+        folder = write_result(tmp_path / "r", size=8)
+        figure = calibration.draw(runs.read_runs([folder]))
+        points = next(line for line in figure.axes[0].get_lines() if line.get_marker() == "o")
+        assert not points.get_clip_on()
+        assert all(float(tick).is_integer() for tick in figure.axes[1].get_yticks())
+
     def test_of_four_runs_is_refused(self, both):
         with pytest.raises(ConfigError, match="at most 3"):
             calibration.draw(both * 2)
@@ -218,6 +242,19 @@ class TestConfusion:
             assert counts == [
                 at.true_positive, at.false_negative, at.false_positive, at.true_negative
             ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(value=1.0, low=1.0, high=1.0), "1.000 (no spread)"),
+        (Estimate(value=0.9, low=0.8, high=1.0), "0.900 (0.800\N{EN DASH}1.000)"),
+        (Estimate(value=0.9), "0.900"),
+        (Estimate(value=None), "not defined"),
+    ],
+)
+def test_an_interval_without_spread_is_told_as_such(estimate, words):
+    assert runs.said(estimate) == words
 
 
 class TestSources:
@@ -312,6 +349,10 @@ class TestComposition:
             composition.choose(listing(), "b")
 
 
+def per_image(metrics):
+    return metrics["all"]["covid"]["per_image"]
+
+
 class TestReading:
     @pytest.fixture
     def result(self, tmp_path):
@@ -362,6 +403,21 @@ class TestReading:
             (lambda d: d.pop("intervals"), "KeyError: 'intervals'"),
             (lambda d: d["all"]["covid"]["per_image"].update(auc=0.9), "does not hold"),
             (lambda d: d.update(images=[]), "does not hold"),
+            (lambda d: per_image(d)["auc"].update(value="x"), "auc is 'x'"),
+            (lambda d: per_image(d)["auc"].update(low=[]), r"auc is \[\]"),
+            (lambda d: d["intervals"].update(replicates="many"), "replicates is 'many'"),
+            (lambda d: d["intervals"].update(replicates=0), "replicates is 0"),
+            (lambda d: d["intervals"].update(level="x"), "level is 'x'"),
+            (lambda d: d["intervals"].update(seed="a"), "seed is 'a'"),
+            (lambda d: d["intervals"].update(seed=-1), "seed is -1"),
+            (lambda d: per_image(d).update(at={}), r"at is \{\}"),
+            (lambda d: per_image(d)["at"]["0.5"].update(threshold="x"), "threshold is 'x'"),
+            (lambda d: per_image(d)["at"]["0.5"].update(true_positive=0.5), "true_positive is 0.5"),
+            (lambda d: per_image(d).update(positives="8"), "positives is '8'"),
+            (lambda d: d.update(sources={}), r"sources is \{\}"),
+            (lambda d: d.update(split=3), "split is 3"),
+            (lambda d: d["sources"].pop("there"), "images of there, of which"),
+            (lambda d: per_image(d)["auc"].update(value=None), "metrics.json says none"),
         ],
     )
     def test_refuses_what_another_program_wrote(self, result, change, sentence):
@@ -370,6 +426,28 @@ class TestReading:
         change(data)
         path.write_text(json.dumps(data))
         self.refused(result, sentence)
+
+    def test_refuses_probabilities_that_make_another_auc_than_the_metrics_say(self, result):
+        head, *rows = (result / "predictions.csv").read_text().splitlines()
+        turned = [row.split(",") for row in rows]
+        for cells in turned:
+            cells[4] = str(1 - float(cells[4]))
+        lines = [head, *(",".join(cells) for cells in turned)]
+        (result / "predictions.csv").write_text("\n".join(lines) + "\n")
+        self.refused(result, r"predictions.csv gives an AUC of 0\.\d+ for all images")
+
+    def test_refuses_probabilities_that_were_changed_in_one_source_alone(self, result):
+        path = result / "metrics.json"
+        data = json.loads(path.read_text())
+        data["sources"]["there"]["covid"]["per_image"]["auc"]["value"] = 0.123456
+        path.write_text(json.dumps(data))
+        self.refused(result, r"for there where metrics.json says 0\.123456")
+
+    def test_refuses_an_image_that_is_listed_twice(self, result):
+        lines = (result / "predictions.csv").read_text().splitlines()
+        lines[2] = lines[1]
+        (result / "predictions.csv").write_text("\n".join(lines) + "\n")
+        self.refused(result, "images/000.png more than once")
 
     def test_names_two_results_of_one_model_by_their_folders(self, folders, tmp_path):
         again = write_result(tmp_path / "again", name="worse")

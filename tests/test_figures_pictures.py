@@ -63,6 +63,15 @@ class TestMaps:
         panels = [axes for axes in figure.axes if axes.images]
         assert len(panels) == 15
 
+    def test_stand_in_line_in_every_row(self, pair):
+        figure = attention.draw(*pair, [0, 5, 9], {})
+        figure.draw_without_rendering()
+        panels = [axes.get_position() for axes in figure.axes if axes.images]
+        for row in range(3):
+            line = panels[5 * row : 5 * row + 5]
+            assert_allclose([box.y0 for box in line], line[0].y0, atol=1e-6)
+            assert_allclose([box.y1 for box in line], line[0].y1, atol=1e-6)
+
     def test_carry_the_probability_of_each_model(self, pair):
         said = words(attention.draw(*pair, [4], {}))
         for one in pair:

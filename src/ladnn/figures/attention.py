@@ -25,6 +25,8 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image
 
 ROWS = 10
 _SIDE = 600  # pixels of a picture at most: a column is 400 dots wide
+_HEIGHT, _BAR = 0.95, 0.06  # inches of a row, and of the colours under the last
+_LETTERS = 24  # of a head to a line
 _COLUMNS = ("path", "x0", "y0", "x1", "y1")
 
 
@@ -139,15 +141,18 @@ def draw(
         ImageError: for an image that cannot be read.
         DataError: for a box beyond its image.
     """
-    figure = paper.sheet(paper.PAGE, 0.95 * len(rows) + 0.75)
-    grid = figure.subplots(len(rows), 5, squeeze=False)
+    figure = paper.sheet(paper.PAGE, _HEIGHT * len(rows) + 0.75)
+    places = figure.add_gridspec(len(rows) + 1, 5, height_ratios=[_HEIGHT] * len(rows) + [_BAR])
+    grid = np.array(
+        [[figure.add_subplot(places[row, n]) for n in range(5)] for row in range(len(rows))]
+    )
     for line, row in zip(grid, rows, strict=True):
         _row(line, row, (first, second), boxes)
     heads = ["CT image", *(f"{one.run.label}, {what}" for one in (first, second) for what in _WHAT)]
     for axes, letter, head in zip(grid[0], "abcde", heads, strict=True):
-        paper.panel(axes, letter, head)
+        paper.panel(axes, letter, paper.fold(head, _LETTERS))
         axes.title.set_fontsize(6.5)
-    _scale(figure, grid[-1, 3:].tolist())
+    _scale(figure.add_subplot(places[-1, 3:]))
     paper.foot(figure, *_how(first.run, second.run, boxed=bool(boxes), picked=picked), pad=0.02)
     return figure
 
@@ -223,12 +228,12 @@ def _show(axes: "Axes", picture: Image.Image) -> None:
     axes.set_axis_off()
 
 
-def _scale(figure: "Figure", under: Sequence["Axes"]) -> None:
-    """The colours of the maps, once."""
+def _scale(axes: "Axes") -> None:
+    """The colours of the maps, once, in a row of their own, so that panels stay in line."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     colours = ScalarMappable(Normalize(0, 1), paper.MAP)
-    bar = figure.colorbar(colours, ax=under, orientation="horizontal", aspect=40, pad=0.02)
+    bar = axes.figure.colorbar(colours, cax=axes, orientation="horizontal")
     bar.set_ticks([0, 0.5, 1])
     bar.set_label("map, as a probability", fontsize=6)

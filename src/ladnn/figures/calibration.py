@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 3
+_LETTERS = 12  # of a name above its part, to an inch of the part
 
 
 def draw(runs: Sequence[Run]) -> "Figure":
@@ -27,19 +28,21 @@ def draw(runs: Sequence[Run]) -> "Figure":
     if len(runs) > MOST:
         raise ConfigError(f"{len(runs)} results do not fit side by side: give at most {MOST}")
     width = paper.COLUMN if len(runs) == 1 else paper.PAGE * len(runs) / MOST
-    figure = paper.sheet(max(width, paper.COLUMN), 5.0)
+    width = max(width, paper.COLUMN)
+    figure = paper.sheet(width, 5.0)
     grid = figure.subplots(3, len(runs), height_ratios=(3, 1, 0.3), squeeze=False)
     for column, run in enumerate(runs):
-        _reliability(grid[0, column], run, "abc"[column])
+        name = paper.fold(run.label, int(_LETTERS * width / len(runs)))
+        _reliability(grid[0, column], run, "abc"[column], name)
         _probabilities(grid[1, column], run)
         grid[2, column].set_axis_off()
-    paper.key(grid[2, 0], grid[1, 0])
+    paper.key(grid[2, 0], grid[1, 0], width)
     paper.foot(figure, *_how(runs))
     return figure
 
 
 def _how(runs: Sequence[Run]) -> list[str]:
-    bars = f"Error bars and brackets: {runs[0].interval}; no bar where a bin is too rarely drawn"
+    bars = f"{runs[0].how('Error bars and brackets')}; no bar where a bin is too rarely drawn"
     alike = " or of one class alone, which is wider in truth"
     return [
         *dict.fromkeys(run.sample for run in runs),
@@ -47,7 +50,7 @@ def _how(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _reliability(axes: "Axes", run: Run, letter: str) -> None:
+def _reliability(axes: "Axes", run: Run, letter: str, name: str) -> None:
     found = reliability(run.cases.labels, run.cases.probabilities)
     low, high = run.bands(observed_rates)
     there = np.flatnonzero(found.counts)
@@ -64,10 +67,12 @@ def _reliability(axes: "Axes", run: Run, letter: str) -> None:
         linewidth=1,
         elinewidth=0.9,
         capsize=2,
+        clip_on=False,
+        zorder=3,  # over the axes, where a share is 0 or 1
     )
     paper.rate_axis(axes, x="Mean predicted probability", y="Observed share of positives")
     brier, ece = said(run.scores.brier), said(run.scores.ece)
-    paper.panel(axes, letter, f"{run.label}\nBrier score {brier}\nECE {ece}")
+    paper.panel(axes, letter, f"{name}\nBrier score {brier}\nECE {ece}")
 
 
 def _probabilities(axes: "Axes", run: Run) -> None:
@@ -84,4 +89,5 @@ def _probabilities(axes: "Axes", run: Run) -> None:
         base = base + heights
     axes.bar_label(bars, [str(count) for count in found.counts], fontsize=6, padding=1)
     axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.2 * base.max()))
+    paper.whole_numbers(axes.yaxis)
     axes.set(xlabel="Predicted probability", ylabel="Images")

@@ -31,7 +31,7 @@ def draw(run: Run) -> "Figure":
         run.sample,
         f"Model: {run.label}. All images judged, those that it would refuse, too. "
         "Shares are of the row",
-        f"Brackets: {run.interval}",
+        run.how("Brackets"),
     )
     return figure
 

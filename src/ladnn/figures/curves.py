@@ -30,7 +30,11 @@ def draw(runs: Sequence[Run]) -> "Figure":
     same_images(runs)
     pens = paper.pens(len(runs))
     marked = paper.marks(run.points for run in runs)
-    entries = 0.15 * (len(runs) + len(marked))
+    half = paper.PAGE / 2
+    entries = max(
+        paper.entries(map(_roc_name, runs), half) + paper.ENTRY * len(marked),
+        paper.entries(map(_recall_name, runs), half),
+    )
     figure = paper.sheet(paper.PAGE, 4.3 + entries)
     (roc, recall), keys = figure.subplots(2, 2, height_ratios=(3.6, entries))
     for run, pen in zip(runs, pens, strict=True):
@@ -46,14 +50,22 @@ def draw(runs: Sequence[Run]) -> "Figure":
     recall.axhline(prevalence, color=paper.QUIET, linewidth=0.6, zorder=0)
     recall.annotate(f"prevalence {prevalence:.2f}", (0.02, prevalence + 0.015), **_REMARK)
     paper.name_points(roc, marked)
-    paper.key(keys[0], roc)
-    paper.key(keys[1], recall)
+    paper.key(keys[0], roc, half)
+    paper.key(keys[1], recall, half)
     paper.foot(
         figure,
         runs[0].sample,
-        f"Bands and brackets: {runs[0].interval}; bands are pointwise",
+        runs[0].how("Brackets and pointwise bands"),
     )
     return figure
+
+
+def _roc_name(run: Run) -> str:
+    return f"{run.label}: AUC {said(run.scores.auc)}"
+
+
+def _recall_name(run: Run) -> str:
+    return f"{run.label}: average precision {said(run.scores.average_precision)}"
 
 
 def _roc(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> None:
@@ -61,17 +73,18 @@ def _roc(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> N
     found = curve(labels, chances)
     low, high = run.bands(partial(sensitivity_at, false_positive_rates=PLACES))
     axes.fill_between(PLACES, low, high, color=pen.colour, alpha=0.16, linewidth=0)
-    label = f"{run.label}: AUC {said(run.scores.auc)}"
     axes.plot(
         found.false_positive_rate,
         found.sensitivity,
         color=pen.colour,
         linestyle=pen.dashes,
-        label=label,
+        label=_roc_name(run),
     )
     for name, marker in _present(run, marked):
         counts = confusion(labels, chances, run.points[name])
-        axes.plot(1 - counts.specificity, counts.sensitivity, marker, **paper.hollow(pen))
+        axes.plot(
+            1 - counts.specificity, counts.sensitivity, marker, clip_on=False, **paper.hollow(pen)
+        )
 
 
 def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[str, str]) -> None:
@@ -79,17 +92,16 @@ def _precision_recall(axes: "Axes", run: Run, pen: paper.Pen, marked: Mapping[st
     found = curve(labels, chances)
     low, high = run.bands(partial(precision_at, sensitivities=PLACES[1:]))
     axes.fill_between(PLACES[1:], low, high, color=pen.colour, alpha=0.16, linewidth=0)
-    label = f"{run.label}: average precision {said(run.scores.average_precision)}"
     axes.plot(
         found.sensitivity,
         found.precision,
         color=pen.colour,
         linestyle=pen.dashes,
-        label=label,
+        label=_recall_name(run),
     )
     for name, marker in _present(run, marked):
         counts = confusion(labels, chances, run.points[name])
-        axes.plot(counts.sensitivity, counts.precision, marker, **paper.hollow(pen))
+        axes.plot(counts.sensitivity, counts.precision, marker, clip_on=False, **paper.hollow(pen))
 
 
 def _present(run: Run, marked: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -26,8 +26,10 @@ def draw(runs: Sequence[Run]) -> "Figure":
     """
     same_images(runs)
     marked = paper.marks(run.points for run in runs)
-    entries = 0.15 * (len(runs) + 2 + len(marked))
-    figure = paper.sheet(paper.COLUMN * 1.3, 3.7 + entries)
+    width = paper.COLUMN * 1.3
+    others = len(marked) + 2  # the marks and the two ways without a model
+    entries = paper.entries([run.label for run in runs], width) + others * paper.ENTRY
+    figure = paper.sheet(width, 3.7 + entries)
     axes, keys = figure.subplots(2, 1, height_ratios=(3.2, entries))
     lowest = [0.0]
     for run, pen in zip(runs, paper.pens(len(runs)), strict=True):
@@ -45,7 +47,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
         ylabel="Net benefit (true positives per image)",
     )
     axes.set_title("Decision curve")
-    paper.key(keys, axes)
+    paper.key(keys, axes, width)
     paper.foot(figure, *_how(runs[0], prevalence))
     return figure
 
@@ -53,7 +55,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
 def _how(run: Run, prevalence: float) -> list[str]:
     return [
         run.sample,
-        f"Bands: {run.interval}, pointwise",
+        run.how("Pointwise bands"),
         f"The share of positives, {prevalence:.2f}, is this sample's and no hospital's",
     ]
 

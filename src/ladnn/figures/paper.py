@@ -1,6 +1,7 @@
 """What all figures share: sizes, type, one palette, the foot, and how a figure is written."""
 
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,10 @@ MAP = "plasma"
 """The colours of overlays, too: even steps of lightness, never grey."""
 
 COUNTS = "Blues"
+ENTRY = 0.15
+"""Inches that a line of a key takes."""
+
+_KEY_LETTERS, _KEY_MARGIN = 19, 0.9  # of a key: letters to an inch, inches of handle and axis
 _LETTERS, _LINE = 23, 0.112  # of the foot: letters to an inch, inches to a line
 
 
@@ -66,6 +71,7 @@ _CHINESE = (
 )
 """Fonts for what the other lacks, such as a source's name in Chinese, where one is installed."""
 
+_BREAKS = re.compile(r"(\s+|(?<=/))")  # of a line: a space, or behind a stroke of a path
 _FIRST_CHINESE = "\u2e80"  # mathematical text has none of what comes from here on
 _SETTINGS: Any = {
     "font.size": 7,
@@ -194,10 +200,29 @@ def pens(count: int) -> tuple[Pen, ...]:
     return PENS[:count]
 
 
-def key(axes: "Axes", of: "Axes") -> None:
-    """The legend of one part in a part of its own, where it covers nothing."""
+def fold(text: str, letters: int) -> str:
+    """Break a text into lines of at most so many letters; a Chinese one is as broad as two."""
+    broad = sum(letter >= _FIRST_CHINESE for letter in text)
+    most = max(1, letters * len(text) // max(1, len(text) + broad))
+    wrapper = textwrap.TextWrapper(most, break_on_hyphens=False)
+    wrapper.wordsep_simple_re = _BREAKS
+    return wrapper.fill(text)
+
+
+def entries(labels: Iterable[str], width: float) -> float:
+    """How many inches a `key` of these labels is high, in a part of the figure so many wide."""
+    return ENTRY * sum(fold(label, _key_letters(width)).count("\n") + 1 for label in labels)
+
+
+def _key_letters(width: float) -> int:
+    return int(_KEY_LETTERS * (width - _KEY_MARGIN))
+
+
+def key(axes: "Axes", of: "Axes", width: float) -> None:
+    """The legend of one part in a part of its own, `width` inches wide, where it covers nothing."""
     axes.set_axis_off()
-    handles, labels = of.get_legend_handles_labels()
+    handles, found = of.get_legend_handles_labels()
+    labels = [fold(label, _key_letters(width)) for label in found]
     axes.legend(handles, labels, loc="upper left", handlelength=3.2, borderaxespad=0)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ladnn.errors import DataError
 from ladnn.figures import paper
+from ladnn.figures.names import told_apart
 from ladnn.figures.runs import read_table
 
 if TYPE_CHECKING:
@@ -45,12 +46,8 @@ def read_logs(folders: Sequence[Path]) -> list[Log]:
         DataError: for a folder without log.csv, or one with no epoch or with something else in it.
     """
     logs = [_read(folder) for folder in folders]
-    if len({log.label for log in logs}) < len(logs):
-        return [
-            replace(log, label=f"{log.label}, {folder.name}")
-            for log, folder in zip(logs, folders, strict=True)
-        ]
-    return logs
+    labels = told_apart([log.label for log in logs], folders)
+    return [replace(log, label=label) for log, label in zip(logs, labels, strict=True)]
 
 
 def _read(folder: Path) -> Log:
@@ -90,7 +87,8 @@ def draw(logs: Sequence[Log]) -> "Figure":
     Raises:
         ConfigError: when there are more runs than can be told apart.
     """
-    entries = 0.15 * max(2, len(logs))
+    labels = [_named(log) for log in logs]
+    entries = max(paper.entries(labels, paper.PAGE / 2), 2 * paper.ENTRY)
     figure = paper.sheet(paper.PAGE, 2.7 + entries)
     (loss, auc), keys = figure.subplots(2, 2, height_ratios=(2.2, entries))
     for log, pen in zip(logs, paper.pens(len(logs)), strict=True):
@@ -106,9 +104,15 @@ def draw(logs: Sequence[Log]) -> "Figure":
         paper.panel(axes, letter, title)
         axes.set(xlabel="Epoch", ylabel=label, xlim=(0.5, last + 0.5))
         paper.whole_numbers(axes.xaxis)
-        paper.key(key, axes)
+        paper.key(key, axes, paper.PAGE / 2)
     paper.foot(figure, "Marks: the epoch whose weights were kept. Single runs, without intervals")
     return figure
+
+
+def _named(log: Log) -> str:
+    """The run, and what its weights that were kept reached."""
+    kept, epoch = log.aucs[log.best], log.epochs[log.best]
+    return f"{log.label}: {kept:.3f} at epoch {epoch}" if math.isfinite(kept) else log.label
 
 
 def _loss(axes: "Axes", log: Log, pen: paper.Pen) -> None:
@@ -122,7 +126,5 @@ def _loss(axes: "Axes", log: Log, pen: paper.Pen) -> None:
 
 def _auc(axes: "Axes", log: Log, pen: paper.Pen) -> None:
     kept, epoch = log.aucs[log.best], log.epochs[log.best]
-    value = f": {kept:.3f} at epoch {epoch}" if math.isfinite(kept) else ""
-    label = f"{log.label}{value}"
-    axes.plot(log.epochs, log.aucs, color=pen.colour, linestyle=pen.dashes, label=label)
+    axes.plot(log.epochs, log.aucs, color=pen.colour, linestyle=pen.dashes, label=_named(log))
     axes.plot(epoch, kept, "o", **paper.hollow(pen))

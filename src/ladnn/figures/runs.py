@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from ladnn.csvs import separator
 from ladnn.errors import DataError
 from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
+from ladnn.figures.names import short, told_apart
 from ladnn.findings import LESIONS
 from ladnn.intervals import Estimate, bands
 from ladnn.scoring import HALF, RANKING, AtThreshold, Scores, Settings
-from ladnn.statistics import THRESHOLD_METRICS, BoolArray, FloatArray
+from ladnn.statistics import THRESHOLD_METRICS, BoolArray, FloatArray, roc_auc
+
+_ALIKE = 1e-6  # an AUC made again from what is written in full
 
 Curves = Callable[..., FloatArray]
 
@@ -90,6 +94,12 @@ class Run:
         found = {name: at.threshold for name, at in self.scores.at.items() if name != HALF}
         return {name: cut for name, cut in found.items() if cut is not None}
 
+    def how(self, what: str) -> str:
+        """How the intervals that a figure shows as `what` were made, or why there are none."""
+        if len(set(self.cases.patients)) < 2:
+            return "No intervals: all images are of one patient"
+        return f"{what}: {self.interval}"
+
     @property
     def interval(self) -> str:
         """How intervals were made, in words."""
@@ -100,8 +110,9 @@ class Run:
     def sample(self) -> str:
         """What was judged, in words."""
         scores, names = self.scores, ", ".join(dict.fromkeys(self.cases.sources))
+        people = f"{scores.patients} patient{'' if scores.patients == 1 else 's'}"
         return (
-            f"{names}; {self.split} split: n = {scores.cases} images of {scores.patients} patients "
+            f"{names}; {self.split} split: n = {scores.cases} images of {people} "
             f"({scores.positives} COVID-19 positive, {scores.negatives} negative)"
         )
 
@@ -144,11 +155,8 @@ def read_runs(folders: Sequence[Path], source: str | None = None) -> list[Run]:
             source that was not judged.
     """
     runs = [read_run(folder) for folder in folders]
-    repeated = Counter(run.label for run in runs)
-    named = [
-        replace(run, label=f"{run.label}, {run.folder.name}") if repeated[run.label] > 1 else run
-        for run in runs
-    ]
+    labels = told_apart(short([run.label for run in runs]), folders)
+    named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
     return [run if source is None else run.of(source) for run in named]
 
 
@@ -180,7 +188,7 @@ def read_run(folder: Path) -> Run:
     cases = _read_cases(folder / PREDICTIONS)
     try:
         return _run(folder, metrics, config, cases)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{folder / METRICS} does not hold what ladnn evaluate writes "
             f"({type(error).__name__}: {error}): evaluate again"
@@ -194,34 +202,105 @@ def _run(folder: Path, metrics: dict[str, Any], config: dict[str, Any], cases: C
             f"{folder / PREDICTIONS} holds {len(cases)} images where {METRICS} counts {counted}: "
             "the folder is half written, so evaluate again"
         )
-    model, intervals = metrics["model"], metrics["intervals"]
-    return Run(
+    model = metrics["model"]
+    sources = {name: _scores(group) for name, group in metrics["sources"].items()}
+    _see("sources", metrics["sources"], bool(sources))
+    run = Run(
         folder=folder,
         label=f"{model['name']} {model['version']}".strip(),
-        mode=model["mode"],
-        split=metrics["split"],
-        settings=Settings(
-            replicates=intervals["replicates"], level=intervals["level"], seed=intervals["seed"]
-        ),
+        mode=_text(model, "mode"),
+        split=_text(metrics, "split"),
+        settings=_settings(metrics["intervals"]),
         cases=cases,
         scores=_scores(metrics["all"]),
-        sources={name: _scores(group) for name, group in metrics["sources"].items()},
+        sources=sources,
         trained_on=tuple(config.get("bundle", {}).get("trained_on") or ()),
         uncalibrated=tuple(
             name for name, said in metrics["lesion_calibration"].items() if said != CALIBRATED
         ),
     )
+    _agree(run)
+    return run
+
+
+def _agree(run: Run) -> None:
+    """See that predictions.csv is what metrics.json was made of; raise DataError where not."""
+    names = np.array(run.cases.sources)
+    strange = set(run.cases.sources) - set(run.sources)
+    if strange:
+        raise DataError(
+            f"{run.folder / PREDICTIONS} has images of {min(strange)}, of which {METRICS} knows "
+            "nothing: evaluate again"
+        )
+    parts = {"all images": (run.scores, np.ones(names.size, dtype=np.bool_))}
+    parts |= {name: (scores, names == name) for name, scores in run.sources.items()}
+    for part, (scores, rows) in parts.items():
+        found = float(roc_auc(run.cases.labels[rows], run.cases.probabilities[rows]))
+        stated = np.nan if scores.auc.value is None else scores.auc.value
+        if not np.isclose(found, stated, rtol=0, atol=_ALIKE, equal_nan=True):
+            raise DataError(
+                f"{run.folder / PREDICTIONS} gives an AUC of {_six(found)} for {part} where "
+                f"{METRICS} says {_six(stated)}: one of them was changed, so evaluate again"
+            )
+
+
+def _six(value: float) -> str:
+    return f"{value:.6f}" if isfinite(value) else "none"
+
+
+def _settings(data: Mapping[str, Any]) -> Settings:
+    replicates, level, seed = (data[name] for name in ("replicates", "level", "seed"))
+    _see("replicates", replicates, _whole(replicates) and replicates >= 1)
+    _see("level", level, _number(level) and 0 < level < 1)
+    _see("seed", seed, _whole(seed))
+    return Settings(replicates=replicates, level=level, seed=seed)
 
 
 def _scores(group: Mapping[str, Any]) -> Scores:
     data = group["covid"]["per_image"]
-    ranking = {name: Estimate(**data[name]) for name in RANKING}
+    ranking = {name: _estimate(name, data[name]) for name in RANKING}
     at = {name: _at(one) for name, one in data["at"].items()}
+    _see("at", data["at"], HALF in at)
+    for name in ("cases", "positives", "negatives", "patients"):
+        _see(name, data[name], _whole(data[name]))
     return Scores(**{**data, **ranking, "at": at})
 
 
 def _at(data: Mapping[str, Any]) -> AtThreshold:
-    return AtThreshold(**{**data, **{name: Estimate(**data[name]) for name in THRESHOLD_METRICS}})
+    cut = data["threshold"]
+    _see("threshold", cut, cut is None or _number(cut))
+    for name in ("true_positive", "false_positive", "true_negative", "false_negative"):
+        _see(name, data[name], _whole(data[name]))
+    return AtThreshold(
+        **{**data, **{name: _estimate(name, data[name]) for name in THRESHOLD_METRICS}}
+    )
+
+
+def _estimate(name: str, data: Mapping[str, Any]) -> Estimate:
+    found = Estimate(**data)
+    for value in (found.value, found.low, found.high):
+        _see(name, value, value is None or _number(value))
+    _see(name, found.reason, found.reason is None or isinstance(found.reason, str))
+    return found
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    _see(name, data[name], isinstance(data[name], str))
+    return str(data[name])
+
+
+def _see(name: str, value: object, right: bool) -> None:
+    """Raise ValueError, which `read_run` turns into a sentence, where a value is not right."""
+    if not right:
+        raise ValueError(f"{name} is {value!r}")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _read_json(folder: Path, name: str, otherwise: str) -> dict[str, Any]:
@@ -246,6 +325,9 @@ def _read_cases(path: Path) -> Cases:
         raise DataError(f"{path} holds no image: evaluate a part of a manifest that has some")
     chances = [[_chance(row[f"{x}_probability"], path, n) for x in LESIONS] for n, row in rows]
     known = [value is not None for row in chances for value in row]
+    repeated = [name for name, n in Counter(row["path"] for _, row in rows).items() if n > 1]
+    if repeated:
+        raise DataError(f"{path} lists {repeated[0]} more than once: evaluate again")
     labels = [row["covid_label"] for _, row in rows]
     if not set(labels) <= {"0", "1"}:
         raise DataError(f"{path} has a covid_label that is neither 1 nor 0: evaluate again")
@@ -307,9 +389,11 @@ def read_table(
 
 
 def said(estimate: Estimate) -> str:
-    """A value and its interval, as 0.912 (0.861-0.953) with an en dash, or what there is of it."""
+    """A value and its interval, as 0.912 (0.861-0.953) with an en dash, or what there is."""
     if estimate.value is None:
         return "not defined"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
+    if estimate.low == estimate.high:
+        return f"{estimate.value:.3f} (no spread)"
     return f"{estimate.value:.3f} ({estimate.low:.3f}\N{EN DASH}{estimate.high:.3f})"

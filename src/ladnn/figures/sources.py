@@ -1,6 +1,5 @@
 """Leave-one-source-out: one metric of each run on each source alone, seen in training or not."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ def draw(runs: Sequence[Run]) -> "Figure":
     pens = paper.pens(len(runs))
     names = tuple(dict.fromkeys(name for run in runs for name in run.sources))
     width = paper.PAGE if len(names) * len(runs) > 4 else paper.COLUMN * 1.3
-    labels = [textwrap.fill(_named(run), int(_LETTERS * width)) for run in runs]
+    labels = [paper.fold(_named(run), int(_LETTERS * width)) for run in runs]
     entries = 0.15 * (sum(label.count("\n") + 1 for label in labels) + 1)
     figure = paper.sheet(width, 3.2 + entries)
     axes, keys = figure.subplots(2, 1, height_ratios=(2.8, entries))
