@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ from ladnn.errors import BundleError, RegistryError
 from ladnn.export import Identity, Options, export
 from ladnn.graph import BundleGraph
 from ladnn.imaging import read_image
-from ladnn.judging import difference
+from ladnn.judging import Difference
 from ladnn.model import LesionNet
 from ladnn.quantising import quantise
 from ladnn.runtime import Predictor
@@ -231,14 +232,12 @@ def test_a_graph_that_says_something_else_is_not_written(
     assert not (tmp_path / "made").exists()
 
 
-def test_the_lesions_are_held_to_the_bar_too(bundle, manifest, tmp_path, monkeypatch):
-    def lesions_alone(judged, fitted):
-        found = difference(judged, fitted)
-        return replace(found, covid=np.zeros_like(found.covid), largest=0.051)
-
-    monkeypatch.setattr(quantising, "difference", lesions_alone)
+def test_the_lesions_are_held_to_the_bar_too(made, monkeypatch):
+    moved = Difference(covid=np.zeros(6), largest=0.051, decisions={})  # by a lesion alone
+    monkeypatch.setattr(quantising, "difference", lambda judged, fitted: moved)
+    found = SimpleNamespace(judged=None, fitted=None)
     with pytest.raises(BundleError, match=r"is 0\.051 from what float32 says"):
-        quantise(bundle, manifest, tmp_path / "made", version="5")
+        quantising._record(made, found, {})
 
 
 def test_examples_are_spread_over_all_of_a_source():
