@@ -22,8 +22,7 @@ SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 # nothing beside its sources, as in many containers. What cannot be compiled, such as a package's
 # template of a module, is nothing that is imported.
 BYTECODE := $(BIN)/python -m compileall -qq -j 0 .venv/lib src || :
-# Every test process keeps to one thread; pytest runs as many processes as there are processors:
-# one more took longer.
+# Every test process keeps to one thread; pytest runs as many processes as there are processors.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 # The text of IMAGES as it was given: no $ or % in a file's name means anything to make.

@@ -153,6 +153,8 @@ def test_an_update_is_promoted_within_the_margins_goes_on_after_a_kill_and_a_wor
     registry.rollback(by="ada", why="a test")
     with pytest.raises(RegistryError, match="came of this update and retired since"):
         update(contributed, base, registry, tmp_path / "1", QUICK, by="ada")
+    with pytest.raises(RegistryError, match=r"compared with phantom-1\.1, which answers no more"):
+        update(contributed, base, registry, tmp_path / "2", worse, by="ada")
 
 
 def _with_a_champion_of_its_own(registry: Registry, folder: Path) -> Registry:

@@ -193,7 +193,7 @@ def _taken_in(registry: Registry, folder: Path, gate: Gate) -> str | None:
 
     Raises:
         ConfigError: one that was judged by another gate.
-        RegistryError: one that has answered and retired since.
+        RegistryError: one that has retired since, or whose champion answers no more.
     """
     for name in (_MADE, _EXACT):
         try:
@@ -205,13 +205,17 @@ def _taken_in(registry: Registry, folder: Path, gate: Gate) -> str | None:
         if version is None or version.added.files[MODEL_FILE] != card.sha256:
             continue
         found = read_judgement(registry, label)
-        if found is None:  # somebody added it by hand
+        if found is None or not found.champion:  # added by hand, or by an older program
             continue
         again = "promote it with `ladnn model promote`, or give another folder"
         if found.gate != gate:
             raise ConfigError(f"{label} came of this update by another gate: {again}")
         if version.status is Status.RETIRED:
             raise RegistryError(f"{label} came of this update and retired since: {again}")
+        if registry.champion() not in (label, found.champion):
+            raise RegistryError(
+                f"{label} was compared with {found.champion}, which answers no more: {again}"
+            )
         return label
     return None
 
