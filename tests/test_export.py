@@ -1,6 +1,7 @@
 """The exported graph says what torch says: probabilities, maps and embedding, on every backbone."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -45,7 +46,7 @@ from networks import drawn, network, phantoms, put_checkpoint
 from synthetic import thorax
 
 ENGINES = ("openvino", "onnxruntime")
-SAMPLED = ("efficientnet_lite0", "resnet18", "densenet121", "vgg16", "resnet_ct")
+SAMPLED = ("efficientnet_lite0", "resnet18", "densenet121", "resnet_ct")
 MODES = ("ladnn", "baseline")
 
 
@@ -362,8 +363,16 @@ def twins() -> list[LesionNet]:
     return nets
 
 
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("stored", list(Stored))
+IN_BRIEF = ((Stored.FLOAT32, False), (Stored.INT8, True))  # the others in the soak
+
+
+@pytest.mark.parametrize(
+    ("stored", "flip"),
+    [
+        pytest.param(*way, marks=() if way in IN_BRIEF else pytest.mark.soak)
+        for way in itertools.product(Stored, (False, True))
+    ],
+)
 def test_what_members_share_is_stored_and_computed_once(twins, frames, stored, flip):
     alone, both = (BundleGraph(nets, flip=flip, stored=stored) for nets in (twins[:1], twins))
     files = [to_onnx(graph, (SIZE, SIZE)) for graph in (alone, both)]
