@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from ladnn.benchmark import perform
+from ladnn.benchmark import engines, perform
 from ladnn.benchmark.engines import attempt, local, on_ray
 from ladnn.benchmark.grid import read_grid
 from ladnn.benchmark.results import read_cases
+from ladnn.cli import app
 from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import ConfigError, DataError
 from ladnn.findings import LesionLabels
@@ -297,6 +299,24 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(runs, manifest, tmp_path
     pytest.importorskip("ray")
     with pytest.raises(ConfigError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         list(on_ray(runs, manifest, tmp_path, jobs=1, address="127.0.0.1:1"))
+
+
+def test_a_grid_whose_runs_all_fail_says_why_and_writes_no_table(manifest, tmp_path, monkeypatch):
+    write_manifest(manifest, tmp_path / "m.csv")
+    fail = lambda todo, *_, **__: iter([(run, "it did not train") for run in todo])  # noqa: E731
+    monkeypatch.setattr(engines, "local", fail)
+    told = [
+        "benchmark",
+        write_grid(tmp_path),
+        "--manifest",
+        tmp_path / "m.csv",
+        "-o",
+        tmp_path / "o",
+    ]
+    found = CliRunner().invoke(app, [str(word) for word in told])
+    assert found.exit_code == 1
+    assert found.output.count("it did not train") == 4
+    assert not list((tmp_path / "o").rglob("*.csv"))
 
 
 def test_without_ray_the_extra_is_named(runs, manifest, tmp_path, monkeypatch):

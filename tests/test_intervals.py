@@ -329,11 +329,15 @@ def test_rates_agree_with_the_other_package(theirs, ours):
 
 class TestStudent:
     def test_agrees_with_scipy(self):
-        values = np.random.default_rng(0).normal(size=5)
+        values = np.random.default_rng(0).uniform(0.4, 0.6, size=5)
         found = student_interval(values)
         expected = student.interval(0.95, 4, loc=values.mean(), scale=sem(values))
         assert_allclose((found.low, found.high), expected, atol=1e-9)
         assert found.value == pytest.approx(values.mean())
+
+    def test_a_share_lies_between_none_and_all(self):
+        found = student_interval([0.6, 0.9])
+        assert (found.low, found.high) == (0, 1)
 
     def test_one_repetition_has_a_value_and_no_interval(self):
         found = student_interval([0.7])

@@ -245,6 +245,10 @@ def test_covid_is_of_this_patient_found_and_not_sought(text, covid):
         ("GGO 3/4, consolidation 0/4.", "GGO"),
         ("GGO: 1 case; consolidation: 0 cases.", "GGO"),
         ("GGO +, consolidation -, septal thickening -", "GGO"),
+        ("GGO: +; crazy paving: -; consolidation: --; air bronchogram: neg", "GGO"),
+        ("| GGO | + | consolidation | - |", "GGO"),
+        ("GGO: - bilateral and peripheral", "GGO"),
+        ("GGO: - in the left lung; - in the right lung", "GGO"),
     ],
 )
 def test_a_form_denies_by_its_cells_and_heads(text, expected):

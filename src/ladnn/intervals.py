@@ -287,7 +287,7 @@ def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> Diffe
 
 
 def student_interval(values: Sequence[float]) -> Estimate:
-    """The mean of repetitions, as of seeds, with Student's interval for it.
+    """The mean of a share over repetitions, as of seeds, with Student's interval cut to [0, 1].
 
     It says how sure the mean over seeds is and nothing of other patients.
     """
@@ -301,4 +301,4 @@ def student_interval(values: Sequence[float]) -> Estimate:
 
     half = float(stdtrit(numbers.size - 1, (1 + LEVEL) / 2) * numbers.std(ddof=1))
     half /= sqrt(numbers.size)
-    return Estimate(value=mean, low=mean - half, high=mean + half)
+    return Estimate(value=mean, low=max(0.0, mean - half), high=min(1.0, mean + half))

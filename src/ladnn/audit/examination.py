@@ -37,7 +37,7 @@ class Plan:
     Attributes:
         split: of the manifest; "all" for every image.
         cap: images of each source at most, and training images of each for the probes.
-        sample: images that are altered, over all sources and both labels.
+        sample: about so many images are altered, at least one of each source and label.
         seed: of every sample.
         point: the operating point of all rates.
         settings: of the intervals.

@@ -44,7 +44,7 @@ def audit(
         typer.Option(parser=given, help="CSV of more leaks that are known and kept."),
     ] = None,
     cap: Annotated[int, typer.Option(min=1, help="Images of each source at most.")] = 250,
-    sample: Annotated[int, typer.Option(min=1, help="Images that are altered.")] = 80,
+    sample: Annotated[int, typer.Option(min=1, help="About so many images are altered.")] = 80,
     operating_point: Annotated[str, typer.Option(help="A name in the card.")] = "balanced",
     force: Annotated[bool, typer.Option(help="Replace the audit in the folder.")] = False,
     replicates: Annotated[int, typer.Option(min=1, help="Resamples for intervals.")] = 2000,

@@ -71,11 +71,12 @@ def benchmark(
                 outcomes = engines.local(todo, listed, output, jobs=jobs)
             failed = watch(outcomes, runs, todo, output)
     results = collect(asked, runs, output)
-    if tables and not results.cells:
+    if results.cells:
+        for path in write_tables(results, output):
+            typer.echo(path)
+        typer.echo(asked.note or RESEARCH_NOTICE)
+    elif tables:
         raise DataError(f"no run of the grid is done in {output}: give its folder")
-    for path in write_tables(results, output):
-        typer.echo(path)
-    typer.echo(asked.note or RESEARCH_NOTICE)
     _report(failed)
 
 

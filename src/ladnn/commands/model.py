@@ -309,7 +309,8 @@ def _report(done: "Update", *, as_json: bool) -> None:
         typer.echo(json.dumps(said, indent=2))
         return
     for path, why in done.left_out:
-        sys.stderr.write(f"left out: {path.name}: {why}\n")
+        named = why if why.startswith(str(path)) else f"{path.name}: {why}"
+        sys.stderr.write(f"left out: {named}\n")
     typer.echo(f"{done.contributed} contributed images were learned from")
     _print_verdict(judged.verdict)
     if judged.verdict.passed:

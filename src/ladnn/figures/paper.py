@@ -71,7 +71,7 @@ _CHINESE = (
 )
 """Fonts for what the other lacks, such as a source's name in Chinese, where one is installed."""
 
-_BREAKS = re.compile(r"(\s+|(?<=/))")  # of a line: a space, or behind a stroke of a path
+_PARTS = re.compile(r"[^\s/]*(?:/|\s+|$)")  # between which a line may break
 _FIRST_CHINESE = "\u2e80"  # mathematical text has none of what comes from here on
 _SETTINGS: Any = {
     "font.size": 7,
@@ -204,9 +204,13 @@ def fold(text: str, letters: int) -> str:
     """Break a text into lines of at most so many letters; a Chinese one is as broad as two."""
     broad = sum(letter >= _FIRST_CHINESE for letter in text)
     most = max(1, letters * len(text) // max(1, len(text) + broad))
-    wrapper = textwrap.TextWrapper(most, break_on_hyphens=False)
-    wrapper.wordsep_simple_re = _BREAKS
-    return wrapper.fill(text)
+    lines = [""]
+    for part in _PARTS.findall(text):
+        if len(lines[-1] + part.rstrip()) <= most:
+            lines[-1] += part
+        else:
+            lines += [part[at : at + most] for at in range(0, len(part), most)]
+    return "\n".join(line.rstrip() for line in lines if line)
 
 
 def entries(labels: Iterable[str], width: float) -> float:

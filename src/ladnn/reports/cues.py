@@ -69,7 +69,8 @@ _END = r"(?=\s*(?:[.;,|]|$|but\b|in\b))"
 _AFTER_ZERO = r"(?=\s*(?:[.;,|)](?!\s*\d)|$|and\b|but\b))"
 _ZERO = r"0(?![.,]?\d)(?: ?/ ?\d+)?(?: (?:patients?|cases?|lobes?|images?))?"
 # The cell of a form: `consolidation: none`, `- absent`, `= 0`; no measure such as `0.5 cm`.
-_CELL = rf"(?:no|none|absent|negative|nil|n|{_ZERO}|not {SEEN}|undetect(?:ed|able)){_END}"
+_DENIED = rf"no|none|absent|neg(?:ative)?|nil|n|--?(?! ?in)|not {SEEN}|undetect(?:ed|able)"
+_CELL = rf"(?:{_DENIED}|{_ZERO}){_END}"
 # The same without a mark before it: `consolidation no, GGO yes`; no number such as `no. 5`.
 _BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 
