@@ -158,6 +158,13 @@ class TestExamination:
         assert "NOT all out of sample" in labels.method
         assert any("numbers on those are too good" in remark for remark in found.remarks)
 
+    def test_takes_images_without_a_split_for_learned_from(self, predictor, manifest):
+        records = tuple(replace(record, split="") for record in manifest if record.split == "train")
+        found = examine(predictor, Manifest(records=records), replace(PLAN, split="all"))
+        labels = next(one for one in found.answers if one.key == "labels")
+        assert "NOT all out of sample" in labels.method
+        assert any("not of the test split" in remark for remark in found.remarks)
+
     def test_leaves_out_images_that_are_gone_and_names_them(self, predictor, manifest, tmp_path):
         gone = replace(manifest.records[-1], path=tmp_path / "gone.png")
         found = examine(

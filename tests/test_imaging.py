@@ -135,6 +135,15 @@ def test_not_a_number_in_a_float_tiff_is_black():
     assert decode(encode(values, "TIFF")).pixels[0, 0] == 0
 
 
+def test_no_number_in_a_tiff_of_hounsfield_is_black_and_not_water():
+    values = hounsfield(3, size=(64, 80)).astype(np.float32)
+    values[:8] = np.nan
+    image = decode(encode(values, "TIFF"))
+    assert image.window == LUNG_WINDOW
+    assert not image.pixels[:8].any()
+    assert close(image.pixels[8:], LUNG_WINDOW.grey(values[8:]), 1)
+
+
 def test_a_large_picture_is_reduced_and_its_size_recorded():
     large = np.asarray(Image.fromarray(GREY).resize((2400, 1200)))
     image = decode(encode(large, "JPEG"))

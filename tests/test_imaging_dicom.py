@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import Dataset
-from pydicom.uid import JPEG2000Lossless, SecondaryCaptureImageStorage
+from pydicom.pixels import convert_color_space
+from pydicom.uid import JPEG2000Lossless, RLELossless, SecondaryCaptureImageStorage
 
 from ladnn.errors import ImageError
 from ladnn.greyscale import BoundedStream
@@ -219,6 +221,24 @@ def test_rgb_becomes_grey(planar):
     stacked = np.stack([EIGHT] * 3, axis=0 if planar else -1)
     dataset.PixelData = stacked.tobytes()
     assert near(written(dataset), EIGHT.astype(float), within=1)
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "rle"])
+def test_colours_as_luma_and_chroma_become_the_same_grey(syntax):
+    colours = np.stack([EIGHT, EIGHT // 2, 255 - EIGHT], axis=-1)
+    mixed = np.rint(np.asarray(Image.fromarray(colours).convert("L"), float))
+    stored = convert_color_space(colours, "RGB", "YBR_FULL")
+    dataset = dicom_dataset(EIGHT, intercept=None, SamplesPerPixel=3, PlanarConfiguration=0)
+    dataset.PhotometricInterpretation, dataset.PixelData = "YBR_FULL", stored.tobytes()
+    if syntax == "rle":
+        dataset.compress(RLELossless, generate_instance_uid=False)
+    assert near(written(dataset), mixed, within=2)
+
+
+@pytest.mark.parametrize("high", [10, 15])
+def test_bits_that_do_not_end_where_they_should_are_refused(high):
+    with pytest.raises(ImageError, match=f"12 bits of which the highest is bit {high}"):
+        decode(dicom_bytes(HU, stored=12, HighBit=high))
 
 
 def frames(count: int = 3) -> np.ndarray:

@@ -255,6 +255,12 @@ def _layout(dataset: Dataset, limits: Limits, file_bytes: int) -> _Layout:
         raise ImageError(
             f"has {layout.allocated} bits per sample, but 8 to 16 can be read: export it as CT"
         )
+    high = _number(dataset, "HighBit", layout.stored - 1)
+    if high != layout.stored - 1:
+        raise ImageError(
+            f"has {layout.stored} bits of which the highest is bit {high}, and not "
+            f"{layout.stored - 1}: export it again"
+        )
     if layout.samples not in (1, 3):
         raise ImageError(f"has {layout.samples} samples per pixel, not 1 or 3: export it as CT")
     # The file, its pixel data and the decoded frame are held at once; JPEG 2000 works in int32.
@@ -315,9 +321,11 @@ def _values(dataset: Dataset, layout: _Layout, index: int, deadline: Deadline) -
 
 
 def _unpacked(values: NDArray[Any], dataset: Dataset, layout: _Layout) -> NDArray[Any]:
-    """Give decoded codes [H, W, samples] the type that the header says."""
+    """Give decoded codes [H, W, samples] the type that the header says, and colours as RGB."""
     if dataset.get("PixelRepresentation"):
         values = values.view(f"i{values.dtype.itemsize}")
+    if layout.photometric.startswith("YBR"):  # the first is the grey, which is all that is used
+        return np.broadcast_to(values[..., :1], values.shape)
     return values[..., 0] if layout.samples == 1 else values
 
 

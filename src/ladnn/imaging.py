@@ -377,7 +377,8 @@ def _deep_grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Windo
     guessed, known = guess_window(seen, window)
     grey = Image.new("L", (width, height))
     for top, strip in _strips(picture):
-        values = np.nan_to_num(np.asarray(strip, np.float32))
+        # what is no number is no pixel, as outside of a scanner's round field: black
+        values = np.nan_to_num(np.asarray(strip, np.float32), nan=guessed.level - guessed.width)
         grey.paste(Image.fromarray(np.rint(guessed.grey(values)).astype(np.uint8)), (0, top))
     if _is_white_zero(picture):
         grey = ImageOps.invert(grey)

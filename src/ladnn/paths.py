@@ -131,14 +131,14 @@ def put_folder(staged: Path, folder: Path, old: Path, *, names: Collection[str])
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of `folder`, which is made where it is missing.
+    """Keep other processes out of `folder`, which is made where it is missing, and goes if unused.
 
     A killed process leaves the folder free. Where the file system has no locks nobody is kept out.
 
     Raises:
         DataError: when another process works in it, or it cannot be written to.
     """
-    path = folder / LOCK_FILE
+    path, made = folder / LOCK_FILE, not folder.exists()
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -157,8 +157,10 @@ def alone(folder: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                with suppress(OSError):  # some systems keep what is open
+                with suppress(OSError):  # some systems keep what is open, and all what is not empty
                     path.unlink()
+                    if made:
+                        folder.rmdir()
             return
 
 

@@ -171,7 +171,7 @@ def _answers(
         attention.answer(card, subjects, settings, point=point),
         subgroups.answer(card, subjects, settings, point=point, people=people),
         mistakes.answer(card, subjects, point=point),
-        labels.answer(subjects, split=plan.split, held_out=held_out),
+        labels.answer(subjects, held_out=held_out),
         trust.calibration_answer(subjects, settings),
         trust.refusal_answer(card, subjects, settings, point=point),
     )
@@ -204,14 +204,15 @@ def _sample(subjects: Sequence[Subject], plan: Plan) -> tuple[Subject, ...]:
 def _learned(card: Card, manifest: Manifest, subjects: Sequence[Subject]) -> list[Subject]:
     """The subjects that the bundle trained on or chose by, if the manifest is that of training.
 
-    Where nobody can tell whether it learned from their source, they are among them.
+    Where nobody can tell whether it learned from their source, or they have no split, they are
+    among them.
     """
     learned = outside.learned_from(card, manifest)
     return [
         subject
         for subject in subjects
         if learned.saw(subject.case.source) is not False
-        and subject.view.record.split in ("train", "val")
+        and subject.view.record.split != "test"
     ]
 
 
@@ -222,10 +223,12 @@ def _remarks(
     seen = _learned(card, manifest, subjects)
     if seen:
         learned = outside.learned_from(card, manifest)
-        sure = all(learned.saw(subject.case.source) for subject in seen)
+        split = all(subject.view.record.split for subject in seen)
+        sure = split and all(learned.saw(subject.case.source) for subject in seen)
+        where = "of the training or validation split" if split else "not of the test split"
         remarks.append(
-            f"{len(seen)} of the {count(len(subjects), 'image')} examined are of the training or "
-            f"validation split: numbers on those {'are' if sure else 'may be'} too good."
+            f"{len(seen)} of the {count(len(subjects), 'image')} examined are {where}: numbers on "
+            f"those {'are' if sure else 'may be'} too good."
         )
     if len(subjects) < listed:
         remarks.append(f"{len(subjects)} of {listed} images are examined: a seeded sample.")

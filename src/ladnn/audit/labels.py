@@ -13,12 +13,12 @@ _LEAST = 5  # images of each class; confident learning estimates a threshold for
 SHOWN = 30
 
 
-def answer(subjects: Sequence[Subject], *, split: str, held_out: bool) -> Answer:
+def answer(subjects: Sequence[Subject], *, held_out: bool) -> Answer:
     """Images whose label the model contradicts more than its own errors explain."""
     labels = np.array([subject.case.label for subject in subjects], dtype=int)
     method = (
         "cleanlab's confident learning on the model's own calibrated probabilities. "
-        + _what_they_are(split, held_out=held_out)
+        + _what_they_are(held_out=held_out)
         + " A suspicion is a reason to look at the image and its report, never to change a label: "
         "where the model is wrong in a systematic way, right labels are suspected."
     )
@@ -40,11 +40,11 @@ def answer(subjects: Sequence[Subject], *, split: str, held_out: bool) -> Answer
     return replace(blank, findings=(sentence,), tables=(_table(found),))
 
 
-def _what_they_are(split: str, *, held_out: bool) -> str:
+def _what_they_are(*, held_out: bool) -> str:
     if held_out:
         return (
             "They are out of sample, as far as the manifest's split is that of training: no "
-            f"network in the bundle was trained on the {split} images."
+            "network in the bundle was trained on these images."
         )
     return (
         "They are NOT all out of sample: the images include some that the bundle was, or may have "

@@ -85,8 +85,8 @@ def audit(
         results=tuple(results or ()),
         acknowledged=tuple(acknowledged or ()),
     )
-    evaluation.prepare_folder(output, force=force)
     with alone(output):
+        evaluation.prepare_folder(output, force=force)
         with bars() as progress:
             found = examine(predictor, listed, plan, progress)
         write(found, output)

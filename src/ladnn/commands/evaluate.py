@@ -87,8 +87,8 @@ def evaluate(
     listed = read_manifest(manifest)
     images = evaluation.part_size(listed, split.value)
     loaded, predictor = open_predictor(bundle, operating_point, engine, threads, images)
-    evaluation.prepare_folder(output, force=force)
     with alone(output):
+        evaluation.prepare_folder(output, force=force)
         with stages() as stage:
             found = evaluation.evaluate(
                 predictor,

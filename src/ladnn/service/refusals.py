@@ -32,8 +32,8 @@ _REFUSALS = tuple(
         ("truncated", r"is truncated: "),
         (
             "unusual",
-            r"has -?\d+ (bits per sample|samples per pixel), |is compressed in a way that is not "
-            r"for CT|has JPEG pixel data of a kind not used ",
+            r"has -?\d+ (bits (per sample|of which)|samples per pixel)|"
+            r"is compressed in a way that is not for CT|has JPEG pixel data of a kind not used ",
         ),
         (
             "damaged",
