@@ -342,6 +342,20 @@ def test_an_image_is_reviewed_whatever_the_form_of_its_name(tmp_path, name):
     assert (corrected.path.name, corrected.covid) == (name, False)
 
 
+@pytest.mark.parametrize(
+    ("covid", "diagnosis", "after"),
+    [(True, "COVID-19", ""), (False, "bacterial pneumonia", "COVID-19")],
+)
+def test_a_corrected_flag_takes_its_diagnosis_along(tmp_path, covid, diagnosis, after):
+    row = ("hosp", "a.png", "covid", str(int(covid)), str(int(not covid)), "seen")
+    table = albums.write_csv(tmp_path / "review.csv", [NEEDED, row])
+    entry = Entry(
+        path=tmp_path / "a.png", source="hosp", patient="p", covid=covid, diagnosis=diagnosis
+    )
+    (corrected,) = apply_decisions([entry], read_decisions(table))
+    assert (corrected.covid, corrected.diagnosis) == (not covid, after)
+
+
 def test_a_label_that_is_decided_twice_is_refused(tmp_path):
     row = ("hosp", "a.png", "covid", "1", "0", "seen")
     table = albums.write_csv(tmp_path / "review.csv", [NEEDED, row, row])

@@ -211,8 +211,7 @@ def _learned(card: Card, manifest: Manifest, subjects: Sequence[Subject]) -> lis
     return [
         subject
         for subject in subjects
-        if learned.saw(subject.case.source) is not False
-        and subject.view.record.split != "test"
+        if learned.saw(subject.case.source) is not False and subject.view.record.split != "test"
     ]
 
 

@@ -142,9 +142,12 @@ def _corrected(entry: Entry, now: Mapping[str, bool | None], moved: list[Decisio
     changes = [f"{d.label} {_cell(d.given)} to {int(d.decided)}" for d in moved]
     reasons = dict.fromkeys(decision.reason or UNREVIEWED for decision in moved)
     before = (entry.correction, entry.correction_reason)
+    covid = bool(now[COVID])
+    other = "COVID-19" if covid else ""  # what it has instead, nobody said
     return replace(
         entry,
-        covid=bool(now[COVID]),
+        covid=covid,
+        diagnosis=entry.diagnosis if covid == entry.covid else other,
         lesions=LesionLabels(values=tuple(lesions)),
         correction="; ".join(filter(None, (before[0], *changes))),
         correction_reason="; ".join(filter(None, (before[1], *reasons))),
