@@ -180,7 +180,13 @@ def _ask_gradio(link: http.client.HTTPConnection, image: bytes) -> bytes:
     return _post(link, "/gradio_api/run/predict", json.dumps(call).encode(), "application/json")
 
 
-ASK: dict[str, Ask] = {"site": _ask_site, "gradio": _ask_gradio, "litserve": _ask_litserve}
+SIMPLE = "litserve with one process"
+ASK: dict[str, Ask] = {
+    "site": _ask_site,
+    "gradio": _ask_gradio,
+    "litserve": _ask_litserve,
+    SIMPLE: _ask_litserve,
+}
 
 
 @contextmanager
@@ -202,10 +208,12 @@ def _site() -> Iterator[int]:
 
 
 @contextmanager
-def _serving(arguments: list[str], port_in: str, options: dict[str, str]) -> Iterator[int]:
+def _serving(
+    arguments: list[str], port_in: str, options: dict[str, str], *behind: str
+) -> Iterator[int]:
     port = _free_port()
     options = options | ({port_in: str(port)} if port_in else {})
-    command = [sys.executable, *arguments, *([] if port_in else [str(port)])]
+    command = [sys.executable, *arguments, *([] if port_in else [str(port)]), *behind]
     process = subprocess.Popen(  # noqa: S603  # the benches' own servers
         command,
         env=os.environ | options,
@@ -225,15 +233,16 @@ def _serving(arguments: list[str], port_in: str, options: dict[str, str]) -> Ite
             process.wait()
 
 
-def _rival(name: str) -> Callable[[], AbstractContextManager[int]]:
+def _rival(name: str, *options: str) -> Callable[[], AbstractContextManager[int]]:
     quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    return lambda: _serving(["-m", f"bench.rival_{name}"], "", quiet)
+    return lambda: _serving(["-m", f"bench.rival_{name}"], "", quiet, *options)
 
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[int]]] = {
     "site": _site,
     "gradio": _rival("gradio"),
     "litserve": _rival("litserve"),
+    SIMPLE: _rival("litserve", "simple"),
 }
 
 
