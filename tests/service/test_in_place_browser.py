@@ -89,9 +89,21 @@ def test_map_window_and_slices_keep_their_names_in_another_language(scripted: Pa
     expect(scripted.get_by_role("textbox", name="永久链接", exact=True)).to_be_visible()
 
 
+def test_keys_go_through_the_slices_of_a_study(scripted: Page, page: Site):
+    enter(scripted, page, Role.CLINICIAN)
+    send_study(scripted)
+    slices = scripted.locator(".slices a")
+    scripted.locator("[data-stage]").focus()
+    for key, place in (("PageDown", 1), ("PageUp", 0)):
+        scripted.keyboard.press(key)
+        expect(slices.nth(place)).to_have_attribute("aria-current", "true")
+        expect(scripted.locator("[data-stage]")).to_be_focused()
+
+
 def test_space_shows_no_map_where_none_is_chosen(scripted: Page, scan: bytes):
     send_image(scripted, "scan.png", scan)
     the_map = scripted.locator("[data-map]")
+    scripted.locator("[data-stage]").focus()
     scripted.keyboard.press("Space")
     expect(the_map).to_be_hidden()
     scripted.keyboard.press("Space")

@@ -34,6 +34,7 @@ def viewer(chromium: Browser, address: str, tmp_path: Path) -> Iterator[Page]:
 
 def test_keys_choose_maps_hide_them_and_zoom(viewer: Page):
     shown = viewer.locator("[data-map]")
+    viewer.locator("[data-stage]").focus()
     viewer.keyboard.press("3")
     expect(shown).to_have_attribute("src", re.compile("/Csld.png"))
     viewer.keyboard.press("Space")
@@ -67,6 +68,16 @@ def test_an_enlarged_image_is_moved_with_the_pointer_and_whole_again(viewer: Pag
     assert moved != still
     viewer.get_by_role("button", name="Fit").click()
     expect(stage).not_to_have_class(re.compile("zoomed"))
+
+
+def test_keys_scroll_the_page_while_the_image_has_no_focus(viewer: Page):
+    viewer.set_viewport_size({"width": 1280, "height": 400})
+    viewer.keyboard.press("Space")
+    viewer.wait_for_function("window.scrollY > 0")
+    there = viewer.evaluate("window.scrollY")
+    viewer.keyboard.press("PageDown")
+    viewer.wait_for_function(f"window.scrollY > {there}")
+    expect(viewer.locator("[data-map]")).to_be_visible()
 
 
 def test_the_slider_fades_the_map(viewer: Page):

@@ -71,9 +71,11 @@ const unread = async (files) => {
   return null;
 };
 
-// Keys that are not typed into a field: `find` gives what one does, or nothing.
+// Keys that are not typed into a field, while a viewer or its list of findings has the focus: elsewhere
+// they scroll the page. `find` gives what one does, or nothing.
 const onKeys = (find) => document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
+  if (!event.target.closest(".viewer, .rows")) return;
   if (event.key === " " && event.target.matches("button, a, summary")) return;
   const act = find(event.key);
   if (!act) return;
@@ -179,12 +181,14 @@ const view = (root) => {
   const step = (way) => {
     const here = slices.findIndex((slice) => slice.getAttribute("aria-current"));
     const next = slices[here + way];
-    if (next) next.click();
+    if (!next) return;
+    next.hash = "stage"; // the image keeps the focus on the next page
+    next.click();
   };
   const keys = {
     0: () => choose(null),
     " ": () => { map.hidden = !map.hidden || !rows.some((row) => row.getAttribute("aria-current")); },
-    PageUp: () => step(-1), PageDown: () => step(1),
+    ...(slices.length > 1 && { PageUp: () => step(-1), PageDown: () => step(1) }),
   };
   onKeys((key) => keys[key] ?? (rows[key - 1] && (() => choose(rows[key - 1]))));
 };
