@@ -188,20 +188,31 @@ def _record(image: _Decoded) -> Record:
     )
 
 
-def resplit(manifest: Manifest, prints: Floats, *, sources: Sequence[str], seed: int) -> Manifest:
+def resplit(
+    manifest: Manifest,
+    prints: Floats,
+    known: Iterable[tuple[int, int]] = (),
+    *,
+    sources: Sequence[str],
+    seed: int,
+) -> Manifest:
     """`manifest` with the named sources split anew, 60, 15, 25% of the patients of each.
 
-    Patients who share a near-duplicate (by `prints`, float32[N, D], one row for each record) are
-    kept on one side, over the sources too; where one of them belongs to a source that keeps its
-    split, the others follow it. Raises DataError for a source that is not there.
+    Patients who share a near-duplicate (by `prints`, float32[N, D], one row for each record), or a
+    pair of images that is `known` to belong together (places in the manifest), are kept on one
+    side, over the sources too; where one of them belongs to a source that keeps its split, the
+    others follow it. Raises DataError for a source that is not there.
     """
     unknown = [source for source in sources if source not in manifest.sources]
     if unknown:
         there = ", ".join(manifest.sources)
         raise DataError(f"source {unknown[0]!r} is not in the manifest: give one of {there}")
-    groups = linked(
-        [record.patient for record in manifest], [(i, j) for i, j, _ in near_pairs(prints)]
-    )
+    links = [(i, j) for i, j, _ in near_pairs(prints)]
+    # What keeps its split stays apart anyhow: a link there would only pull others to either side.
+    links += [
+        pair for pair in known if any(manifest.records[place].source in sources for place in pair)
+    ]
+    groups = linked([record.patient for record in manifest], links)
     kept = {
         group: record.split
         for group, record in zip(groups, manifest, strict=True)
