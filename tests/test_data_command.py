@@ -161,6 +161,20 @@ def test_the_same_folder_twice_is_an_error(tmp_path):
         run("import", folder, folder, "-o", tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize("other", [albums.plain, albums.covid_ct])
+def test_two_folders_of_one_name_do_not_become_one_source(tmp_path, other):
+    one, two = albums.plain(tmp_path / "a" / "covid-ct"), other(tmp_path / "b" / "covid-ct")
+    for folders in ((one, two), (two, one)):
+        with pytest.raises(DataError) as told:
+            run("import", *folders, "-o", tmp_path / "m.csv")
+        plain = one if other is albums.covid_ct else folders[1]
+        assert str(told.value) == (
+            f"{folders[0]} and {folders[1]} would become one source, 'covid-ct', for a folder of "
+            f"COVID and NonCOVID gives its name to its images: rename {plain}"
+        )
+    assert not (tmp_path / "m.csv").exists()
+
+
 def test_import_reports_to_programs(tmp_path):
     folder = albums.plain(tmp_path / "h")
     said = json.loads(run("import", folder, "-o", tmp_path / "m.csv", "--json").stdout)

@@ -12,7 +12,7 @@ from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
 from ladnn.imaging import read_image
 from ladnn.similarity import Floats, clusters, fingerprint, near_pairs, pixel_hash, place_of
-from ladnn.sources import Entry, read_collection
+from ladnn.sources import Collection, Entry, read_collection
 from ladnn.sources.reviewed import Decisions, apply_decisions
 from ladnn.splitting import Case, linked, split_cases
 
@@ -58,7 +58,8 @@ def take_in(
     Images that cannot be decoded are named in `failures` and the others still imported. Sources
     without patients are grouped into clusters and split 60, 15, 25% cluster-wise with `seed`; with
     `split` False they stay without a split. `decisions` of a reviewer come after the label set.
-    Raises DataError for a folder that is none, labels that nobody knows, and where nothing is left.
+    Raises DataError for a folder that is none, two that would become one source by their names,
+    labels that nobody knows, and where nothing is left.
     """
     collections = [
         read_collection(folder, labels=labels, extract_to=extract_to) for folder in folders
@@ -66,6 +67,7 @@ def take_in(
     entries = [entry for collection in collections for entry in collection.entries]
     entries = apply_decisions(entries, decisions)
     _refuse_repeats(entries)
+    _refuse_namesakes(folders, collections)
     decoded, failures = _decode(progress(entries))
     if not decoded:
         raise DataError(f"none of the {len(entries)} files could be read: {_named(failures)}")
@@ -78,8 +80,8 @@ def take_in(
     return Intake(
         manifest=Manifest(records=tuple(_record(image) for image in decoded), labels=labels),
         failures=tuple(failures),
-        missing={c.source: c.missing for c in collections if c.missing},
-        unlisted={c.source: c.unlisted for c in collections if c.unlisted},
+        missing=_by_source((c.source, c.missing) for c in collections),
+        unlisted=_by_source((c.source, c.unlisted) for c in collections),
     )
 
 
@@ -97,6 +99,30 @@ def _refuse_repeats(entries: Sequence[Entry]) -> None:
         if entry.path.resolve() in seen:
             raise DataError(f"{entry.path} comes twice: give each folder once")
         seen.add(entry.path.resolve())
+
+
+def _refuse_namesakes(folders: Sequence[Path], collections: Sequence[Collection]) -> None:
+    """Raise DataError where a folder that is known by its name alone has that of another source."""
+    first: dict[str, tuple[Path, Collection]] = {}
+    for folder, collection in zip(folders, collections, strict=True):
+        for source in {entry.source for entry in collection.entries}:
+            other, owner = first.setdefault(source, (folder, collection))
+            if owner is collection or not (owner.named_by_folder or collection.named_by_folder):
+                continue
+            plain = folder if collection.named_by_folder else other
+            raise DataError(
+                f"{other} and {folder} would become one source, {source!r}, for a folder of COVID "
+                f"and NonCOVID gives its name to its images: rename {plain}"
+            )
+
+
+def _by_source(named: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """The names of each source that has any; several exports may lie in folders of one name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for source, names in named:
+        if names:
+            found[source] = found.get(source, ()) + names
+    return found
 
 
 def _require_text(entry: Entry) -> None:
