@@ -11,6 +11,7 @@ from albums import write_csv
 from bundles import tiny_bundle, tiny_card
 from ladnn.audit import (
     alterations,
+    leaks,
     lungs,
     outside,
     people,
@@ -27,6 +28,7 @@ from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.imaging import read_image
+from ladnn.inspection import Problem
 from ladnn.intervals import Difference, Estimate
 from ladnn.lungfield import TISSUE_LEVEL, model_input
 from ladnn.phantom import thorax
@@ -340,6 +342,20 @@ class TestOutside:
             (tmp_path / name).write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match="run"):
             outside.read_results(tmp_path, self.MANIFEST)
+
+
+class TestLeaks:
+    def test_tell_pairs_that_are_known_from_near_duplicates(self):
+        found = [
+            Problem(kind=kind, error=error, paths=(), sentence="")
+            for kind, error in (("leak", True), ("known", False), ("known", False))
+        ]
+        (told,) = leaks._sentences(found)
+        assert told == (
+            "0 patients and 1 pair of near-duplicates lie on two sides of the split, as do 2 pairs "
+            "less alike and known to belong together; 2 of these 3 leaks are acknowledged with a "
+            "reason."
+        )
 
 
 class TestSubgroups:

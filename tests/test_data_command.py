@@ -161,6 +161,20 @@ def test_the_same_folder_twice_is_an_error(tmp_path):
         run("import", folder, folder, "-o", tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize("other", [albums.plain, albums.covid_ct])
+def test_two_folders_of_one_name_do_not_become_one_source(tmp_path, other):
+    one, two = albums.plain(tmp_path / "a" / "covid-ct"), other(tmp_path / "b" / "covid-ct")
+    for folders in ((one, two), (two, one)):
+        with pytest.raises(DataError) as told:
+            run("import", *folders, "-o", tmp_path / "m.csv")
+        plain = one if other is albums.covid_ct else folders[1]
+        assert str(told.value) == (
+            f"{folders[0]} and {folders[1]} would become one source, 'covid-ct', for a folder of "
+            f"COVID and NonCOVID gives its name to its images: rename {plain}"
+        )
+    assert not (tmp_path / "m.csv").exists()
+
+
 def test_import_reports_to_programs(tmp_path):
     folder = albums.plain(tmp_path / "h")
     said = json.loads(run("import", folder, "-o", tmp_path / "m.csv", "--json").stdout)
@@ -358,6 +372,49 @@ def test_a_new_split_keeps_near_duplicates_of_two_patients_together(tmp_path):
     run("split", imported(tmp_path, folder), "-o", out, "--seed", "4")
     side = {record.path.name: record.split for record in read_manifest(out)}
     assert side["3.png"] == side["a b%1.png"]
+
+
+# Two unlike images of the packaged list, known to show one patient under two numbers.
+KNOWN = ("2020.03.22.20040782-p24-1533-6.png", "2020.03.22.20040782-p25-1543.png")
+
+
+@pytest.fixture
+def known_pair(tmp_path):
+    """A manifest in which the images of KNOWN lie in train and test, two of eight patients."""
+    rows = ["path,source,patient,covid,split"]
+    for seed, name in enumerate((*KNOWN, *(f"{i}.png" for i in range(6)))):
+        albums.save(tmp_path / name, seed)
+        rows.append(f"{name},covid-ct,{seed},1,{'test' if name == KNOWN[1] else 'train'}")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("\n".join(rows) + "\n")
+    return manifest
+
+
+def test_a_pair_that_is_known_and_on_two_sides_is_a_note_however_little_alike(known_pair):
+    said = run("check", known_pair).stdout
+    assert f"note: known: {KNOWN[0]} and {KNOWN[1]} are known to belong together (sim" in said
+    assert "and lie in train and test, which is acknowledged: Published split: the same" in said
+    assert problems(known_pair, 0) == {("known", False)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_new_split_keeps_pairs_together_that_are_known(known_pair, tmp_path, seed):
+    out = tmp_path / "new.csv"
+    run("split", known_pair, "-o", out, "--seed", seed)
+    side = {record.path.name: record.split for record in read_manifest(out)}
+    assert side[KNOWN[0]] == side[KNOWN[1]]
+    assert problems(out, 0) == set()
+
+
+def test_what_is_split_anew_follows_its_near_duplicate_and_not_what_is_known_of_that(
+    known_pair, tmp_path
+):
+    albums.save(tmp_path / "h.png", 0, variant=1)
+    with known_pair.open("a") as file:
+        file.write("h.png,h,h,1,val\n")
+    out = tmp_path / "new.csv"
+    run("split", known_pair, "-o", out, "--source", "h")
+    assert {r.split for r in read_manifest(out) if r.path.name in ("h.png", KNOWN[0])} == {"train"}
 
 
 def test_a_split_of_one_source_leaves_the_others_alone(tmp_path):

@@ -1,5 +1,6 @@
 """Readers of the three layouts: what they read, and what they refuse."""
 
+import hashlib
 import zipfile
 from io import BytesIO
 
@@ -8,6 +9,7 @@ import pytest
 import albums
 from ladnn.errors import DataError
 from ladnn.findings import Lesion
+from ladnn.intake import take_in
 from ladnn.sources import contributed, read_collection
 from ladnn.sources.archives import members
 from ladnn.sources.covid_ct_new import diagnosis_of, patient_of
@@ -161,6 +163,26 @@ def test_a_contributed_table_that_names_a_file_elsewhere_is_refused(tmp_path, na
     (tmp_path / contributed.TABLE).write_text(contributed.table_text([row]))
     with pytest.raises(DataError, match="outside its folder"):
         read(tmp_path, tmp_path)
+
+
+def test_two_exports_in_folders_of_one_name_are_taken_in_with_all_that_is_missing(tmp_path):
+    folders = [tmp_path / site / "ladnn-contributed-1" for site in ("a", "b")]
+    for seed, folder in enumerate(folders):
+        image = albums.save(folder / contributed.IMAGES / "1.png", seed)
+        known = {
+            "file": "1.png",
+            "sha256": hashlib.sha256(image.read_bytes()).hexdigest(),
+            "source": "Ward 3",
+            "patient": f"P{seed}",
+            "covid": "1",
+        }
+        rows = [known, {"file": f"gone {seed}.png"}]
+        empty = dict.fromkeys(contributed.COLUMNS, "")
+        table = contributed.table_text([empty | row for row in rows])
+        (folder / contributed.TABLE).write_text(table)
+    intake = take_in(folders, labels="paper", extract_to=tmp_path / "x", split=False)
+    assert [record.source for record in intake.manifest] == ["contributed Ward 3"] * 2
+    assert intake.missing == {"ladnn-contributed-1": ("gone 0.png", "gone 1.png")}
 
 
 def in_both_folders(folder):

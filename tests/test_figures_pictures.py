@@ -57,6 +57,14 @@ def pair(tmp_path_factory):
     return attention.read_looking(runs.read_runs([root / "first", root / "second"]))
 
 
+def _of_one_image(one, path):
+    """The same result and maps, but of the one image at `path`."""
+    rows = np.array([0], dtype=np.intp)
+    cases = dataclasses.replace(one.run.cases.of(rows), paths=(path,))
+    maps = Heatmaps(paths=(path,), values=one.maps.values[:1], boxes=one.maps.boxes[:1])
+    return attention.Looking(run=dataclasses.replace(one.run, cases=cases), maps=maps)
+
+
 class TestMaps:
     def test_are_rows_of_image_map_overlay_map_overlay(self, pair):
         figure = attention.draw(*pair, [0, 5, 9], {})
@@ -118,6 +126,21 @@ class TestMaps:
         figure = attention.draw(*pair, [3], {path: [(10.0, 20.0, 40.0, 60.0)]})
         (box,) = figure.axes[0].patches
         assert (*box.get_xy(), box.get_width(), box.get_height()) == (10, 20, 30, 40)
+
+    @pytest.mark.parametrize(
+        "box", [(0.0, 0.0, 700.0, 400.0), (700.0, 400.0, 1400.0, 800.0), (1100.0, 0.0, 1400.0, 1.0)]
+    )
+    def test_take_boxes_in_pixels_of_an_image_that_is_reduced_when_read(self, pair, tmp_path, box):
+        path = str(tmp_path / "large.png")
+        Image.new("L", (1400, 800)).save(path)
+        first, second = (_of_one_image(one, path) for one in pair)
+        figure = attention.draw(first, second, [0], {path: [box]})
+        (drawn,) = figure.axes[0].patches
+        height, width, _ = figure.axes[0].images[0].get_array().shape
+        x, y = drawn.get_xy()
+        corners = [(x, y), (x + drawn.get_width(), y + drawn.get_height())]
+        wanted = np.reshape(box, (2, 2)) / (1400, 800)
+        assert_allclose(np.array(corners) / (width, height), wanted, atol=1e-9)
 
     def test_refuse_a_box_beyond_its_image(self, pair):
         path = pair[0].run.cases.paths[3]

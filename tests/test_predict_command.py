@@ -306,19 +306,32 @@ def test_a_folder_that_links_to_itself_ends(tmp_path):
 
 
 def test_a_study_adds_one_line_for_each_folder(bundle, tmp_path):
-    for name in ("one/1.png", "one/2.png", "two/1.png"):
-        draw(tmp_path / "s" / name, seed=len(name))
+    for seed, name in enumerate(("one/1.png", "one/2.png", "two/1.png")):
+        draw(tmp_path / "s" / name, seed)
     said = lines(run(tmp_path / "s", "--bundle", bundle, "--json", "--study"))
     studies = [(Path(line["study"]).name, line["slices"]) for line in said[3:]]
     assert studies == [("one", 2), ("two", 1)]
 
 
 def test_a_slice_that_is_given_twice_counts_once_in_its_study(bundle, tmp_path):
-    for name in ("1.png", "2.png"):
-        draw(tmp_path / "s" / name, seed=len(name))
+    for seed, name in enumerate(("1.png", "2.png")):
+        draw(tmp_path / "s" / name, seed)
     given = (tmp_path / "s" / "1.png", tmp_path / "s", "--bundle", bundle, "--json", "--study")
     said = lines(run(*given))
     assert [line["slices"] for line in said[3:]] == [2]
+
+
+def test_a_copy_of_a_slice_has_its_line_and_does_not_weigh_in_its_study(bundle, tmp_path):
+    for seed in range(3):
+        draw(tmp_path / "s" / f"{seed}.png", seed)
+    given = (tmp_path / "s", "--bundle", bundle, "--json", "--study")
+    before = lines(run(*given))
+    draw(tmp_path / "s" / "copy.png", seed=2)
+    after = lines(run(*given))
+    named = [Path(line["path"]).name for line in after[:4]]
+    assert named == ["0.png", "1.png", "2.png", "copy.png"]
+    assert after[4:] == before[3:]
+    assert after[4]["slices"] == 3
 
 
 def test_a_study_in_a_table_counts_its_slices(bundle, image):
@@ -436,8 +449,8 @@ def test_a_name_in_wide_characters_leaves_the_columns_where_they_are(bundle, tmp
 def test_no_line_of_a_table_is_wider_than_the_terminal(bundle, tmp_path, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     names = ("a" * 90, *"bcdefghijklm")
-    for name in names:
-        draw(tmp_path / "scans" / f"{name}.png")
+    for seed, name in enumerate(names):
+        draw(tmp_path / "scans" / f"{name}.png", seed)
     shown = run(tmp_path / "scans", "--bundle", bundle, "--study").stdout
     assert max(map(len, shown.splitlines())) <= columns
     assert all(f"{name[-9:]}.png" in shown for name in names)

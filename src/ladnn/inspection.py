@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ class Problem:
 
     Attributes:
         kind: `missing`, `undecodable`, `changed`, `duplicate`, `near-duplicate`, `flags`, `leak`,
-            `patient` or `name`.
+            `known`, `patient` or `name`.
         error: whether the manifest must not be used like this; otherwise it is worth a look.
         paths: of the images meant.
         sentence: what it is, for people.
@@ -51,6 +51,19 @@ class Acknowledged:
         # A table's cells are clean, and names on the disk need not be.
         cleaned = frozenset((clean(source), clean(item)) for source, item in items)
         return self.reasons.get((kind, cleaned))
+
+    def pairs(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Places (i < j) in `records` of two images that belong together, however alike they are.
+
+        They are those of the kind `near`, in the order of the list.
+        """
+        places: dict[Item, list[int]] = defaultdict(list)
+        for place, record in enumerate(records):
+            places[clean(record.source), clean(record.path.name)].append(place)
+        named = (sorted(items) for kind, items in self.reasons if kind == "near")
+        both = (product(places.get(x[0], ()), places.get(x[-1], ())) for x in named)
+        found = ((min(i, j), max(i, j)) for pairs in both for i, j in pairs if i != j)
+        return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +114,10 @@ def inspect(viewed: Viewed, acknowledged: Acknowledged) -> tuple[Problem, ...]:
     """Everything that is wrong with the images of a manifest; errors first.
 
     A leak is a pair of equal or near-duplicate images, or the images of a patient, on two sides of
-    the split; it is an error unless `acknowledged` lists it. Patients whose names differ by spaces
-    or letter case alone may be one and count as such here. Near pairs of one patient on one side
-    are what a CT series is made of and are not reported.
+    the split; it is an error unless `acknowledged` lists it. A pair that is listed and on two sides
+    is reported however little alike it is. Patients whose names differ by spaces or letter case
+    alone may be one and count as such here. Near pairs of one patient on one side are what a CT
+    series is made of and are not reported.
     """
     found = [
         *_unreadable(viewed),
@@ -118,9 +132,10 @@ def inspect(viewed: Viewed, acknowledged: Acknowledged) -> tuple[Problem, ...]:
 def acknowledged_leaks(*extra: Path) -> Acknowledged:
     """The packaged list of the published splits' own leaks, and the files in `extra`.
 
-    Columns: kind (`near` with file names, or `patient` with the patient twice or with two patients
-    whose names are alike), source, item, other_source, other_item, reason. Raises DataError for a
-    table of another form, an unknown kind and a row without a reason.
+    Columns: kind (`near` with the file names of two images that are alike or known to belong
+    together, or `patient` with the patient twice or with two patients whose names are alike),
+    source, item, other_source, other_item, reason. Raises DataError for a table of another form, an
+    unknown kind and a row without a reason.
     """
     reasons: dict[tuple[str, frozenset[Item]], str] = {}
     packaged = Path(str(files("ladnn").joinpath("data", "acknowledged_leaks.csv")))
@@ -207,12 +222,18 @@ def _alike(
 
 
 def _pairs(viewed: Viewed, acknowledged: Acknowledged) -> Iterator[Problem]:
-    for i, j, similarity in (*near_pairs(viewed.prints, NEAR), *_flat_pairs(viewed)):
+    alike = [*near_pairs(viewed.prints, NEAR), *_flat_pairs(viewed)]
+    for i, j, similarity in alike:
         one, two = viewed.records[i], viewed.records[j]
         equal = viewed.hashes[i] == viewed.hashes[j]
         problem = _pair(one, two, equal, similarity, acknowledged)
         if problem is not None:
             yield problem
+    told = {(i, j) for i, j, _ in alike}
+    for i, j in acknowledged.pairs(viewed.records):
+        one, two = viewed.records[i], viewed.records[j]
+        if (i, j) not in told and _crossing(one, two):
+            yield _known_pair(one, two, float(viewed.prints[i] @ viewed.prints[j]), acknowledged)
 
 
 def _flat_pairs(viewed: Viewed) -> Iterator[tuple[int, int, float]]:
@@ -230,9 +251,8 @@ def _pair(
     alike = "the same picture" if equal else f"near-duplicates (similarity {similarity:.2f})"
     flags = " with opposite flags" if one.covid != two.covid else ""
     kind, error, rest = "duplicate" if equal else "near-duplicate", False, flags
-    if one.split and two.split and one.split != two.split:
-        items = ((one.source, one.path.name), (two.source, two.path.name))
-        reason = acknowledged.reason("near", *items)
+    if _crossing(one, two):
+        reason = _reason(one, two, acknowledged)
         kind, error = "leak", reason is None
         rest = f"{flags} in {one.split} and {two.split}{_known(reason)}"
     elif flags:
@@ -247,6 +267,28 @@ def _pair(
         paths=(one.path, two.path),
         sentence=f"{one.path.name} and {two.path.name} are {alike}{rest}",
     )
+
+
+def _known_pair(one: Record, two: Record, similarity: float, acknowledged: Acknowledged) -> Problem:
+    """Two images on two sides that are less alike than near-duplicates, and listed all the same."""
+    return Problem(
+        kind="known",
+        error=False,
+        paths=(one.path, two.path),
+        sentence=f"{one.path.name} and {two.path.name} are known to belong together (similarity "
+        f"{similarity:.2f}) and lie in {one.split} and {two.split}"
+        f"{_known(_reason(one, two, acknowledged))}",
+    )
+
+
+def _crossing(one: Record, two: Record) -> bool:
+    """Whether two images lie on two sides of the split."""
+    return bool(one.split and two.split) and one.split != two.split
+
+
+def _reason(one: Record, two: Record, acknowledged: Acknowledged) -> str | None:
+    items = ((one.source, one.path.name), (two.source, two.path.name))
+    return acknowledged.reason("near", *items)
 
 
 def _known(reason: str | None) -> str:

@@ -12,7 +12,7 @@ from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
 from ladnn.imaging import read_image
 from ladnn.similarity import Floats, clusters, fingerprint, near_pairs, pixel_hash, place_of
-from ladnn.sources import Entry, read_collection
+from ladnn.sources import Collection, Entry, read_collection
 from ladnn.sources.reviewed import Decisions, apply_decisions
 from ladnn.splitting import Case, linked, split_cases
 
@@ -58,7 +58,8 @@ def take_in(
     Images that cannot be decoded are named in `failures` and the others still imported. Sources
     without patients are grouped into clusters and split 60, 15, 25% cluster-wise with `seed`; with
     `split` False they stay without a split. `decisions` of a reviewer come after the label set.
-    Raises DataError for a folder that is none, labels that nobody knows, and where nothing is left.
+    Raises DataError for a folder that is none, two that would become one source by their names,
+    labels that nobody knows, and where nothing is left.
     """
     collections = [
         read_collection(folder, labels=labels, extract_to=extract_to) for folder in folders
@@ -66,6 +67,7 @@ def take_in(
     entries = [entry for collection in collections for entry in collection.entries]
     entries = apply_decisions(entries, decisions)
     _refuse_repeats(entries)
+    _refuse_namesakes(folders, collections)
     decoded, failures = _decode(progress(entries))
     if not decoded:
         raise DataError(f"none of the {len(entries)} files could be read: {_named(failures)}")
@@ -78,8 +80,8 @@ def take_in(
     return Intake(
         manifest=Manifest(records=tuple(_record(image) for image in decoded), labels=labels),
         failures=tuple(failures),
-        missing={c.source: c.missing for c in collections if c.missing},
-        unlisted={c.source: c.unlisted for c in collections if c.unlisted},
+        missing=_by_source((c.source, c.missing) for c in collections),
+        unlisted=_by_source((c.source, c.unlisted) for c in collections),
     )
 
 
@@ -97,6 +99,30 @@ def _refuse_repeats(entries: Sequence[Entry]) -> None:
         if entry.path.resolve() in seen:
             raise DataError(f"{entry.path} comes twice: give each folder once")
         seen.add(entry.path.resolve())
+
+
+def _refuse_namesakes(folders: Sequence[Path], collections: Sequence[Collection]) -> None:
+    """Raise DataError where a folder that is known by its name alone has that of another source."""
+    first: dict[str, tuple[Path, Collection]] = {}
+    for folder, collection in zip(folders, collections, strict=True):
+        for source in {entry.source for entry in collection.entries}:
+            other, owner = first.setdefault(source, (folder, collection))
+            if owner is collection or not (owner.named_by_folder or collection.named_by_folder):
+                continue
+            plain = folder if collection.named_by_folder else other
+            raise DataError(
+                f"{other} and {folder} would become one source, {source!r}, for a folder of COVID "
+                f"and NonCOVID gives its name to its images: rename {plain}"
+            )
+
+
+def _by_source(named: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """The names of each source that has any; several exports may lie in folders of one name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for source, names in named:
+        if names:
+            found[source] = found.get(source, ()) + names
+    return found
 
 
 def _require_text(entry: Entry) -> None:
@@ -188,20 +214,31 @@ def _record(image: _Decoded) -> Record:
     )
 
 
-def resplit(manifest: Manifest, prints: Floats, *, sources: Sequence[str], seed: int) -> Manifest:
+def resplit(
+    manifest: Manifest,
+    prints: Floats,
+    known: Iterable[tuple[int, int]] = (),
+    *,
+    sources: Sequence[str],
+    seed: int,
+) -> Manifest:
     """`manifest` with the named sources split anew, 60, 15, 25% of the patients of each.
 
-    Patients who share a near-duplicate (by `prints`, float32[N, D], one row for each record) are
-    kept on one side, over the sources too; where one of them belongs to a source that keeps its
-    split, the others follow it. Raises DataError for a source that is not there.
+    Patients who share a near-duplicate (by `prints`, float32[N, D], one row for each record), or a
+    pair of images that is `known` to belong together (places in the manifest), are kept on one
+    side, over the sources too; where one of them belongs to a source that keeps its split, the
+    others follow it. Raises DataError for a source that is not there.
     """
     unknown = [source for source in sources if source not in manifest.sources]
     if unknown:
         there = ", ".join(manifest.sources)
         raise DataError(f"source {unknown[0]!r} is not in the manifest: give one of {there}")
-    groups = linked(
-        [record.patient for record in manifest], [(i, j) for i, j, _ in near_pairs(prints)]
-    )
+    links = [(i, j) for i, j, _ in near_pairs(prints)]
+    # What keeps its split stays apart anyhow: a link there would only pull others to either side.
+    links += [
+        pair for pair in known if any(manifest.records[place].source in sources for place in pair)
+    ]
+    groups = linked([record.patient for record in manifest], links)
     kept = {
         group: record.split
         for group, record in zip(groups, manifest, strict=True)

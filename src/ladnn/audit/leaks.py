@@ -14,6 +14,7 @@ from ladnn.similarity import NEAR
 _MEANING = {
     "patient": "a patient on two sides",
     "leak": "near-duplicates on two sides",
+    "known": "a pair less alike that is known to belong together on two sides",
     "name": "patients or sources whose names differ by spaces or letter case alone",
     "flags": "near-duplicates with opposite labels on one side",
     "duplicate": "the same picture twice on one side",
@@ -22,7 +23,7 @@ _MEANING = {
     "undecodable": "an image that cannot be decoded",
     "changed": "an image that is another than was imported",
 }
-_CROSSING = ("patient", "leak")
+_CROSSING = ("patient", "leak", "known")
 
 
 def answer(
@@ -56,16 +57,19 @@ def answer(
 
 
 def _sentences(crossing: Sequence[Problem]) -> tuple[str, ...]:
-    patients = sum(problem.kind == "patient" for problem in crossing)
-    pairs = count(len(crossing) - patients, "pair")
-    sentence = f"{count(patients, 'patient')} and {pairs} of near-duplicates lie on two sides"
-    if not crossing:
-        return (f"{sentence} of the split.",)
-    known = sum(not problem.error for problem in crossing)
-    return (
-        f"{sentence} of the split; {known} of these {len(crossing)} leaks are acknowledged with a "
-        "reason.",
+    kinds = Counter(problem.kind for problem in crossing)
+    known = kinds["known"]
+    sentence = (
+        f"{count(kinds['patient'], 'patient')} and {count(kinds['leak'], 'pair')} of "
+        "near-duplicates lie on two sides of the split"
     )
+    if known:
+        verb = "does" if known == 1 else "do"
+        sentence += f", as {verb} {count(known, 'pair')} less alike and known to belong together"
+    if not crossing:
+        return (f"{sentence}.",)
+    listed = sum(not problem.error for problem in crossing)
+    return (f"{sentence}; {listed} of these {len(crossing)} leaks are acknowledged with a reason.",)
 
 
 def _without(subjects: Sequence[Subject], apart: Sequence[Case], settings: Settings) -> str:

@@ -224,11 +224,11 @@ class _Studies:
     """The predictions of each DICOM study, or of each folder for files that name no study."""
 
     def __init__(self) -> None:
-        self._slices: dict[str, dict[Path, Prediction]] = {}
+        self._slices: dict[str, dict[str, Prediction]] = {}
 
     def add(self, line: Line) -> None:
-        """Take one in; a file that was given twice counts once."""
-        self._slices.setdefault(line.study, {})[line.path.absolute()] = line.prediction
+        """Take one in; a file that was given twice, or a copy of one, counts once."""
+        self._slices.setdefault(line.study, {})[line.prediction.sha256] = line.prediction
 
     def results(self, card: "Card", operating_point: str) -> "Iterator[StudyPrediction]":
         from ladnn.study import aggregate

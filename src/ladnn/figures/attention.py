@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image as it is
 
 ROWS = 10
 _SIDE = 600  # pixels of a picture at most: a column is 400 dots wide
@@ -188,12 +188,12 @@ def _row(
     boxes: Mapping[str, Sequence[Box]],
 ) -> None:
     path = pair[0].run.cases.paths[row]
-    picture = Image.fromarray(read_image(Path(path)).pixels).convert("RGB")
-    scale = min(1.0, _SIDE / max(picture.size))
-    mine = [_scaled(box, picture, scale, path) for box in boxes.get(path, ())]
+    image = read_image(Path(path))
+    picture = Image.fromarray(image.pixels).convert("RGB")
     picture.thumbnail((_SIDE, _SIDE))
     _show(line[0], picture)
-    for x0, y0, x1, y1 in mine:
+    for given in boxes.get(path, ()):
+        x0, y0, x1, y1 = _scaled(given, image.size, picture.size, path)
         line[0].add_patch(_rectangle(x0, y0, x1 - x0, y1 - y0))
     for place, one in zip((1, 3), pair, strict=True):
         heatmap: NDArray[np.float32] = one.maps.values[row, 0].astype(np.float32)
@@ -207,14 +207,26 @@ def _row(
         )
 
 
-def _scaled(box: Box, picture: Image.Image, scale: float, path: str) -> Box:
-    if box[2] > picture.width or box[3] > picture.height:
+def _scaled(box: Box, whole: tuple[int, int], shown: tuple[int, int], path: str) -> Box:
+    """A box in pixels of the image as it is, in those of the picture that is shown of it.
+
+    Args:
+        box: as it was given.
+        whole: height and width of the image, before anything was reduced.
+        shown: width and height of the picture.
+        path: of the image.
+
+    Raises:
+        DataError: for a box beyond its image.
+    """
+    height, width = whole
+    if box[2] > width or box[3] > height:
         raise DataError(
-            f"a box of {path} reaches beyond its {picture.width} x {picture.height} pixels: give "
-            "boxes in pixels of the image as it is"
+            f"a box of {path} reaches beyond its {width} x {height} pixels: give boxes in pixels "
+            "of the image as it is"
         )
-    x0, y0, x1, y1 = (corner * scale for corner in box)
-    return x0, y0, x1, y1
+    across, down = shown[0] / width, shown[1] / height
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
 
 def _rectangle(x: float, y: float, width: float, height: float) -> "Rectangle":

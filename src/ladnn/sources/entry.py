@@ -39,12 +39,20 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """The images of one folder; `missing` are listed by a table and lie nowhere."""
+    """The images of one folder.
+
+    Attributes:
+        source: the collection's name.
+        missing: images that a table lists and that lie nowhere.
+        unlisted: images that lie there and that no table lists.
+        named_by_folder: whether the folder's name is all that tells the source of its images.
+    """
 
     source: str
     entries: tuple[Entry, ...]
     missing: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
+    named_by_folder: bool = False
 
 
 def images_in(folder: Path) -> list[Path]:

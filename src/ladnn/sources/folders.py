@@ -37,7 +37,7 @@ def read(folder: Path, *, labels: str, extract_to: Path) -> Collection:
             )
             for path in images
         ]
-    return Collection(source=source, entries=tuple(entries))
+    return Collection(source=source, entries=tuple(entries), named_by_folder=True)
 
 
 def _subfolders(folder: Path) -> dict[bool, Path]:
