@@ -52,21 +52,31 @@ def _inside_body(regions: NDArray[np.intp]) -> list[int]:
 
 
 def without_lungs(square: Pixels, mask: Mask) -> Pixels:
-    """The input with the lungs, and all that lies between them, at the grey of soft tissue."""
-    from skimage.morphology import convex_hull_image, isotropic_dilation
-
-    hidden = isotropic_dilation(convex_hull_image(mask), _MARGIN * square.shape[0])
-    out = square.copy()
-    out[hidden] = int(TISSUE_LEVEL)
-    return out
+    """The input with the lungs, and all that lies between them, at the grey of the tissue around."""
+    hidden = _hidden(square, mask)
+    return np.where(hidden, _tissue(square, hidden), square)
 
 
 def border_alone(square: Pixels, mask: Mask) -> Pixels:
-    """`without_lungs`, and all but the border of the frame at the grey of soft tissue too.
+    """`without_lungs`, and all but the border of the frame at that grey too.
 
     The frame is cropped to the lungs, so its border alone would still show the rim of them.
     """
-    edge = round(BORDER * square.shape[0])
-    out = without_lungs(square, mask)
-    out[edge:-edge, edge:-edge] = int(TISSUE_LEVEL)
-    return out
+    edge, hidden = round(BORDER * square.shape[0]), _hidden(square, mask)
+    shown = hidden.copy()
+    shown[edge:-edge, edge:-edge] = True
+    return np.where(shown, _tissue(square, hidden), square)
+
+
+def _hidden(square: Pixels, mask: Mask) -> Mask:
+    from skimage.morphology import convex_hull_image, isotropic_dilation
+
+    return np.asarray(isotropic_dilation(convex_hull_image(mask), _MARGIN * square.shape[0]))
+
+
+def _tissue(square: Pixels, hidden: Mask) -> np.uint8:
+    """The grey of what is not air around the lungs: a frame may keep the grey of its image."""
+    from skimage.filters import threshold_otsu
+
+    around = square[~hidden & (square > threshold_otsu(square))]
+    return np.uint8(np.median(around) if around.size else TISSUE_LEVEL)

@@ -159,7 +159,7 @@ def lungs_answer(
         title="What is told without the lungs?",
         method=(
             "The network's input is altered, after it was cropped to the lungs: the lungs and all "
-            "between them set to the grey of soft tissue, or all that and all but a border of "
+            "between them set to the grey of the tissue around, or all that and all but a border of "
             f"{BORDER:.0%} on each side. The model is scored on that; and a probe (logistic "
             "regression on the frozen features, standardised, 64 principal axes) is trained on the "
             "training images altered in the same way and scored on the images examined. Both AUCs "
@@ -258,12 +258,11 @@ def _lung_findings(rows: Sequence[tuple[Any, ...]], large: Container[str]) -> tu
 
 
 def _verdict(model: Estimate, probe: Estimate) -> str:
-    above = [
-        name
-        for name, one in (("the model", model), ("the probe", probe))
-        if one.low is not None and one.low > 0.5
-    ]
-    if not above:
+    both = (("the model", model), ("the probe", probe))
+    above = [name for name, one in both if one.low is not None and one.low > 0.5]
+    below = [name for name, one in both if one.high is not None and one.high < 0.5]
+    if not above and not below:
         return "neither is told from chance"
-    verb = "tell" if len(above) > 1 else "tells"
-    return f"{' and '.join(above)} {verb} the classes apart without the lungs"
+    verb = "tell" if len(above) + len(below) > 1 else "tells"
+    turned = f", {' and '.join(below)} the wrong way round" if below else ""
+    return f"{' and '.join(above + below)} {verb} the classes apart without the lungs{turned}"
