@@ -52,7 +52,7 @@ def _inside_body(regions: NDArray[np.intp]) -> list[int]:
 
 
 def without_lungs(square: Pixels, mask: Mask) -> Pixels:
-    """The input with the lungs, and all that lies between them, at the grey of the tissue around."""
+    """The input with the lungs, and all that lies between them, at the grey of tissue around."""
     hidden = _hidden(square, mask)
     return np.where(hidden, _tissue(square, hidden), square)
 

@@ -159,8 +159,8 @@ def lungs_answer(
         title="What is told without the lungs?",
         method=(
             "The network's input is altered, after it was cropped to the lungs: the lungs and all "
-            "between them set to the grey of the tissue around, or all that and all but a border of "
-            f"{BORDER:.0%} on each side. The model is scored on that; and a probe (logistic "
+            "between them set to the grey of the tissue around, or all that and all but a border "
+            f"of {BORDER:.0%} on each side. The model is scored on that; and a probe (logistic "
             "regression on the frozen features, standardised, 64 principal axes) is trained on the "
             "training images altered in the same way and scored on the images examined. Both AUCs "
             "should fall to .5; what is left is the chest wall, the outline of what was hidden, "
