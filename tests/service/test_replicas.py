@@ -122,7 +122,18 @@ def test_a_replica_that_is_busy_or_misses_something_is_not_taken_for_one_that_is
             assert [httpx.get(proxy).status_code for _ in range(4)] == [200] * 4
 
 
+def test_an_upload_goes_to_the_replica_that_is_there(tmp_path: Path):
+    with served(answering_as_asked) as one:
+        ports = (free_port(), int(one.rsplit(":", 1)[1]))
+        with nginx(tmp_path, ports) as proxy:
+            wait_for(lambda: reached(proxy))
+            sent = [httpx.post(proxy, content=bytes(1 << 20)).status_code for _ in range(4)]
+    assert sent == [200] * 4
+
+
 async def answering_as_asked(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
     await PlainTextResponse("", int(scope["path"][1:] or 200))(scope, receive, send)
 
 
