@@ -41,3 +41,21 @@ def test_who_waits_too_long_leaves_the_queue():
             turns.get(0.01)
         assert turns.waiting == 0
     assert turns.get(0.01) == "one"
+
+
+def test_of_several_names_each_is_served_in_turn_however_many_wait_under_one():
+    turns, order, threads = Turns(), [], []
+
+    def work(name):
+        with turns.held(name):
+            order.append(name)
+
+    for name in "aaabc":
+        threads.append(threading.Thread(target=work, args=(name,)))
+        threads[-1].start()
+        while turns.waiting < len(threads):
+            time.sleep(0.001)
+    turns.put("the only one")
+    for thread in threads:
+        thread.join()
+    assert "".join(order) == "abcaa"

@@ -1,5 +1,6 @@
 """What one request, or one visitor, may cost the site and everybody else."""
 
+import asyncio
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from functools import cache
 import httpx
 import numpy as np
 import pytest
+from fastapi.params import File as FileParam
 from fastapi.routing import APIRoute
 from personas import key_of, make_account
 from sites import MakeSite, Site, served, sqlite_url
@@ -18,11 +20,13 @@ from test_site_series import File, add, begin, drain, rows
 
 from ladnn.service import batch_intake, batches, leases, predictions
 from ladnn.service.accounts.permissions import Role
-from ladnn.service.accounts.principals import Principal
+from ladnn.service.accounts.principals import Principal, admitted, requires
+from ladnn.service.admission import EACH, Admission
 from ladnn.service.app import ROUTERS
 from ladnn.service.blobs import Blobs
 from ladnn.service.context import drawing
 from ladnn.service.drawings import Drawings
+from ladnn.service.errors import Busy, TooMany
 from ladnn.service.incoming import Incoming
 from synthetic import dicom_bytes
 
@@ -165,3 +169,116 @@ def test_who_gets_no_turn_at_drawing_is_told_and_gets_one_later(page: Site, scan
     assert refused.json()["detail"].startswith("Many pictures are being drawn")
     page.app.state.services = replace(page.services, drawings=free)
     assert [page.client.get(sheet).status_code for _ in range(3)] == [200] * 3
+
+
+def test_every_route_that_takes_files_waits_for_its_turn_without_a_thread():
+    routes = [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]
+    taking = [
+        one
+        for one in routes
+        if any(isinstance(field.field_info, FileParam) for field in one.dependant.body_params)
+    ]
+    assert len(taking) == 8
+    for route in taking:
+        asked = [one.call for one in route.dependant.dependencies]
+        assert asked.index(admitted) > next(
+            number for number, one in enumerate(asked) if isinstance(one, requires)
+        ), route.path  # behind the permission
+
+
+async def hold(admission: Admission, name: str, order: list[str], over: asyncio.Event) -> None:
+    async with admission.turn(name):
+        order.append(name)
+        await over.wait()
+
+
+def test_names_are_admitted_in_turn_however_many_wait_under_one():
+    async def run() -> list[str]:
+        admission, order, over = Admission(at_once=1, each=1), list[str](), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for name in "aaaab":
+                group.create_task(hold(admission, name, order, over))
+                await asyncio.sleep(0)
+            over.set()
+        async with admission.turn("c"):  # all of it was given back
+            return order
+
+    assert "".join(asyncio.run(run())) == "abaaa"
+
+
+def test_one_name_leaves_turns_for_another():
+    async def run() -> list[str]:
+        admission, order, over = Admission(at_once=3, each=2), list[str](), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for name in "aaaab":
+                group.create_task(hold(admission, name, order, over))
+            await asyncio.sleep(0.01)
+            began = list(order)
+            over.set()
+        return began
+
+    assert "".join(asyncio.run(run())) == "aab"
+
+
+def test_more_of_one_name_than_may_be_there_are_refused_and_of_another_are_not():
+    async def run() -> None:
+        admission = Admission(at_once=2, each=1, most=1)
+        async with admission.turn("a"), admission.turn("b"):
+            with pytest.raises(TooMany):
+                await admission.turn("a").__aenter__()
+
+    asyncio.run(run())
+
+
+def test_who_waits_too_long_for_a_test_or_goes_away_leaves_the_turn_to_others():
+    async def run() -> None:
+        admission = Admission(at_once=1, each=1, patience=0.01)
+        async with admission.turn("a"):
+            gone = asyncio.create_task(admission.turn("a").__aenter__())
+            await asyncio.sleep(0)
+            gone.cancel()
+            with pytest.raises(Busy):
+                await admission.turn("b").__aenter__()
+        async with admission.turn("b"):
+            pass
+
+    asyncio.run(run())
+
+
+def test_who_sends_too_many_tests_at_once_is_told_when_to_come_again(page: Site, scan: bytes):
+    def sent() -> httpx.Response:
+        return page.client.post("/api/v1/predictions", files={"file": ("a.png", scan)})
+
+    free, full = page.services, replace(page.services, admission=Admission(most=0))
+    page.app.state.services = full
+    refused = sent()
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    assert refused.json()["detail"].startswith("Too many images are being tested at once")
+    page.app.state.services = replace(free, admission=Admission(at_once=0, patience=0.01))
+    assert (sent().status_code, sent().json()["detail"][:11]) == (503, "Many images")
+    page.app.state.services = free
+    assert sent().status_code == 201
+
+
+def test_pages_answer_while_more_tests_wait_than_there_are_threads(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    entered, over = threading.Semaphore(0), threading.Event()
+    look = page.services.decoder.look
+
+    def slow(*given, **more):
+        entered.release()
+        assert over.wait(60)
+        return look(*given, **more)
+
+    monkeypatch.setattr(page.services.decoder, "look", slow)
+    with served(page.app) as address, ThreadPoolExecutor(THREADS + 10) as pool:
+        try:
+            for number in range(THREADS + 10):
+                files = {"file": ("a.png", scan + bytes([number]))}
+                pool.submit(httpx.post, f"{address}/api/v1/predictions", files=files, timeout=60)
+            assert all(entered.acquire(timeout=60) for _ in range(EACH))
+            for path in ("/readyz", "/about", "/sign-in") * 3:
+                assert httpx.get(address + path, timeout=20).status_code == 200
+        finally:
+            over.set()

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 from sites import PostgreSql, free_port, needs, served
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from bundles import tiny_bundle
 from ladnn.service import models
@@ -105,6 +107,34 @@ def test_the_proxy_keeps_what_is_for_operators_to_itself(tmp_path: Path, path: s
     with nginx(tmp_path, (free_port(), free_port())) as proxy:
         wait_for(lambda: reached(proxy + path))
         assert httpx.get(proxy + path).status_code == 403
+
+
+def test_a_replica_that_is_busy_or_misses_something_is_not_taken_for_one_that_is_gone(
+    tmp_path: Path,
+):
+    with served(answering_as_asked) as one, served(answering_as_asked) as other:
+        ports = tuple(int(address.rsplit(":", 1)[1]) for address in (one, other))
+        with nginx(tmp_path, ports) as proxy:  # type: ignore[arg-type]
+            wait_for(lambda: reached(proxy))
+            for status in (502, 503):
+                asked = [httpx.get(f"{proxy}/{status}").status_code for _ in range(6)]
+                assert asked == [status] * 6
+            assert [httpx.get(proxy).status_code for _ in range(4)] == [200] * 4
+
+
+def test_an_upload_goes_to_the_replica_that_is_there(tmp_path: Path):
+    with served(answering_as_asked) as one:
+        ports = (free_port(), int(one.rsplit(":", 1)[1]))
+        with nginx(tmp_path, ports) as proxy:
+            wait_for(lambda: reached(proxy))
+            sent = [httpx.post(proxy, content=bytes(1 << 20)).status_code for _ in range(4)]
+    assert sent == [200] * 4
+
+
+async def answering_as_asked(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await PlainTextResponse("", int(scope["path"][1:] or 200))(scope, receive, send)
 
 
 def reached(address: str) -> bool:

@@ -24,6 +24,7 @@ from ladnn.runtime import Predictor
 from ladnn.service import csrf, description, models, retention
 from ladnn.service.accounts.oidc import Provider
 from ladnn.service.accounts.principals import count
+from ladnn.service.admission import Admission
 from ladnn.service.blobs import Blobs
 from ladnn.service.champion import Champion, build_predictor
 from ladnn.service.context import Decoder, Services
@@ -175,6 +176,7 @@ def make_services(
         limits=Limits(settings, database, now),
         watcher=Watcher(),
         drawings=Drawings(),
+        admission=Admission(),
         provider=Provider(settings) if settings.oidc_issuer else None,
         clock=now,
         secret=secret,

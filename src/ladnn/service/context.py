@@ -13,6 +13,7 @@ from ladnn.imaging import CtImage, Window
 from ladnn.looks import Look
 from ladnn.runtime import Predictor
 from ladnn.service.accounts.oidc import Provider
+from ladnn.service.admission import Admission
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.drawings import Drawings
@@ -58,16 +59,30 @@ class Decoder(Protocol):
     """Turns hostile bytes into an image; safe to call from any thread."""
 
     def decode(
-        self, data: bytes, *, name: str = "", window: Window | None = None, frame: int | None = None
+        self,
+        data: bytes,
+        *,
+        name: str = "",
+        window: Window | None = None,
+        frame: int | None = None,
+        whose: str = "",
     ) -> Decoded:
-        """Decode one file; `window` None means the lung window.
+        """Decode one file; `window` None means the lung window. Those of `whose` take turns.
 
         Raises ImageError: one sentence.
         """
         ...
 
-    def look(self, data: bytes, card: Card, *, name: str = "", frame: int | None = None) -> Seen:
-        """Decode one file in the lung window and look at it as the card says.
+    def look(
+        self,
+        data: bytes,
+        card: Card,
+        *,
+        name: str = "",
+        frame: int | None = None,
+        whose: str = "",
+    ) -> Seen:
+        """Decode one file in the lung window and look at it as the card says; see `decode`.
 
         Raises ImageError: one sentence.
         """
@@ -87,6 +102,7 @@ class Services:
         limits: on how much one account or address may ask for.
         watcher: of drift; remembers the weeks that are over.
         drawings: gives turns at drawing pictures.
+        admission: gives turns at testing what came in.
         provider: of OpenID; None when the settings name none.
         secret: signs cookies and tokens; the same on every replica.
         clock: the present, in UTC.
@@ -102,6 +118,7 @@ class Services:
     limits: Limits
     watcher: Watcher
     drawings: Drawings
+    admission: Admission
     provider: Provider | None
     clock: Callable[[], datetime]
     secret: bytes = field(repr=False)

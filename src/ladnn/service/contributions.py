@@ -93,7 +93,7 @@ def contribute(
         StorageFull: no room; then nothing is kept.
     """
     proposal.check()
-    decoded = site.decoder.decode(upload.data, name=upload.name)
+    decoded = site.decoder.decode(upload.data, name=upload.name, whose=principal.counts_as)
     pixels = decoded.image.pixels
     full = fingerprint(pixels)
     data = kept_bytes(decoded)

@@ -73,16 +73,32 @@ class DecodingPool:
         self._idle = Turns[_Worker | None](*self._workers)
 
     def decode(
-        self, data: bytes, *, name: str = "", window: Window | None = None, frame: int | None = None
+        self,
+        data: bytes,
+        *,
+        name: str = "",
+        window: Window | None = None,
+        frame: int | None = None,
+        whose: str = "",
     ) -> Decoded:
         """Decode one file; waits for a worker. `window` None means the lung window.
+
+        Those of different people take turns, whoever `whose` says that they are.
 
         Raises ImageError: one sentence.
         """
         task = {"window": _numbers(window), "frame": frame}
-        return self._ask(task, data, name, _decoded)
+        return self._ask(task, data, name, whose, _decoded)
 
-    def look(self, data: bytes, card: Card, *, name: str = "", frame: int | None = None) -> Seen:
+    def look(
+        self,
+        data: bytes,
+        card: Card,
+        *,
+        name: str = "",
+        frame: int | None = None,
+        whose: str = "",
+    ) -> Seen:
         """Decode one file in the lung window and look at it as the card says; waits for a worker.
 
         The look is taken there because threads of one Python that do much arithmetic hinder each
@@ -93,12 +109,14 @@ class DecodingPool:
         wanted = {"size": card.input_size, "frame": card.preprocessing}
         shape = input_shape(card.input_size, card.preprocessing)
         task = {"window": None, "frame": frame, "look": wanted}
-        return self._ask(task, data, name, partial(_seen, shape=shape))
+        return self._ask(task, data, name, whose, partial(_seen, shape=shape))
 
-    def _ask(self, task: dict[str, Any], data: bytes, name: str, read: _Reader[Answer]) -> Answer:
+    def _ask(
+        self, task: dict[str, Any], data: bytes, name: str, whose: str, read: _Reader[Answer]
+    ) -> Answer:
         """Give a file to the worker whose turn it is and read its answer."""
         name = name.encode("utf-8", "replace").decode()  # half a surrogate could not be answered
-        with self._idle.held() as worker:
+        with self._idle.held(whose) as worker:
             if worker is None:
                 raise RuntimeError("the decoder was closed")
             if not worker.alive:

@@ -36,6 +36,7 @@ def complete(
         kinds = operation.get("requestBody", {}).get("content", ())
         if kinds:
             operation["responses"]["400"] = problem("A body that cannot be read")
+            operation["responses"]["408"] = problem("A body that stopped halfway")
         if "application/json" in kinds:
             operation["responses"]["415"] = problem("A body that is not declared as JSON")
     return description

@@ -1,8 +1,9 @@
 """What surrounds every request: its id, its size, its time, and the headers of its answer."""
 
+import asyncio
 import secrets
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from fastapi import HTTPException
@@ -14,8 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ladnn.service.accounts.principals import VISITOR_DAYS, visitor_cookie
 from ladnn.service.context import Services
 from ladnn.service.errors import Malformed, TooLarge
+from ladnn.service.limits import address_of
 from ladnn.service.logs import log
 from ladnn.service.settings import Settings
+from ladnn.service.uploads import Uploads
 
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
@@ -37,6 +40,8 @@ BODY_MIB = 2
 The longest that the interface takes, 10,000 hashes, has 0.7 MiB.
 """
 
+SILENCE = 30.0  # seconds that a body may pause: until it is whole, what came of it is held
+
 NOT_UNICODE = "Not in UTF-8"  # by which `problems` knows it again
 
 
@@ -45,6 +50,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, site: Services) -> None:
         self._app, self._site = app, site
+        self._uploads = Uploads(site.settings.upload_mib << 20)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request and note that it was answered."""
@@ -67,32 +73,42 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, self._bounded(scope, receive), send_with_headers)
+            with self._uploads.under_way(address_of(HTTPConnection(scope))) as reach:
+                await self._app(scope, self._bounded(scope, receive, reach), send_with_headers)
         finally:
             scope["method"] = method
             self._note(scope, status, time.perf_counter() - start, request_id)
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+    def _bounded(self, scope: Scope, receive: Receive, reach: Callable[[int], None]) -> Receive:
         """Refuse a body that is, or says it is, larger than it may be, or of another encoding.
+
+        So is one that has files and is more than may be under way (`reach`), or that falls silent.
 
         An HTTPException, because FastAPI lets no other out of the reading of a body.
         """
         headers = Headers(scope=scope)
         limit = limit_of(headers, self._site.settings) << 20
-        declared = headers.get("content-length", "0")
-        too_large = declared.isdecimal() and int(declared) > limit
-        unicode, received = _is_unicode(headers), 0
+        length = headers.get("content-length", "0")
+        declared = int(length) if length.isdecimal() else 0
+        unicode, files, received, whole = _is_unicode(headers), has_files(headers), 0, False
 
         async def bounded() -> Message:
-            nonlocal received
+            nonlocal received, whole
             if not unicode:
                 raise HTTPException(Malformed.status, NOT_UNICODE)
-            if too_large:
+            if declared > limit:
                 raise HTTPException(TooLarge.status)
-            message = await receive()
+            if whole:  # what is waited for is that the caller goes away
+                return await receive()
+            if files:
+                reach(declared)
+            message = await _heard(receive)
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received > limit:
                 raise HTTPException(TooLarge.status)
+            if files:
+                reach(received)
             scope["state"]["received"] = received
             return message
 
@@ -129,6 +145,15 @@ class Edge:
             status=status,
             ms=round(seconds * 1000, 1),
         )
+
+
+async def _heard(receive: Receive) -> Message:
+    """What comes next of a body; HTTPException where nothing does for too long."""
+    try:
+        async with asyncio.timeout(SILENCE):
+            return await receive()
+    except TimeoutError:
+        raise HTTPException(408, headers={"connection": "close"}) from None
 
 
 def limit_of(headers: Headers, settings: Settings) -> int:

@@ -123,7 +123,7 @@ class DatabaseAway(ServiceError):
 
 
 class Busy(ServiceError):
-    """So many pictures are being drawn that this one did not get its turn."""
+    """So much is being drawn or tested that this request did not get its turn."""
 
     status = 503
     key = "error.busy"

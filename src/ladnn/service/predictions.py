@@ -103,7 +103,7 @@ def assess(
     known = fingerprint and site.database.read(lambda s: _same(s, owner, fingerprint))
     if known and _show(site, principal, known, also):
         return Tested(known, new=False)
-    results = _read_all(site, predictor, uploads, frame, principal.address)
+    results = _read_all(site, predictor, uploads, frame, principal)
     case = _make_case(predictor.card, results, site.settings.operating_point)
     case.owner, case.fingerprint, case.created_at = owner, fingerprint, site.clock()
     case.alone = also is None
@@ -142,15 +142,16 @@ def _read_all(
     predictor: Predictor,
     uploads: Sequence[Upload],
     frame: int | None,
-    address: str,
+    principal: Principal,
 ) -> list[_Read]:
     """Decode and assess, a few files at the same time; slices come back in their series' order."""
     sent, key = sum(len(upload.data) for upload in uploads), "batch.large_series"
-    room = Room(site.limits, address, sent=sent, most=SERIES_BYTES, key=key)
-    point = site.settings.operating_point
+    room = Room(site.limits, principal.address, sent=sent, most=SERIES_BYTES, key=key)
+    point, card = site.settings.operating_point, predictor.card
+    whose = principal.counts_as
 
     def read(upload: Upload) -> _Read:
-        seen = site.decoder.look(upload.data, predictor.card, name=upload.name, frame=frame)
+        seen = site.decoder.look(upload.data, card, name=upload.name, frame=frame, whose=whose)
         room.take(len(seen.stored))
         return _Read(upload, seen, predictor.assess(seen.image.sha256, seen.look, point))
 

@@ -37,8 +37,12 @@ _KEYS = {
     401: "error.sign_in",
     403: "error.forbidden",
     404: "error.not_found",
+    408: "error.silent",
     413: TooLarge.key,
+    429: "error.uploads_of_address",
+    503: "error.uploads",
 }
+"""Of errors that are no ServiceError; 408, 429 and 503 come from the reading of a body."""
 
 
 class Problem(JSONResponse):

@@ -3,9 +3,12 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Annotated
 
+from fastapi import Depends
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
@@ -53,6 +56,11 @@ class Principal:
         """`owner` of somebody who has an account; empty for all others."""
         return self.owner if self.account_id is not None else ""
 
+    @property
+    def counts_as(self) -> str:
+        """The name that turns go by: the account, else the address, else the owner alone."""
+        return self.account or self.address or self.owner
+
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes both allow it; what every program may ask needs no scope."""
         allowed = permission in PERMISSIONS[self.role]
@@ -75,6 +83,17 @@ class requires:  # noqa: N801  # reads as a word where a route is declared
         if principal.account_id is not None:
             raise NotAllowed
         raise SignInNeeded("error.session_over" if lost_session(request) else None)
+
+
+async def admitted(request: Request) -> AsyncIterator[None]:
+    """A dependency of the routes that decode what comes in: a turn, while the route is at work."""
+    principal = await identify_off_loop(request)
+    async with services(request).admission.turn(principal.counts_as):
+        yield
+
+
+Admitted = Annotated[None, Depends(admitted, scope="function")]
+"""Stands behind the principal, so that nobody waits for a turn who may not ask."""
 
 
 async def count(request: Request) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, File, Path, Query, Request, Response, Up
 
 from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.accounts.principals import Admitted, Principal, requires
 from ladnn.service.context import services
 from ladnn.service.incoming import Incoming
 from ladnn.service.paging import Limit, Offset, page
@@ -78,6 +78,7 @@ def add(
     request: Request,
     response: Response,
     principal: Tester,
+    _: Admitted,
     id: Id,  # noqa: A002
     file: Annotated[list[UploadFile], File(description="An image, a zip, or several of them")],
     more: Annotated[bool, Query(description="Whether slices of these series follow")] = False,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.service import contributions, datasets, reviews
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.accounts.principals import Admitted, Principal, requires
 from ladnn.service.context import services
 from ladnn.service.contributions import MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
@@ -164,6 +164,7 @@ def label(_: Contributor, report: ReportIn) -> dict[str, Any]:
 def create(
     request: Request,
     principal: Contributor,
+    _: Admitted,
     file: Annotated[UploadFile, File()],
     covid: Annotated[bool, Form()],
     patient: Annotated[str, Form()],

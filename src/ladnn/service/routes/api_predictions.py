@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from ladnn.findings import OUTPUTS
 from ladnn.service import audit_log, downloads, predictions, views
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.accounts.principals import Admitted, Principal, requires
 from ladnn.service.context import Drawing, services
 from ladnn.service.errors import BadRequest
 from ladnn.service.feedback import give_feedback, withdraw_feedback
@@ -38,7 +38,7 @@ router = APIRouter(
         413: problem("Too large"),
         422: problem("A file or a field that cannot be used"),
         429: problem("Too many requests"),
-        503: problem("The database or the files cannot be reached just now"),
+        503: problem("The database or the files cannot be reached just now, or no turn came"),
         507: problem("No room to store what was sent"),
     },
 )
@@ -73,6 +73,7 @@ async def one_file(request: Request) -> None:
 def create(
     request: Request,
     principal: Tester,
+    _: Admitted,
     file: Annotated[UploadFile, File(description="PNG, JPEG, TIFF, BMP, WebP or DICOM")],
     frame: Annotated[int | None, Form(ge=1, description="Of a file of several, from 1")] = None,
     maps: Annotated[bool, Form(description="Give the maps as numbers, too")] = False,
@@ -224,6 +225,7 @@ def delete(request: Request, principal: Owner, id: str) -> Response:  # noqa: A0
 def create_study(
     request: Request,
     principal: Tester,
+    _: Admitted,
     file: Annotated[list[UploadFile], File(description="DICOM files of one series")],
 ) -> Response:
     """Assess slices in any order, together, and keep the result, which is a prediction like others.

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ladnn.service import batch_intake, batches, downloads
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires, welcome
+from ladnn.service.accounts.principals import Admitted, Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.incoming import Incoming
@@ -35,7 +35,7 @@ def index(request: Request, _: Tester, offset: Offset = 0) -> Response:
 
 
 @router.post("")
-def create(request: Request, _: Tester, file: Files) -> Response:
+def create(request: Request, _: Tester, __: Admitted, file: Files) -> Response:
     """Begin a batch with what was sent and go to its page."""
     principal = welcome(request)
     incoming = _incoming(file)
@@ -60,7 +60,13 @@ def page(
 
 
 @router.post("/{id}/files")
-def add(request: Request, principal: Tester, id: str, file: Files) -> Response:  # noqa: A002
+def add(
+    request: Request,
+    principal: Tester,
+    _: Admitted,
+    id: str,  # noqa: A002
+    file: Files,
+) -> Response:
     """Take more files into the batch."""
     return _received(request, principal, _find(request, principal, id), _incoming(file))
 

@@ -11,7 +11,7 @@ from ladnn.errors import ImageError
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.service import contributions
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.accounts.principals import Admitted, Principal, requires
 from ladnn.service.context import Drawing, services
 from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
@@ -95,6 +95,7 @@ def report(
 def send(
     request: Request,
     principal: Contributor,
+    _: Admitted,
     fields: Annotated[Fields, Depends()],
     file: Annotated[UploadFile | None, File()] = None,
 ) -> Response:

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from ladnn.errors import ImageError
 from ladnn.service import predictions
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires, welcome
+from ladnn.service.accounts.principals import Admitted, Principal, requires, welcome
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest
 from ladnn.service.pages import render, say, say_again
@@ -33,6 +33,7 @@ def page(
 def send(
     request: Request,
     _: Annotated[Principal, Depends(requires(Permission.TEST))],
+    __: Admitted,
     file: Annotated[list[UploadFile] | None, File()] = None,
     frame: Annotated[str, Form()] = "",
 ) -> Response:
