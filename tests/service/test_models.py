@@ -30,8 +30,11 @@ from ladnn.errors import UnreachableError
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, migrations, models
+from ladnn.service.accounts.permissions import Role
+from ladnn.service.accounts.principals import Principal
 from ladnn.service.champion import Champion
 from ladnn.service.database import Database
+from ladnn.service.feedback import give_feedback
 from ladnn.service.i18n import read_catalogues
 from ladnn.service.tables import AuditEvent, Case, CaseImage, Feedback, new_id
 from ladnn.service.version_views import check_in_words, doubt
@@ -322,6 +325,26 @@ def test_each_clinician_s_judgement_counts_and_each_case_has_one_pcr_result(site
     found = site.services.database.read(lambda session: agreement(session, "tiny", "1"))
     assert (found.agree, found.disagree) == (5, 2)
     assert (found.right, found.wrong, found.undecided) == (3, 1, 1)
+
+
+def test_who_only_agrees_later_does_not_say_the_pcr_result_anew(site: Site):
+    one = case(NOON, 0.5, "positive", Feedback(author="account:0", agreement="agree"))
+    token = one.share_token
+    site.services.database.write(lambda session: session.add(one))
+    for hour, (author, agrees, pcr) in enumerate(
+        [
+            ("account:1", None, "negative"),
+            ("account:2", None, "positive"),
+            ("account:1", "agree", None),
+            ("account:1", "agree", "negative"),
+        ]
+    ):
+        later = NOON + timedelta(hours=hour)
+        services = replace(site.services, clock=lambda later=later: later)
+        by = Principal(role=Role.CLINICIAN, owner=author)
+        give_feedback(services, by, token, by_token=True, agreement=agrees, pcr=pcr)
+    found = site.services.database.read(lambda session: agreement(session, "tiny", "1"))
+    assert (found.right, found.wrong) == (1, 0)
 
 
 def drift(site: Site, watcher: Watcher | None = None) -> list[Week]:
@@ -676,7 +699,6 @@ def test_about_tells_the_days_of_the_settings_and_at_which_operating_point_its_f
 
 def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: Path):
 
-    from ladnn.service.accounts.permissions import Role
     from ladnn.service.accounts.principals import owner_of
 
     registry = fill(page, tmp_path)

@@ -43,8 +43,9 @@ def give_feedback(
         if said is None:
             said = Feedback(author=author)
             case.feedback.append(said)
+        if pcr not in (None, said.pcr):
+            said.changed_at = site.clock()
         said.agreement, said.pcr = agreement or said.agreement, pcr or said.pcr
-        said.changed_at = site.clock()
         detail = {"agreement": said.agreement, "pcr": said.pcr}
         audit_log.record(session, principal, "feedback.give", case.public_id, detail)
         return said

@@ -232,6 +232,7 @@ class Feedback(Base):
         author: the owner string of who says it; one row for each author and case.
         agreement: agree or disagree, None when not said.
         pcr: positive or negative, None while unknown.
+        changed_at: when `pcr` was said last; of several clinicians the latest counts.
     """
 
     __tablename__ = "feedback"
@@ -243,7 +244,7 @@ class Feedback(Base):
     agreement: Mapped[str | None] = mapped_column(String(8))
     pcr: Mapped[str | None] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(default=now)
-    changed_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+    changed_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class AuditEvent(Base):
