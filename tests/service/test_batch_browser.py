@@ -98,7 +98,7 @@ def test_a_batch_is_gone_on_with_another_day_and_nothing_is_tested_twice(tab: Pa
     send_batch(tab, files[:2])
     drain(page)
     tab.goto("/batches")
-    tab.get_by_role("link", name="2 results").click()
+    tab.get_by_role("link", name="Results: 2").click()
     requests = brought(tab)
     choose(tab, "#files", "Test them", *(payload(*file) for file in files))
     expect(tab.get_by_text("1 to 4 of 4")).to_be_visible()

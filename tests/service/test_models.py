@@ -698,7 +698,6 @@ def test_about_tells_the_days_of_the_settings_and_at_which_operating_point_its_f
 
 
 def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: Path):
-
     from ladnn.service.accounts.principals import owner_of
 
     registry = fill(page, tmp_path)
