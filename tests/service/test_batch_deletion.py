@@ -3,17 +3,18 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from types import ModuleType
 
 import pytest
 from sites import MakeSite, PostgreSql, Site
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 from test_site_batches import add, begin, drain, packed, scans
 
-from ladnn.service import batch_intake, batches, leases
+from ladnn.service import batch_intake, batches, leases, retention
 from ladnn.service.database import Database
-from ladnn.service.tables import Case
+from ladnn.service.tables import Base, Case
 from ladnn.service.tables_batches import Batch, BatchItem
 
 _WAITING = text(
@@ -87,3 +88,45 @@ def test_what_a_request_brings_at_that_moment_is_deleted_too(
     add(shared, batch, *scans(1))
     wait()
     assert left(shared) == [0, 0, 0, 0]
+
+
+def aged(site: Site, *tables: type[Base]) -> None:
+    """Let everything of these tables have been made before the time for which visitors' is kept."""
+    then = site.services.clock() - timedelta(days=site.services.settings.visitor_case_days + 1)
+
+    def write(session: Session) -> None:
+        for table in tables:
+            session.execute(update(table).values(created_at=then))
+
+    site.services.database.write(write)
+
+
+def test_what_was_tested_today_in_an_old_batch_stays_with_it(site: Site):
+    batch, [old, new] = begin(site), scans(2)
+    add(site, batch, old)
+    aged(site, Batch, BatchItem, Case)
+    link = add(site, batch, new).json()["items"][0]["links"]["prediction"]
+    assert retention.purge(site.services)["visitor_batches"] == 0
+    assert site.client.get(link).status_code == 200
+    shown = site.client.get(f"{batch}/items").json()["items"]
+    assert [item["covid"] is None for item in shown] == [True, False]
+
+
+def test_a_result_that_is_younger_than_its_old_batch_outlives_it(site: Site):
+    batch, [scan] = begin(site), scans(1)
+    link = add(site, batch, scan).json()["items"][0]["links"]["prediction"]
+    aged(site, Batch, BatchItem)
+    assert retention.purge(site.services)["visitor_batches"] == 1
+    assert (site.client.get(batch).status_code, site.client.get(link).status_code) == (404, 200)
+    aged(site, Case)
+    retention.purge(site.services)
+    assert left(site) == [0, 0, 0, 0]
+
+
+def test_what_comes_into_an_old_batch_just_before_it_is_deleted_stays(site: Site):
+    batch, [scan] = begin(site), scans(1)
+    before = site.services.clock()
+    add(site, batch, scan)
+    key = site.services.database.read(lambda session: session.scalar(select(Batch.id)))
+    batches.remove_all(site.services, key, before)
+    assert left(site) == [1, 1, 1, 1]
