@@ -18,12 +18,14 @@ from ladnn.service.tables import Case, new_id
 from ladnn.service.tables_batches import (
     ARRIVING,
     CANCELLED,
+    DONE,
     FAILED,
     STATES,
     WAITING,
     Batch,
     BatchFile,
     BatchItem,
+    is_deleted,
 )
 
 SORTS = ("probability", "name", "arrival")
@@ -183,7 +185,8 @@ def _order(sort: str) -> list[ColumnElement[object]]:
 def missing(session: Session, batch: Batch, digests: Sequence[str]) -> list[str]:
     """Which of these sha256 have to be sent, in their order.
 
-    Not those that are there, unless they failed and nothing of them could be kept.
+    Not those that are there, unless nothing of them is kept and they have no result, or none any
+    more.
     """
     query = (
         select(BatchFile.sha256)
@@ -195,8 +198,9 @@ def missing(session: Session, batch: Batch, digests: Sequence[str]) -> list[str]
 
 
 def _lost() -> ColumnElement[bool]:
-    """Failed, with no bytes to try again with."""
-    return (BatchItem.state == FAILED) & BatchFile.blob.is_(None)
+    """Without a result, and with no bytes to test."""
+    resultless = BatchItem.state.not_in((DONE, CANCELLED)) | is_deleted()
+    return resultless & BatchFile.blob.is_(None)
 
 
 def cancel(site: Services, principal: Principal, public_id: str) -> None:
