@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bundles import tiny_bundle
 from ladnn.bundle import MODEL_FILE
 from ladnn.commands.model import app
-from ladnn.errors import ConfigError, RegistryError
+from ladnn.errors import ConfigError, OvertakenError, RegistryError
 from ladnn.registry import EVENTS, FileLedger, Registry, Status
 from ladnn.storage import Store, Taken
 
@@ -150,6 +150,15 @@ def test_a_promotion_fails_when_the_champion_changed_meanwhile(registry: Registr
     registry.promote("tiny-2", **WHO)
     with pytest.raises(RegistryError, match="tiny-2 by now and no longer tiny-1"):
         registry.promote("tiny-3", instead_of="tiny-1", **WHO)
+
+
+def test_a_rollback_of_another_champion_than_was_looked_at_is_none(registry: Registry):
+    registry.promote("tiny-1", **WHO)
+    registry.promote("tiny-2", **WHO)
+    assert registry.rollback(instead_of="tiny-2", **WHO) == "tiny-1"
+    with pytest.raises(OvertakenError, match="tiny-1 by now and no longer tiny-2") as told:
+        registry.rollback(instead_of="tiny-2", **WHO)
+    assert (told.value.champion, registry.line()) == ("tiny-1", ["tiny-1"])
 
 
 def test_an_event_cannot_be_written_over(registry: Registry, store: Store):

@@ -33,6 +33,18 @@ class DamagedError(RegistryError):
     """A file of a version that is missing or was altered; other versions may be sound."""
 
 
+class OvertakenError(RegistryError):
+    """Another champion by now than the one that a change was decided on.
+
+    Attributes:
+        champion: its label; empty where there is none.
+    """
+
+    def __init__(self, text: str, champion: str) -> None:
+        super().__init__(text)
+        self.champion = champion
+
+
 class UnreachableError(RegistryError):
     """A registry whose files cannot be reached just now; the same may well succeed later."""
 

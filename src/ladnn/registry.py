@@ -17,11 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Bundle, load_bundle
-from ladnn.errors import DamagedError, RegistryError
+from ladnn.errors import DamagedError, OvertakenError, RegistryError
 from ladnn.storage import Store, Taken
 
 EVENTS, VERSIONS = "events", "versions"
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MAX_LABEL = 80
+"""Characters of a label."""
+_LABEL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_LABEL - 1}}}")
 
 
 def label_of(name: str, version: str) -> str:
@@ -134,6 +136,18 @@ def champions(events: Sequence[Event]) -> list[str]:
     return line
 
 
+def _expected(events: Sequence[Event], instead_of: str | None, which: str) -> str:
+    """The champion, "" for none; OvertakenError where it is not the one that was looked at."""
+    line = champions(events)
+    now = line[-1] if line else ""
+    if instead_of is not None and now != instead_of:
+        raise OvertakenError(
+            f"the champion is {now or 'none'} by now and no longer {instead_of or 'none'}, {which}",
+            now,
+        )
+    return now
+
+
 class FileLedger:
     """The events as files of a folder or of S3, one each, never changed."""
 
@@ -229,44 +243,47 @@ class Registry:
 
         Args:
             label: of a candidate or a retired version.
-            instead_of: the champion that it was compared with; another one by now is an error.
+            instead_of: the champion that it was compared with, "" for none; another one by now is
+                an error. None is not asked.
             by: who promotes it.
             why: for which reason.
 
         Raises:
-            RegistryError: no such version, one whose files are missing or altered, the champion
-                itself, or another champion by now.
+            OvertakenError: another champion by now.
+            RegistryError: no such version, one whose files are missing or altered, or the champion
+                itself.
             BundleError: a version that this program cannot read.
         """
         self.open(label)  # or every replica that starts from now on would fail
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             self._known(label, events)
-            line = champions(events)
-            now = line[-1] if line else None
+            now = _expected(events, instead_of, f"with which {label} was compared: compare again")
             if now == label:
                 raise RegistryError(f"{label} is the champion already: promote another")
-            if instead_of is not None and now != instead_of:
-                raise RegistryError(
-                    f"the champion is {now} by now and no longer {instead_of}, with which {label} "
-                    "was compared: compare again"
-                )
             return {"kind": Kind.PROMOTE, "label": label}
 
         self._append(decide, by=by, why=why)
 
-    def rollback(self, *, by: str, why: str) -> str:
+    def rollback(self, *, by: str, why: str, instead_of: str | None = None) -> str:
         """Bring back the champion before this one and say its label; this one retires.
 
         Before the first champion there was none, and the label is empty: a site then answers with
         the bundle of its settings.
 
+        Args:
+            instead_of: the champion that is not to answer any more, as of `promote`.
+            by: who rolls back.
+            why: for which reason.
+
         Raises:
+            OvertakenError: another champion by now.
             RegistryError: no champion, or files of the one before are missing or altered.
             BundleError: the one before cannot be read by this program.
         """
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
+            _expected(events, instead_of, "which was to be rolled back: look again")
             line = champions(events)
             if not line:
                 raise RegistryError("there is no champion to go back from: promote one first")

@@ -1,11 +1,13 @@
 """Versions from a program: listed, read, compared; promoted and rolled back by administrators."""
 
+import re
 from pathlib import Path
 
 import pytest
-from personas import key_of, make_account
+from personas import browser_of, key_of, make_account
 from sites import Site
 from sqlalchemy import select
+from starlette.testclient import TestClient
 from test_models import WHO, fill, registry_of
 
 from bundles import tiny_bundle
@@ -128,3 +130,60 @@ def test_a_change_that_is_not_possible_is_a_problem_and_changes_nothing(
     problem = (answer.status_code, answer.headers["content-type"])
     assert problem == (status, "application/problem+json")
     assert registry_of(site).champion() == "tiny-1"
+
+
+def forms_of(browser: TestClient, path: str) -> list[dict[str, str]]:
+    """What the forms of a page that change the champion send, as they stand there."""
+    found = re.findall(
+        r'<form[^>]*method="post" action="/models/.*?</form>', page_of(browser, path)
+    )
+    return [dict(re.findall(r'name="(csrf|champion)" value="([^"]*)"', form)) for form in found]
+
+
+def page_of(browser: TestClient, path: str) -> str:
+    return browser.get(path).text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("page", "action"),
+    [("/models", "/models/rollback"), ("/models/tiny-1", "/models/tiny-1/promote")],
+)
+def test_of_two_administrators_with_the_same_page_one_changes_the_champion(
+    site: Site, chief: dict[str, str], tmp_path: Path, page: str, action: str
+):
+    registry_of(site).promote("tiny-2", **WHO)
+    browser = browser_of(site, make_account(site, Role.ADMINISTRATOR, "second@hospital.org"))
+    [form] = forms_of(browser, page)
+    assert form["champion"] == "tiny-2"
+    answers = [browser.post(action, data={**form, "why": "worse"}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [303, 422]
+    assert "The champion is tiny-1 by now" in answers[1].text
+    events = registry_of(site).ledger.events()
+    assert [event.label for event in events[-2:]] == ["tiny-2", "tiny-1"]
+
+
+def test_a_page_from_before_the_first_champion_changes_no_champion(page: Site, tmp_path: Path):
+    registry = registry_of(page)
+    browser = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    label = registry.add(tiny_bundle(tmp_path), {}, **WHO)
+    [form] = forms_of(browser, f"/models/{label}")
+    assert form["champion"] == ""
+    registry.promote(label, **WHO)
+    refused = browser.post("/models/rollback", data={**form, "why": "worse"})
+    assert (refused.status_code, registry.champion()) == (422, label)
+
+
+def test_a_program_that_says_which_champion_it_saw_changes_no_other(
+    site: Site, chief: dict[str, str]
+):
+    said = {"why": "a trial", "champion": "tiny-2"}
+    answer = site.client.post(f"{MODELS}/rollback", json=said, headers=chief)
+    assert (answer.status_code, registry_of(site).champion()) == (422, "tiny-1")
+    answer = site.client.post(f"{MODELS}/tiny-2/promote", json=said, headers=chief)
+    assert answer.json()["detail"].startswith("The champion is tiny-1 by now")
+    answer = site.client.post(
+        f"{MODELS}/rollback", json=said | {"champion": "tiny-1"}, headers=chief
+    )
+    assert answer.json() == {"champion": None}
+    answer = site.client.post(f"{MODELS}/rollback", json=said, headers=chief)
+    assert answer.json()["detail"].startswith("No version is the champion by now")

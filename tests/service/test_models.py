@@ -704,11 +704,13 @@ def test_a_rollback_by_an_administrator_is_done_and_noted(page: Site, tmp_path: 
     registry.promote("tiny-2", **WHO)
     chief = make_account(page, Role.ADMINISTRATOR)
     browser = browser_of(page, chief)
-    assert post(browser, "/models/rollback", "/models", why="worse").status_code == 303
+    sent = {"why": "worse", "champion": "tiny-2"}
+    assert post(browser, "/models/rollback", "/models", **sent).status_code == 303
     assert registry.champion() == "tiny-1"
     assert registry.ledger.events()[-1].by == owner_of(chief)
     assert ("model.rollback", "tiny-1", owner_of(chief)) in noted(page)
-    refused = post(browser, "/models/tiny-1/promote", "/models", why="again")
+    sent = {"why": "again", "champion": "tiny-1"}
+    refused = post(browser, "/models/tiny-1/promote", "/models", **sent)
     assert refused.status_code == 422
 
 

@@ -15,6 +15,7 @@ from ladnn.findings import LESIONS, RESEARCH_NOTICE
 from ladnn.service import maps, views
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
+from ladnn.service.predictions import is_whole
 from ladnn.service.schemas import case_json
 from ladnn.service.tables import Case
 from ladnn.service.tables_batches import Batch, BatchItem
@@ -64,8 +65,8 @@ def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
         for items in _items(site, batch):
             for item in items:
                 number += 1
-                if item.case is not None:
-                    _add(site, pack, item.case, f"{number:05d}")
+                if (case := _case(item)) is not None:
+                    _add(site, pack, case, f"{number:05d}")
                     yield pipe.taken()
     yield pipe.taken()
 
@@ -122,10 +123,15 @@ def _items(site: Services, batch: Batch) -> Iterator[list[BatchItem]]:
         last = items[-1].id
 
 
+def _case(item: BatchItem) -> Case | None:
+    """The result of an item; None also of one that is deleted just now."""
+    return item.case if item.case is not None and is_whole(item.case) else None
+
+
 def _row(item: BatchItem, base: str) -> list[object]:
     head = [item.name, " ".join(file.sha256 for file in item.files), len(item.files)]
     head += [item.state, item.error]
-    case = item.case
+    case = _case(item)
     if case is None:
         return [*head, *[""] * (len(HEAD) - len(head) - 1), RESEARCH_NOTICE]
     said = case.study or case.images[0].prediction

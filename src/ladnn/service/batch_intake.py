@@ -5,7 +5,8 @@ what is left without identity is stored, so each is decoded here, once, before i
 
 The slices of one series become one item, also where several requests bring them: a slice joins the
 item of its series, and takes it away from a replica that is at work on it, whose result is then
-discarded (`leases.hold`). An item that is done never changes: later slices become another one.
+discarded (`leases.hold`). An item that is done never changes while its result is there: later
+slices become another one.
 """
 
 import contextlib
@@ -37,6 +38,8 @@ from ladnn.service.tables_batches import (
     Batch,
     BatchFile,
     BatchItem,
+    is_deleted,
+    is_void,
 )
 from ladnn.sources.archives import Member
 
@@ -118,7 +121,9 @@ def _is_dicom(data: bytes) -> bool:
 def _expects_slices(site: Services, batch: Batch) -> bool:
     """Whether the batch has an item that a slice may still join."""
     query = select(BatchItem.id).where(
-        BatchItem.batch_id == batch.id, BatchItem.series.is_not(None), BatchItem.state != DONE
+        BatchItem.batch_id == batch.id,
+        BatchItem.series.is_not(None),
+        (BatchItem.state != DONE) | is_deleted(),
     )
     return site.database.read(lambda session: session.scalar(query.limit(1))) is not None
 
@@ -127,7 +132,7 @@ def _answer(site: Services, principal: Principal, batch: Batch, member: Member) 
     name = short_name(member.name)
     upload = predictions.Upload(name=name, data=member.data)
     known = site.database.read(lambda session: _known(session, batch, upload.sha256))
-    if known is not None and known.state in (DONE, WAITING, ARRIVING):
+    if known is not None and not known.void:
         return Received(items=[known], new=0, answered=known.state == DONE)
     put: list[BatchItem] = []
 
@@ -159,7 +164,7 @@ def _settle(
         item = BatchItem(batch_id=batch.id, name=upload.name, created_at=site.clock())
         item.files = [BatchFile(batch_id=batch.id, sha256=upload.sha256)]
         session.add(item)
-    elif item.state not in (FAILED, CANCELLED):
+    elif not item.void:
         return item
     item.case_id, item.error = case_id, error
     item.state = FAILED if error else DONE
@@ -274,13 +279,14 @@ class _Queue:
 
 
 def _unstored(session: Session, batch: Batch, ready: Sequence[_Ready]) -> list[_Ready]:
-    """Those files whose bytes the batch needs: nothing more comes of one that waits or is done.
+    """Those files whose bytes the batch needs: not of one that is there or has its result.
 
     Stored again, the picture as it came, texts and all, would lie there and no row would name it.
     """
     query = select(BatchFile.sha256).join(BatchItem, BatchFile.item_id == BatchItem.id)
     mine = BatchFile.batch_id == batch.id, BatchFile.sha256.in_([one.sha256 for one in ready])
-    there = set(session.scalars(query.where(*mine, BatchItem.state.not_in((FAILED, CANCELLED)))))
+    has_it = BatchFile.blob.is_not(None) | (BatchItem.state == DONE)
+    there = set(session.scalars(query.where(*mine, ~is_void(), has_it)))
     return [one for one in ready if not one.error and one.sha256 not in there]
 
 
@@ -344,9 +350,12 @@ class _Desk:
 
 
 def _again(item: BatchItem, one: _Ready, blob: str | None) -> BatchItem:
-    """An item whose file was sent once more: it waits again if nothing came of it before."""
-    if item.state in (FAILED, CANCELLED) and blob is not None:
+    """An item whose file was sent once more: it waits again if nothing is left of it."""
+    if blob is None:
+        return item
+    if item.void:
         item.state, item.error, item.tries = ARRIVING if item.series else WAITING, "", 0
+    if item.state != DONE:  # also of a further slice, after the first let its series wait again
         next(file for file in item.files if file.sha256 == one.sha256).blob = blob
     return item
 

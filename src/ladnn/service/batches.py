@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, case, delete, func, select, update
@@ -17,12 +18,14 @@ from ladnn.service.tables import Case, new_id
 from ladnn.service.tables_batches import (
     ARRIVING,
     CANCELLED,
+    DONE,
     FAILED,
     STATES,
     WAITING,
     Batch,
     BatchFile,
     BatchItem,
+    is_deleted,
 )
 
 SORTS = ("probability", "name", "arrival")
@@ -182,7 +185,8 @@ def _order(sort: str) -> list[ColumnElement[object]]:
 def missing(session: Session, batch: Batch, digests: Sequence[str]) -> list[str]:
     """Which of these sha256 have to be sent, in their order.
 
-    Not those that are there, unless they failed and nothing of them could be kept.
+    Not those that are there, unless nothing of them is kept and they have no result, or none any
+    more.
     """
     query = (
         select(BatchFile.sha256)
@@ -194,8 +198,9 @@ def missing(session: Session, batch: Batch, digests: Sequence[str]) -> list[str]
 
 
 def _lost() -> ColumnElement[bool]:
-    """Failed, with no bytes to try again with."""
-    return (BatchItem.state == FAILED) & BatchFile.blob.is_(None)
+    """Without a result, and with no bytes to test."""
+    resultless = BatchItem.state.not_in((DONE, CANCELLED)) | is_deleted()
+    return resultless & BatchFile.blob.is_(None)
 
 
 def cancel(site: Services, principal: Principal, public_id: str) -> None:
@@ -260,17 +265,29 @@ def remove(site: Services, principal: Principal, public_id: str) -> None:
     remove_all(site, site.database.write(look, deletes=True))
 
 
-def remove_all(site: Services, batch_id: int) -> None:
-    """Delete a batch by its key; see `remove`."""
+def since() -> ColumnElement[datetime]:
+    """From when a batch is kept: its newest file, or its beginning while it has none."""
+    newest = select(func.max(BatchItem.created_at)).where(BatchItem.batch_id == Batch.id)
+    return func.coalesce(newest.scalar_subquery(), Batch.created_at)
+
+
+def remove_all(site: Services, batch_id: int, before: datetime | None = None) -> None:
+    """Delete a batch by its key; see `remove`.
+
+    With `before` only a batch that is older, and of its results those that are.
+    """
     while True:
 
         def write(session: Session) -> tuple[int, list[str]]:
             _lock(session, site, batch_id)  # what is being added is there then, or comes too late
             found = _held(session, batch_id)
+            if before and _is_newer(session, batch_id, before):
+                return 0, []
             digests = [file.blob for item in found for file in item.files if file.blob]
             elsewhere = _also_elsewhere(session, found)
             for item in found:
-                if item.case and not item.case.alone and item.case_id not in elsewhere:
+                kept = item.case_id in elsewhere or _stays(item.case, before)
+                if item.case and not kept:
                     digests += [image.blob for image in item.case.images]
                     session.delete(item.case)
                 session.delete(item)
@@ -282,6 +299,18 @@ def remove_all(site: Services, batch_id: int) -> None:
         blobs.release(site.database, site.blobs, digests)
         if not count:
             return
+
+
+def _is_newer(session: Session, batch_id: int, before: datetime) -> bool:
+    newer = select(Batch.id).where(Batch.id == batch_id, since() >= before)
+    return session.scalar(newer) is not None
+
+
+def _stays(found: Case | None, before: datetime | None) -> bool:
+    """Whether a result outlives its batch: tested by itself, or not as old as is to be deleted."""
+    if found is None or before is None:
+        return found is not None and found.alone
+    return found.alone or (found.renewed_at or found.created_at) >= before
 
 
 def _lock(session: Session, site: Services, batch_id: int) -> None:

@@ -147,8 +147,10 @@ def english(site: Services, error: LadnnError) -> str:
 def _uploads(site: Services, item: BatchItem) -> Sequence[predictions.Upload]:
     uploads, size = [], 0
     for file in item.files:
+        if file.blob is None:  # a slice of a series that was sent again in part
+            raise BadRequest("batch.file_gone")
         try:
-            data = site.blobs.get(file.blob or "")
+            data = site.blobs.get(file.blob)
         except NotFound as error:
             raise BadRequest("batch.file_gone") from error
         size += len(data)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ladnn.registry import Event, Kind, Registry, Version
+from ladnn.registry import MAX_LABEL, Event, Kind, Registry, Version
 from ladnn.runtime import Bundle, load_bundle
 from ladnn.service import audit_log
 from ladnn.service.accounts.principals import Principal
@@ -21,8 +21,6 @@ from ladnn.storage import Store, Taken
 
 FOLDER = "models"
 """Below the storage of the site."""
-
-_LABEL_SHOWN = 80  # characters of what somebody wrote into an address
 
 
 class DatabaseLedger:
@@ -78,7 +76,7 @@ def site_registry(
 def known(versions: Mapping[str, Version], label: str) -> Version:
     """The version of that label; NotFound, which names it, where there is none."""
     if label not in versions:
-        raise NotFound("models.unknown", label=label[:_LABEL_SHOWN])
+        raise NotFound("models.unknown", label=label[:MAX_LABEL])
     return versions[label]
 
 

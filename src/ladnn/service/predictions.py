@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session, selectinload
 from starlette.datastructures import UploadFile
 
@@ -134,7 +134,7 @@ def _same(session: Session, owner: str, fingerprint: str | None) -> Case | None:
     if fingerprint is None:
         return None
     query = select(Case).where(Case.owner == owner, Case.fingerprint == fingerprint)
-    return session.scalar(query.options(*_WHOLE))
+    return _whole(session, query)
 
 
 def _read_all(
@@ -296,12 +296,20 @@ def _arrived(session: Session, case: Case) -> bool:
     return session.scalar(query) is not None
 
 
-_WHOLE = (selectinload(Case.images), selectinload(Case.feedback))
+def _whole(session: Session, query: Select[Case]) -> Case | None:
+    """The case with its images and what was said of it; None of one that is deleted just now."""
+    case = session.scalar(query.options(selectinload(Case.images), selectinload(Case.feedback)))
+    return case if case is not None and is_whole(case) else None
+
+
+def is_whole(case: Case) -> bool:
+    """Whether its images are there: on PostgreSQL a deletion may come between the two queries."""
+    return bool(case.images)
 
 
 def find_own(session: Session, principal: Principal, public_id: str) -> Case:
     """The case of that id if it is the principal's own, or a bearer's; NotFound otherwise."""
-    case = session.scalar(select(Case).where(Case.public_id == public_id).options(*_WHOLE))
+    case = _whole(session, select(Case).where(Case.public_id == public_id))
     if case is None or not (is_own(case, principal) or case.owner == BEARER):
         raise NotFound
     return case
@@ -309,7 +317,7 @@ def find_own(session: Session, principal: Principal, public_id: str) -> Case:
 
 def find_shared(session: Session, principal: Principal, token: str) -> Case:
     """The case of that link; once it is retracted, NotFound for all but its owner."""
-    case = session.scalar(select(Case).where(Case.share_token == token).options(*_WHOLE))
+    case = _whole(session, select(Case).where(Case.share_token == token))
     if case is None or (case.state != ACTIVE and not is_own(case, principal)):
         raise NotFound
     return case

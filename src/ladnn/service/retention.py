@@ -185,10 +185,12 @@ def _delete_visits(site: Services, before: datetime) -> int:
     return _by_portions(site, write, _LINES_AT_ONCE)
 
 
-def _delete_batches(site: Services, which: ColumnElement[bool]) -> int:
+def _delete_batches(
+    site: Services, which: ColumnElement[bool], before: datetime | None = None
+) -> int:
     ids = site.database.read(lambda session: list(session.scalars(select(Batch.id).where(which))))
     for one in ids:
-        batches.remove_all(site, one)
+        batches.remove_all(site, one, before)
     return len(ids)
 
 
@@ -216,13 +218,13 @@ def _cases(name: str, setting: str, which: ColumnElement[bool]) -> Kind:
 
 
 def _batches(name: str, setting: str, which: ColumnElement[bool]) -> Kind:
-    """Batches, counted from when they were begun."""
-    return Kind(
-        name=name,
-        setting=setting,
-        stock=_stock(Batch.created_at, which),
-        purge=lambda site, before: _delete_batches(site, which & (Batch.created_at < before)),
-    )
+    """Batches, counted from their newest file."""
+
+    def purge(site: Services, before: datetime) -> int:
+        old = (Batch.created_at < before) & (batches.since() < before)
+        return _delete_batches(site, which & old, before)
+
+    return Kind(name=name, setting=setting, stock=_stock(batches.since(), which), purge=purge)
 
 
 _OF_VISITORS = or_(Case.owner.startswith("visitor:"), Case.owner == BEARER)

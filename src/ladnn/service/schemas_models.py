@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ladnn.gate import Verdict
-from ladnn.registry import Event, Kind, Status
+from ladnn.registry import MAX_LABEL, Event, Kind, Status
 from ladnn.service.promotion import MAX_REASON
 from ladnn.service.version_views import Row
 from ladnn.service.watching import Agreement, Week
@@ -97,6 +97,12 @@ class ReasonIn(BaseModel):
     """Why the champion is changed."""
 
     why: str = Field(min_length=1, max_length=MAX_REASON)
+    champion: str | None = Field(
+        default=None,
+        max_length=MAX_LABEL,
+        description="The one that this was decided on, empty for none: refused where another is by"
+        " now. Null is not asked",
+    )
 
 
 class ChampionOut(BaseModel):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ladnn.service.tables import BLOB, DIGEST, Base, Case, new_id, now
@@ -71,6 +71,21 @@ class BatchItem(Base):
     files: Mapped[list["BatchFile"]] = relationship(
         order_by="BatchFile.id", cascade="all, delete-orphan", passive_deletes=True
     )
+
+    @property
+    def void(self) -> bool:
+        """Whether it ended with no result, or with one that was deleted since."""
+        return self.state in (FAILED, CANCELLED) or (self.state == DONE and self.case_id is None)
+
+
+def is_void() -> ColumnElement[bool]:
+    """`BatchItem.void`, asked of the database."""
+    return BatchItem.state.in_((FAILED, CANCELLED)) | is_deleted()
+
+
+def is_deleted() -> ColumnElement[bool]:
+    """Whether it was done, and its result was deleted since."""
+    return (BatchItem.state == DONE) & BatchItem.case_id.is_(None)
 
 
 class BatchFile(Base):

@@ -67,13 +67,15 @@ def read(request: Request, principal: Reader, label: str) -> dict[str, Any]:
 @router.post("/rollback", response_model=ChampionOut, summary="Roll back")
 def rollback(request: Request, principal: Manager, said: ReasonIn) -> dict[str, Any]:
     """Bring back the champion before this one."""
-    return {"champion": promotion.rollback(services(request), principal, said.why) or None}
+    found = promotion.rollback(services(request), principal, said.why, said.champion)
+    return {"champion": found or None}
 
 
 @router.post("/{label}/promote", response_model=ChampionOut, summary="Promote a version")
 def promote(request: Request, principal: Manager, label: str, said: ReasonIn) -> dict[str, Any]:
     """Make a version the champion; every replica answers with it within ten seconds."""
-    return {"champion": promotion.promote(services(request), principal, label, said.why)}
+    found = promotion.promote(services(request), principal, label, said.why, said.champion)
+    return {"champion": found}
 
 
 def _sees_names(principal: Principal) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from ladnn.registry import MAX_LABEL, Status
 from ladnn.service import about, models, promotion, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
@@ -16,19 +17,23 @@ router = APIRouter(prefix="/models", include_in_schema=False)
 Reader = Annotated[Principal, Depends(requires(Permission.READ_PUBLIC))]
 Manager = Annotated[Principal, Depends(requires(Permission.MANAGE_MODELS))]
 Why = Annotated[str, Form(max_length=promotion.MAX_REASON)]
+Shown = Annotated[str, Form(max_length=MAX_LABEL)]
+"""The champion that the page showed, empty where there was none."""
 
 
 @router.get("")
 def overview(request: Request, principal: Reader) -> Response:
     """Show every version, the champion first."""
     registry = models.registry_of(services(request))
-    rows = [version_views.row(registry, one) for one in version_views.in_order(registry)]
+    found = version_views.in_order(registry)
+    rows = [version_views.row(registry, one) for one in found]
     card = services(request).predictor().card
     of_settings = version_views.answering(registry, card) is None
     return render(
         request,
         "models.html",
         rows=rows,
+        champion=next((one.label for one in found if one.status == Status.CHAMPION), None),
         card=card,
         known=about.tested_of(card),
         use=version_views.use(services(request), card) if of_settings else None,
@@ -84,14 +89,16 @@ def version(request: Request, principal: Reader, label: str) -> Response:
 
 
 @router.post("/rollback")
-def rollback(request: Request, principal: Manager, why: Why) -> Response:
+def rollback(request: Request, principal: Manager, why: Why, champion: Shown = "") -> Response:
     """Bring back the champion before."""
-    promotion.rollback(services(request), principal, why)
+    promotion.rollback(services(request), principal, why, champion)
     return RedirectResponse("/models", status_code=303)
 
 
 @router.post("/{label}/promote")
-def promote(request: Request, principal: Manager, label: str, why: Why) -> Response:
+def promote(
+    request: Request, principal: Manager, label: str, why: Why, champion: Shown = ""
+) -> Response:
     """Make a version the champion."""
-    promotion.promote(services(request), principal, label, why)
+    promotion.promote(services(request), principal, label, why, champion)
     return RedirectResponse("/models", status_code=303)
