@@ -1,9 +1,12 @@
 """The runtime: a bundle becomes a Predictor, and images become predictions with their maps."""
 
+import hashlib
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -92,6 +95,15 @@ class Predictor:
             alone = engines.build(engine, bundle.model, replace(settings, streams=1))
             self._engine = engines.Elastic(alone, self._engine)
         _check_shape(bundle, self._engine.shape)
+
+    @cached_property
+    def card_sha256(self) -> str:
+        """sha256 of the whole card, which holds that of the graph: of all that an answer rests on.
+
+        Two versions may have one graph and differ in temperature, cuts, guard or study rule.
+        """
+        text = json.dumps(self.card.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
         """Run the graph on uint8 [N, R, S] that `lungfield.model_input` made, N >= 1."""

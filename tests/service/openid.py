@@ -14,6 +14,8 @@ from joserfc.jwk import RSAKey
 from starlette.responses import JSONResponse, RedirectResponse
 
 CLIENT, SECRET = "ladnn", "a secret between the two"
+LEFT_OUT = "(left out)"
+"""A claim with this value is not in the token; one of None is there as null."""
 
 
 @dataclass
@@ -94,7 +96,7 @@ class OpenId:
             **self.claims,
             **self.wrong,
         }
-        said = {name: value for name, value in claims.items() if value is not None}
+        said = {name: value for name, value in claims.items() if value != LEFT_OUT}
         signer = self.other if self.forge else self.key
         signed = jwt.encode({"alg": "RS256", "kid": "one"}, said, signer)
         return JSONResponse({"access_token": "x", "token_type": "Bearer", "id_token": signed})

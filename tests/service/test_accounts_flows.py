@@ -1,6 +1,7 @@
 """Accounts as people use them: first administrator, invitation, signing in, their own page."""
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -332,6 +333,18 @@ def test_a_session_that_is_used_stays_seen(site: Site):
     assert is_in(browser)
     (seen,) = site.services.database.read(lambda s: [one.seen_at for one in s.query(SignIn)])
     assert seen > before + timedelta(minutes=19)
+
+
+def test_a_session_in_use_goes_on_however_soon_it_would_be_over_without(
+    database_url: str, make_site: MakeSite
+):
+    site = make_site(database_url, session_idle_minutes=1)
+    browser = browser_of(site, make_account(site, Role.CLINICIAN))
+    start = site.services.clock()
+    for seconds in (*range(40, 200, 40), 300):
+        present = start + timedelta(seconds=seconds)
+        site.app.state.services = replace(site.services, clock=lambda now=present: now)
+        assert is_in(browser) is (seconds < 300)
 
 
 def test_the_database_holds_no_token_of_a_session_a_link_or_a_key(page: Site):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from openid import CLIENT, SECRET, OpenId
+from openid import CLIENT, LEFT_OUT, SECRET, OpenId
 from personas import PASSWORD, browser_of, give_factor, make_account, post
 from playwright.sync_api import Page, expect
 from sites import MakeSite, Site, served
@@ -18,6 +18,7 @@ from tabs import enter, fill_in
 from ladnn.errors import ConfigError
 from ladnn.service import audit_log
 from ladnn.service.accounts import totp
+from ladnn.service.accounts.oidc import mapped_role
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.settings import Settings
 from ladnn.service.tables import Account, AuditEvent
@@ -125,9 +126,15 @@ def test_a_curator_without_a_second_factor_at_the_provider_needs_one_here(
         {"aud": "another"},
         {"iss": "https://evil.example"},
         {"nonce": "another"},
+        {"nonce": LEFT_OUT},
         {"nonce": None},
         {"exp": 1_000_000_000},
+        {"sub": LEFT_OUT},
         {"sub": None},
+        {"sub": ""},
+        {"sub": 17},
+        {"sub": True},
+        {"sub": ["s-1"]},
     ],
     ids=lambda wrong: "-".join(map(str, next(iter(wrong.items())))),
 )
@@ -313,6 +320,29 @@ def test_a_name_from_the_provider_holds_nothing_that_cannot_be_seen(
     provider.claims["name"] = said
     page_site.client.get(travel(page_site.client))
     assert page_site.services.database.read(lambda s: s.query(Account).one().name) == kept
+
+
+@pytest.mark.parametrize("odd", [None, LEFT_OUT, ["lee@hospital.org"], 7, True], ids=str)
+def test_two_people_without_an_address_get_an_account_each(
+    site: Site, provider: OpenId, odd: object
+):
+    provider.claims |= {"email": odd, "name": odd}
+    for subject in ("s-1", "s-2"):
+        provider.claims["sub"] = subject
+        browser = site.browser()
+        assert browser.get(travel(browser)).status_code == 303
+    found = site.services.database.read(
+        lambda s: {(one.email, one.name) for one in s.query(Account)}
+    )
+    assert found == {(f"{one}@127.0.0.1", f"{one}@127.0.0.1") for one in ("s-1", "s-2")}
+
+
+def test_no_role_is_given_for_a_claim_that_is_null():
+    given = Settings(
+        **settings_of(OpenId(issuer="https://login.example.org"))
+        | {"oidc_roles": ("None=curator",)}
+    )
+    assert mapped_role(None, given) is mapped_role([None], given) is None
 
 
 def test_a_link_begun_by_one_account_is_not_finished_by_another(page_site: Site):

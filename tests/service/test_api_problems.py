@@ -42,6 +42,8 @@ def told(answer) -> tuple[int, str]:
         (MISSING, {"content": b"{}", "headers": TEXT}, 415, "application/json"),
         (MISSING, {"content": b"{}"}, 415, "application/json"),
         (MISSING, {"json": {}}, 422, "body.sha256"),
+        (MISSING, {"json": {"sha256": [], "sha": []}}, 422, "sha is none of sha256"),
+        (MISSING, {"content": b'{"\\ud800": 1}', "headers": JSON}, 422, "none of sha256"),
         (MISSING, {"json": {"sha256": ["0" * 64] * 10_001}}, 422, "10000"),
         (MISSING, {"json": {"sha256": ["0" * (2 << 20)]}}, 413, "2 MiB"),
         (MISSING, {"data": {"sha256": "0" * (2 << 20)}}, 413, "2 MiB"),

@@ -351,6 +351,35 @@ def test_a_correction_says_whether_the_case_is_positive(site: Site):
     assert judge(site, case, verdict="correct", lesions={}).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("more", "where", "what"),
+    [
+        ({"lesions": {"AirBronch": True}}, "body.lesions", "AirBronch is none of GGO, Csld"),
+        ({"lesions": {"ggo": True, "GGO": True}}, "body.lesions", "ggo is none of GGO"),
+        ({}, "body.lesions", "a correction gives all lesions"),
+        ({"lesions": None}, "body.lesions", "a correction gives all lesions"),
+        ({"lesions": {}, "lesion": "GGO"}, "body", "lesion is none of verdict, covid, lesions"),
+    ],
+)
+def test_a_correction_with_lesions_that_nobody_knows_or_without_any_is_refused(
+    site: Site, more: dict[str, object], where: str, what: str
+):
+    case = give(site).json()["id"]
+    answer = judge(site, case, verdict="correct", covid=True, **more)
+    [wrong] = answer.json()["errors"]
+    assert (answer.status_code, wrong["where"], what in wrong["what"]) == (422, where, True)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert queue_of(site, CURATOR)[0]["reviews"] == []
+
+
+def test_a_correction_says_what_is_known_and_the_rest_is_unknown(site: Site):
+    case = give(site, present=["GGO"]).json()["id"]
+    said = {"covid": True, "lesions": {"Csld": False}}
+    assert judge(site, case, verdict="correct", **said).json() == {"state": "disputed"}
+    [review] = queue_of(site, SECOND)[0]["reviews"]
+    assert (review["lesions"]["Csld"], review["lesions"]["GGO"]) == (False, None)
+
+
 def test_nobody_judges_their_own_or_twice_and_no_reason_is_no_rejection(site: Site):
     own = give(site, who=CURATOR).json()["id"]
     assert judge(site, own).status_code == 403

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 from personas import person, post
 from sites import MakeSite, Site, free_port, sqlite_url
@@ -16,8 +17,9 @@ from test_site_batches import add, begin, drain, packed, scans, states
 
 from ladnn.errors import DataError, UnreachableError
 from ladnn.service import datasets, draining, leases
-from ladnn.service.blobs import Blobs
+from ladnn.service.blobs import Blobs, sweep
 from ladnn.service.errors import StorageAway
+from ladnn.service.tables import now
 
 ADMINISTRATOR = "administrator"
 
@@ -31,6 +33,17 @@ def served_s3(port: int) -> Iterator[None]:
         yield
     finally:
         server.stop()
+
+
+@contextmanager
+def without_bucket(name: str) -> Iterator[None]:
+    """Take a bucket from the S3 server of this process, and give it back with what it held."""
+    [backend] = [one for region in s3_backends.values() for one in region.values()]
+    bucket = backend.buckets.pop(name)
+    try:
+        yield
+    finally:
+        backend.buckets[name] = bucket
 
 
 @pytest.fixture
@@ -115,6 +128,42 @@ def test_a_folder_that_is_gone_is_away_and_not_made_anew(
     away.rename(folder)
     drain(page)
     assert states(page, batch)["done"] == 2
+
+
+def test_a_bucket_that_is_gone_is_away_and_what_waits_goes_on_waiting(
+    stored: Site, port: int, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(draining, "PAUSE", 0)
+    drainer = draining.Drainer(stored.services)
+    with served_s3(port):
+        batch = begin(stored)
+        add(stored, batch, ("a.zip", packed(scans(2))))
+        with without_bucket(f"bucket-{port}"):
+            assert stored.client.get("/readyz").status_code == 503
+            answer = stored.client.post("/api/v1/predictions", files={"file": ("a.png", scan)})
+            assert answer.status_code == 503
+            for _ in range(leases.TRIES + 1):  # more looks than an item has tries
+                assert drainer.step() == 2
+            assert states(stored, batch)["waiting"] == 2
+            with pytest.raises(StorageAway):
+                sweep(stored.services.database, stored.services.blobs, now())
+        assert stored.client.get("/readyz").status_code == 200
+        drain(stored)
+    assert states(stored, batch)["done"] == 2
+
+
+def test_of_a_bucket_that_is_there_one_lost_image_is_not_found(
+    stored: Site, port: int, scan: bytes
+):
+    blobs = stored.services.blobs
+    with served_s3(port):
+        sent = stored.client.post("/api/v1/predictions", files={"file": ("a.png", scan)}).json()
+        overlay = f"{sent['links']['self']}/overlay.png"
+        assert stored.client.get(overlay).status_code == 200
+        for digest in blobs.names():
+            blobs.remove(digest)
+        assert stored.client.get(overlay).status_code == 404
+        assert stored.client.get("/readyz").status_code == 200
 
 
 def test_a_storage_that_says_nothing_holds_no_request_for_minutes(

@@ -1,13 +1,17 @@
 """One image through the page and through the interface: assessed, stored, shown, taken back."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from sites import Site
 
+from bundles import tiny_bundle
+from ladnn.bundle import OperatingPoint
 from ladnn.findings import OUTPUTS
+from ladnn.runtime import Predictor, load_bundle
 
 
 def send(site: Site, scan: bytes) -> dict[str, object]:
@@ -31,6 +35,21 @@ def test_the_same_bytes_of_the_same_owner_are_the_same_prediction(site: Site, sc
     sent = send(site, scan)
     again = site.client.post("/api/v1/predictions", files={"file": ("other.png", scan)})
     assert (again.status_code, again.json()["id"]) == (200, sent["id"])
+
+
+def test_a_version_with_the_same_graph_and_other_cuts_answers_the_same_bytes_anew(
+    site: Site, scan: bytes, tmp_path: Path
+):
+    site.client.get("/")  # which makes the browser a visitor
+    before = send(site, scan)
+    strict = OperatingPoint(threshold=0.99, low=0.99, high=0.99, rule="Youden")
+    folder = tiny_bundle(tmp_path, version="2", operating_points={"balanced": strict})
+    promoted = Predictor(load_bundle(folder), threads=1)
+    assert promoted.card.sha256 == site.services.predictor().card.sha256
+    site.app.state.services = replace(site.services, predictor=lambda: promoted)
+    after = send(site, scan)
+    said = [(one["model"]["version"], one["covid"]["decision"]) for one in (before, after)]
+    assert said == [("1", "indeterminate"), ("2", "negative")]
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

@@ -23,6 +23,7 @@ from ladnn.errors import DamagedError, DataError
 from ladnn.service import migrations
 from ladnn.service.blobs import Blobs, blob_columns
 from ladnn.service.database import Database
+from ladnn.service.errors import NotFound
 from ladnn.service.models import FOLDER
 from ladnn.service.schema import METADATA
 from ladnn.service.settings import Settings
@@ -271,8 +272,11 @@ class _Files:
             with suppress(DamagedError):
                 return self._models.read(name)
             return None
-        data = self._blobs.get(name) if self._blobs.has(name) else None
-        return None if data is None or hashlib.sha256(data).hexdigest() != name else data
+        try:
+            data = self._blobs.get(name)
+        except NotFound:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == name else None
 
     def write(self, name: str, data: bytes) -> None:
         """Keep the bytes under that name, in place of damaged ones."""

@@ -62,7 +62,8 @@ class Blobs:
         """
         digest = hashlib.sha256(data).hexdigest()
         if not self.has(digest):
-            self._require_root()
+            if self._local:  # into a bucket that is gone nothing can be written
+                self._require_root()
             with _told():
                 self._write(digest, data)
         return digest
@@ -78,13 +79,11 @@ class Blobs:
                 pass
 
     def get(self, digest: str) -> bytes:
-        """The bytes of that name; NotFound when there are none."""
-        try:
-            with _told():
-                return bytes(self._file_system.cat_file(self._path(digest)))
-        except NotFound:
-            self._require_root()
-            raise
+        """The bytes of that name; NotFound when there are none, but all else is there."""
+        with _told(), contextlib.suppress(FileNotFoundError):
+            return bytes(self._file_system.cat_file(self._path(digest)))
+        self._require_root()
+        raise NotFound
 
     def has(self, digest: str) -> bool:
         """Whether bytes of that name are kept."""
@@ -121,13 +120,17 @@ class Blobs:
     def check(self) -> None:
         """Raise StorageAway when the store cannot be reached."""
         self._require_root()
-        with _told():
-            self._file_system.exists(self._path("0" * 64))
 
     def _require_root(self) -> None:
-        """Raise StorageAway for a folder that is gone: one made anew would hide what it held."""
-        if self._local and not Path(self._root).is_dir():
-            raise StorageAway
+        """Raise StorageAway for a folder or a bucket that is gone.
+
+        What it held is not lost one by one, and a folder made anew would hide it.
+        """
+        with _told():
+            if not self._local:
+                self._file_system.call_s3("head_bucket", Bucket=self._bucket)
+            elif not Path(self._root).is_dir():
+                raise StorageAway
 
     def require(self) -> None:
         """Raise ConfigError, with the reason, where nothing can be stored: said when a site starts.
@@ -243,11 +246,12 @@ def blob_columns() -> list[Column[Any]]:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Turn the errors of a file system into those of the site."""
+    """Turn the errors of a file system into those of the site.
+
+    Something that is not found is the folder or the bucket: a file is looked for by whoever asks.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise NotFound from None
     except OSError as error:
         words = str(error).lower().replace(" ", "")
         full = error.errno in _FULL or any(word.replace(" ", "") in words for word in _FULL_WORDS)

@@ -99,7 +99,7 @@ def assess(
     owner = principal.owner or BEARER
     fingerprint = None  # two programs that nobody can tell apart never get the same case
     if owner != BEARER:
-        fingerprint = _fingerprint(uploads, predictor.card, site.settings.operating_point, frame)
+        fingerprint = _fingerprint(uploads, predictor, site.settings.operating_point, frame)
     known = fingerprint and site.database.read(lambda s: _same(s, owner, fingerprint))
     if known and _show(site, principal, known, also):
         return Tested(known, new=False)
@@ -124,9 +124,12 @@ def _checked(site: Services, uploads: Sequence[Upload]) -> list[Upload]:
     return list({upload.sha256: upload for upload in uploads}.values())
 
 
-def _fingerprint(uploads: Sequence[Upload], card: Card, point: str, frame: int | None) -> str:
-    """What the result depends on: the files in any order, the model, the operating point."""
-    parts = [*sorted(upload.sha256 for upload in uploads), card.sha256, point, str(frame or 0)]
+def _fingerprint(
+    uploads: Sequence[Upload], predictor: Predictor, point: str, frame: int | None
+) -> str:
+    """What the result depends on: the files in any order, the version, the operating point."""
+    files = sorted(upload.sha256 for upload in uploads)
+    parts = [*files, predictor.card_sha256, point, str(frame or 0)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

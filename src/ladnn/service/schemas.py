@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ladnn.findings import OUTPUTS, Decision
 from ladnn.service.tables import Case
@@ -114,7 +115,27 @@ class CasesOut(BaseModel):
     next: str | None
 
 
-class FeedbackIn(BaseModel):
+class Asked(BaseModel):
+    """What a request says in JSON: a name that is not known is an error, never left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, said: Any) -> Any:  # noqa: ANN401  # any JSON
+        """Tell which names there are, as `extra` alone does not."""
+        given = said if isinstance(said, dict) else {}
+        unknown = [name for name in given if name not in cls.model_fields]
+        if unknown:
+            name = unknown[0][:40].encode("utf-8", "replace").decode()  # surrogates, too
+            known = ", ".join(cls.model_fields)
+            raise PydanticCustomError(
+                "unknown_name", "{name} is none of {known}", {"name": name, "known": known}
+            )
+        return said
+
+
+class FeedbackIn(Asked):
     """What a clinician says of a result; null leaves what was said before."""
 
     agreement: Literal["agree", "disagree"] | None = None

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from ladnn.findings import Decision
 from ladnn.service.batches import Progress
-from ladnn.service.schemas import case_link
+from ladnn.service.schemas import Asked, case_link
 from ladnn.service.tables_batches import Batch, BatchItem
 
 State = Literal["arriving", "waiting", "done", "failed", "cancelled"]
@@ -75,7 +75,7 @@ class ReceivedOut(BaseModel):
     items: list[ItemOut]
 
 
-class Digests(BaseModel):
+class Digests(Asked):
     """The sha256 of files, in hexadecimal."""
 
     sha256: list[str] = Field(max_length=10_000)

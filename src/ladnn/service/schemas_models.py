@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from ladnn.gate import Verdict
 from ladnn.registry import MAX_LABEL, Event, Kind, Status
 from ladnn.service.promotion import MAX_REASON
+from ladnn.service.schemas import Asked
 from ladnn.service.version_views import Row
 from ladnn.service.watching import Agreement, Week
 
@@ -93,7 +94,7 @@ class ComparisonOut(BaseModel):
     verdict: Verdict | None = Field(description="May the second replace the first?")
 
 
-class ReasonIn(BaseModel):
+class ReasonIn(Asked):
     """Why the champion is changed."""
 
     why: str = Field(min_length=1, max_length=MAX_REASON)

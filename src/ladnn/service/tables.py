@@ -149,7 +149,7 @@ class Case(Base):
         share_token: in the link that anyone may open who has it.
         owner: `account:ID` or `visitor:ID`; `bearer` of a program that showed no identity, where
             whoever has the public id is its owner.
-        fingerprint: of the files, the model and how it was asked; None once retracted, so that
+        fingerprint: of the files, the version and how it was asked; None once retracted, so that
             the same files may be tested anew, and of a `bearer`, who has each case alone.
         state: active or retracted.
         card: what the model's card said of these numbers (`predictions.terms`), for the model may

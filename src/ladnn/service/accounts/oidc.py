@@ -128,21 +128,32 @@ class Provider:
 
 
 def read_person(claims: Mapping[str, Any], settings: Settings) -> Person:
-    """The claims of a checked token."""
-    email = str(claims.get("email", "")).strip().lower()
+    """The claims of a checked token, whose subject is a text; ProviderRefused where it is empty.
+
+    Of the others, what is null or of another kind is as if it were not there: written out it would
+    be the same words for everyone.
+    """
+    if not claims["sub"]:
+        raise ProviderRefused
+    email = _text(claims.get("email")).strip().lower()
     amr = claims.get("amr")
     return Person(
         issuer=str(claims["iss"]),
         subject=str(claims["sub"]),
         email=email,
-        name=str(claims.get("name") or email)[:200],
+        name=(_text(claims.get("name")) or email)[:200],
         role=mapped_role(claims.get(settings.oidc_role_claim), settings),
         strong=isinstance(amr, list) and bool(STRONG & {str(one) for one in amr}),
     )
 
 
+def _text(claim: object) -> str:
+    return claim if isinstance(claim, str) else ""
+
+
 def mapped_role(claim: object, settings: Settings) -> Role | None:
     """The highest role that the settings give to a value of the claim: one word or a list."""
-    values = {str(one) for one in claim} if isinstance(claim, list) else {str(claim)}
+    given = claim if isinstance(claim, list) else [claim]
+    values = {str(one) for one in given if one is not None}
     roles = [role for value, role in settings.oidc_mapping.items() if value in values]
     return max(map(Role, roles), key=list(Role).index, default=None)

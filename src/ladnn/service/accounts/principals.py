@@ -171,7 +171,7 @@ def by_session(site: Services, token: str) -> Principal | None:
     found = site.database.read(look)
     if found is None:
         return None
-    if sessions.is_stale(found, present):
+    if sessions.is_stale(found, present, lifetimes):
         site.database.write(lambda session: sessions.touch(session, found.id, present))
     return replace(of_account(found.account), ambient=True, session_id=found.id)
 

@@ -10,7 +10,7 @@ from ladnn.service.accounts.tokens import hash_of, new_token
 from ladnn.service.tables import Account, SignIn
 
 TOUCH = timedelta(minutes=1)
-"""A session's last use is written at most this often: not every request costs a write."""
+"""A last use is written at most this often: not every request costs a write."""
 _AGENT = 200  # characters kept of what a browser says it is
 
 
@@ -64,9 +64,9 @@ def find(session: Session, token: str, present: datetime, lifetimes: Lifetimes) 
     return session.scalars(query).one_or_none()
 
 
-def is_stale(found: SignIn, present: datetime) -> bool:
-    """Whether its last use is to be written again."""
-    return present - found.seen_at > TOUCH
+def is_stale(found: SignIn, present: datetime, lifetimes: Lifetimes) -> bool:
+    """Whether its last use is to be written again: in time, however soon it would be over."""
+    return present - found.seen_at > min(TOUCH, lifetimes.idle / 2)
 
 
 def touch(session: Session, key: int, present: datetime) -> None:

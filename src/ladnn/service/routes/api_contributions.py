@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from ladnn.findings import LESIONS, LesionLabels
@@ -19,6 +20,7 @@ from ladnn.service.proposals import propose
 from ladnn.service.routes.api_predictions import one_file
 from ladnn.service.routes.api_predictions import router as predictions_router
 from ladnn.service.routes.review import Number, archive
+from ladnn.service.schemas import Asked
 from ladnn.service.tables_contributions import Contribution, Review
 
 router = APIRouter(prefix="/api/v1", tags=["collection"], responses=predictions_router.responses)
@@ -36,6 +38,10 @@ class LabelsOut(BaseModel):
     CrPa: bool | None = None
     AirBr: bool | None = None
     InSepThi: bool | None = None
+
+
+class LabelsIn(LabelsOut, Asked):
+    """Five lesions; one that is null or not named is unknown, which is not absent."""
 
     def labels(self) -> LesionLabels:
         """The same in the order of LESIONS."""
@@ -97,14 +103,14 @@ class DatasetsOut(BaseModel):
     next: str | None
 
 
-class ReportIn(BaseModel):
+class ReportIn(Asked):
     """A radiology report."""
 
     text: str = Field(max_length=MAX_REPORT)
 
 
-class JudgementIn(BaseModel):
-    """What a reviewer says; `covid` and `lesions` are read for `correct` alone.
+class JudgementIn(Asked):
+    """What a reviewer says; `covid` and `lesions` are needed for `correct` and read for it alone.
 
     After a first reader who disagreed, `accept` is refused: say `accept_correction` to take the
     labels of the first reader, or `accept_contributed` to take those of the contributor.
@@ -112,8 +118,16 @@ class JudgementIn(BaseModel):
 
     verdict: Literal["accept", "accept_contributed", "accept_correction", "correct", "reject"]
     covid: bool | None = None
-    lesions: LabelsOut = LabelsOut()
+    lesions: LabelsIn | None = Field(None, validate_default=True)
     reason: str = Field("", max_length=reviews.MAX_REASON)
+
+    @field_validator("lesions")
+    @classmethod
+    def _need_lesions(cls, lesions: LabelsIn | None, info: ValidationInfo) -> LabelsIn | None:
+        """Left out, a correction would take away the labels that are there."""
+        if lesions is None and info.data.get("verdict") == reviews.CORRECT:
+            raise PydanticCustomError("missing", "a correction gives all lesions that are known")
+        return lesions
 
 
 def _labels_json(said: Contribution | Review) -> dict[str, Any]:
@@ -260,7 +274,7 @@ def judge(
     judgement = reviews.Judgement(
         verdict=said.verdict,
         covid=said.covid,
-        lesions=said.lesions.labels(),
+        lesions=(said.lesions or LabelsIn()).labels(),
         reason=said.reason.strip(),
     )
     return {"state": reviews.judge(services(request), principal, id, judgement)}
