@@ -417,6 +417,37 @@ def test_what_is_split_anew_follows_its_near_duplicate_and_not_what_is_known_of_
     assert {r.split for r in read_manifest(out) if r.path.name in ("h.png", KNOWN[0])} == {"train"}
 
 
+@pytest.mark.parametrize(
+    ("following", "alone", "said"),
+    [
+        (
+            6,
+            [20, 21],
+            "6 of the 8 patients of 'h' resemble patients of sources that have their split "
+            "already, and the 2 left cannot be split: a split needs at least three patients, ",
+        ),
+        (
+            1,
+            [20, 20, 21],
+            "1 of the 4 patients of 'h' resembles patients of sources that have their split "
+            "already, and the 3 left, 2 groups of similar images, cannot be split: ",
+        ),
+        (0, [20, 21], "the 2 patients of 'h' cannot be split: "),
+    ],
+)
+def test_too_few_patients_for_a_new_split_are_told_with_those_who_follow_others(
+    known_pair, tmp_path, following, alone, said
+):
+    with known_pair.open("a") as file:
+        for i, seed in enumerate([*range(2, 2 + following), *alone]):
+            albums.save(tmp_path / f"h{i}.png", seed, variant=i + 1)
+            file.write(f"h{i}.png,h,h{i},1,val\n")
+    with pytest.raises(DataError) as told:
+        run("split", known_pair, "-o", tmp_path / "new.csv", "--source", "h")
+    assert str(told.value).startswith(said)
+    assert not (tmp_path / "new.csv").exists()
+
+
 def test_a_split_of_one_source_leaves_the_others_alone(tmp_path):
     manifest = imported(tmp_path, albums.covid_ct(tmp_path / "d"), albums.plain(tmp_path / "h"))
     out = tmp_path / "new.csv"

@@ -1,4 +1,4 @@
-"""What is written for deployment is sound: unit, image, composition and proxy."""
+"""What is written for deployment is sound: unit, image, composition, proxy and licences."""
 
 import importlib.util
 import json
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from email import message_from_string
 from email.message import Message
 from importlib.metadata import version
@@ -19,9 +20,13 @@ import httpx
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from typer.testing import CliRunner
+
+from ladnn.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SBOM = importlib.util.spec_from_file_location("sbom", DEPLOY / "sbom.py")
 assert SBOM is not None
 assert SBOM.loader is not None
@@ -194,6 +199,26 @@ def test_the_bill_lists_every_locked_package_with_its_version_and_licence(
     assert sorted((one["name"], one["version"]) for one in parts) == sorted(pins)
     here = {one["name"] for one in parts if "licenses" in one}
     assert {name for name, _ in pins if name not in ("colorama", "httpx2-jsfetch")} <= here
+
+
+def test_the_licence_of_the_weights_that_ship_is_told_beside_that_of_the_code():
+    cards = (ROOT / "src" / "ladnn" / "bundles").glob("*/card.json")
+    weights = {json.loads(card.read_text(encoding="utf-8"))["licence"] for card in cards}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == " AND ".join(["Apache-2.0", *sorted(weights)])
+    assert project["license-files"] == ["LICENSE", "NOTICE"]
+    for name in ("README.md", "NOTICE", "docs/how-to/predict.md", "docs/how-to/deploy.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert {one for one in weights if one not in text} == set(), name
+
+
+def test_the_terms_of_the_images_are_where_the_readme_says(tmp_path: Path):
+    folder = tmp_path / "papers"
+    assert "`ladnn model card default -o papers` writes into `datasheet.md`" in README
+    made = CliRunner().invoke(app, ["model", "card", "default", "-o", str(folder)])
+    assert made.exit_code == 0, made.output
+    told = (folder / "datasheet.md").read_text(encoding="utf-8").partition("**15. Licence**")[2]
+    assert "sarscov2-ct: CC BY-NC-SA 4.0" in told.partition("- [")[0]
 
 
 @pytest.mark.soak

@@ -178,3 +178,10 @@ def test_commands_of_the_pages_name_the_version_of_default_that_ships():
     commands = "\n".join(line for line in lines if line.startswith("$ "))
     named = set(re.findall(r"\bdefault-(\d+)", commands))
     assert named == {load_bundle("default").card.version}
+
+
+@pytest.mark.parametrize("name", ["concepts/guard.md", "how-to/predict.md"])
+def test_users_are_told_to_give_one_slice_as_panels_and_tiny_pictures_pass_the_guard(name: str):
+    text = " ".join((DOCS / name).read_text(encoding="utf-8").lower().split())
+    for words in ("panels", "32 by 32 pixels", "one slice"):
+        assert words in text

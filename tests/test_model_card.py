@@ -2,13 +2,14 @@
 
 import json
 import string
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from typer.testing import CliRunner
 
 from bundles import tiny_bundle, tiny_card
 from ladnn.audit import examination
+from ladnn.augmentation import Augmentation
 from ladnn.bundle import find_bundle, read_card
 from ladnn.cli import app
 from ladnn.errors import DataError
@@ -45,7 +46,7 @@ def test_the_card_of_default_tells_its_two_squares_its_measured_channel_and_mixe
     found = facts(read_card(find_bundle("default")))
     assert "in the frame lungpair-1, 512 rows of 256 pixels" in found["input"]
     assert "In 1 of 2 one channel is measured and not learned" in found["architecture"]
-    assert "with styles mixed between images" in found["training"]
+    assert "styles mixed between images within the network" in found["training"]
 
 
 def test_the_card_of_paper_d0_tells_of_no_measured_channel():
@@ -152,6 +153,65 @@ def test_measures_are_named_where_measures_are_asked_for():
 def test_how_the_weights_were_chosen_is_said(select, words):
     card = tiny_card(b"", training={"members": [{"config": {"select": select}}]})
     assert facts(card)["selection"] == words
+
+
+def trained(*runs):
+    return facts(tiny_card(b"", training={"members": [{"config": run} for run in runs]}))
+
+
+@pytest.mark.parametrize(
+    ("selects", "words"),
+    [
+        (["last", "last"], " Thresholds are chosen on validation."),
+        (["last", "auc"], " Weights and thresholds are chosen on validation."),
+        ([], " Thresholds are chosen on validation."),
+    ],
+)
+def test_weights_are_said_to_be_chosen_on_validation_only_where_a_run_did(selects, words):
+    found = trained(*({"select": select} for select in selects))
+    assert found["partitions"].endswith(words)
+    assert "on which thresholds were chosen, and weights where 17 says so" in text(
+        "model_card", found
+    )
+
+
+NOTHING = dict.fromkeys((item.name for item in fields(Augmentation)), 0.0)
+RECIPE = {"mixup": 0.0, "style_mix": 0.0, "augmentation": NOTHING}
+
+
+def test_only_what_training_did_to_images_is_said():
+    authors = {**RECIPE, "augmentation": {**NOTHING, "zoom": 0.2, "shear": 0.2, "flip": 0.5}}
+    assert trained(authors)["training"].endswith(" Augmented in geometry.")
+    assert trained(RECIPE)["training"].endswith(" Not augmented.")
+    assert trained({**RECIPE, "mixup": 0.4})["training"].endswith(
+        " Augmented with images mixed in pairs."
+    )
+    assert "ugmented" not in trained({})["training"]
+
+
+def test_what_one_network_alone_learned_from_is_said_of_that_one():
+    marked = {**RECIPE, "augmentation": {**NOTHING, "flip": 0.5, "marks": 0.1}}
+    plain = {**RECIPE, "augmentation": {**NOTHING, "flip": 0.5}}
+    assert trained(marked, plain)["training"].endswith(
+        " Augmented in geometry, marks (in 1 of 2 networks)."
+    )
+
+
+def test_every_setting_of_an_augmentation_is_told():
+    for name in NOTHING:
+        run = {**RECIPE, "augmentation": {**NOTHING, name: 0.1}}
+        assert " Augmented " in trained(run)["training"], name
+
+
+def test_the_shipped_models_say_how_their_images_were_altered():
+    for name, painted in (("default", True), ("paper-d0", False)):
+        said = facts(read_card(find_bundle(name)))["training"]
+        assert (
+            "Augmented in geometry, grey levels, resolution, sharpness, noise, compression, marks, "
+            "erased rectangles, with " in said
+        )
+        assert ("opacities painted into negatives, painted nodules" in said) == painted
+        assert "images mixed in pairs" in said
 
 
 @pytest.mark.parametrize(

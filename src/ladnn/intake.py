@@ -227,7 +227,8 @@ def resplit(
     Patients who share a near-duplicate (by `prints`, float32[N, D], one row for each record), or a
     pair of images that is `known` to belong together (places in the manifest), are kept on one
     side, over the sources too; where one of them belongs to a source that keeps its split, the
-    others follow it. Raises DataError for a source that is not there.
+    others follow it. Raises DataError for a source that is not there, and for one of which fewer
+    than three patients are left who follow nobody.
     """
     unknown = [source for source in sources if source not in manifest.sources]
     if unknown:
@@ -256,9 +257,35 @@ def resplit(
             if record.source == source and group not in parts
         ]
         if mine:
-            parts |= zip((case.patient for case in mine), split_cases(mine, seed=seed), strict=True)
+            try:
+                split = split_cases(mine, seed=seed)
+            except DataError as error:
+                at_hand = {case.patient for case in mine}
+                raise DataError(
+                    f"{_too_few(manifest, groups, source, at_hand)}: {error}"
+                ) from error
+            parts |= zip((case.patient for case in mine), split, strict=True)
     records = (
         replace(record, split=parts[group]) if record.source in sources else record
         for group, record in zip(groups, manifest, strict=True)
     )
     return Manifest(records=tuple(records), labels=manifest.labels)
+
+
+def _too_few(manifest: Manifest, groups: Sequence[str], source: str, at_hand: set[str]) -> str:
+    """Why no more than the groups `at_hand` of a source are there to be split."""
+    group_of = {
+        record.patient: group
+        for group, record in zip(groups, manifest, strict=True)
+        if record.source == source
+    }
+    left = sum(group in at_hand for group in group_of.values())
+    following = len(group_of) - left
+    alike = f", {len(at_hand)} groups of similar images," if len(at_hand) < left else ""
+    if not following:
+        return f"the {left} patients of {source!r}{alike} cannot be split"
+    return (
+        f"{following} of the {len(group_of)} patients of {source!r} "
+        f"resemble{'s' if following == 1 else ''} patients of sources that have their split "
+        f"already, and the {left} left{alike} cannot be split"
+    )

@@ -6,20 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from ladnn.bundle import CARD_FILE, Card
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
 from ladnn.lungfield import input_shape
+from ladnn.model_card.recipe import Facts, Json, chosen, configs, lesion_targets, training
 from ladnn.stored import EIGHT_BITS
 from ladnn.study import rule_with_origin
-
-Facts = dict[str, str]
-"""Sentences by name; a name that is not there cannot be answered."""
-
-Json = Mapping[str, Any]
 
 AUDIT_VERSION = 1
 """The schema version of an audit.json, which the files of an audit write."""
@@ -36,7 +31,7 @@ def facts(card: Card, metrics: Json | None = None, audit: Json | None = None) ->
             **_model(card),
             **_use(card),
             **_fitted(card),
-            **_training(card),
+            **training(card),
             **_collections(card.learned.sources),
             "validation": _performance(card.metrics),
             **_counts(card.metrics),
@@ -146,7 +141,7 @@ def _eight_bits(card: Card) -> str:
 
 def _haze(card: Card) -> str:
     """That a channel is not learned, of a bundle with a network that has it."""
-    having = sum(bool(config.get("haze")) for config in _configs(card))
+    having = sum(bool(config.get("haze")) for config in configs(card))
     if not having:
         return ""
     return (
@@ -166,13 +161,14 @@ def _use(card: Card) -> Facts:
         "identifying": "Images alone are used; the manifest names patients by the collection's own "
         "numbers, or by clusters of near-duplicates where there are none.",
         "missing": "An unknown lesion is left out of the metrics; an image that cannot be read is "
-        f"named and left out.{_lesion_targets(card)}",
+        f"named and left out.{lesion_targets(card)}",
         "instance": "One axial CT image with a flag for COVID-19, and five lesions where known.",
         "limits": "On hospitals that no training saw, expect less than any number here. A "
         "collection betrays its class by more than lungs, and no single collection can show that "
         "a model does not use that.",
         "partitions": "By the manifest's split: the collection's own, or by patient, 60, 15 and "
-        "25% for training, validation and test. Weights and thresholds are chosen on validation.",
+        "25% for training, validation and test. "
+        f"{chosen(card)} are chosen on validation.",
     }
 
 
@@ -198,71 +194,6 @@ def _fitted(card: Card) -> Facts:
         f"below {card.guard.get('threshold', 0.5)} it is not assessable. Images near the "
         "threshold are called indeterminate.",
     }
-
-
-def _configs(card: Card) -> list[Json]:
-    members = card.training.get("members", ())
-    return [member["config"] for member in members if isinstance(member.get("config"), Mapping)]
-
-
-def _training(card: Card) -> Facts:
-    configs = _configs(card)
-    if not configs:
-        return {}
-    each = "; ".join(_run(config) for config in configs)
-    what = (
-        "those alone" if card.learned.complete else "and whatever else its training manifest held"
-    )
-    selects = dict.fromkeys(_selected(config) for config in configs)
-    mixed = any(config.get("style_mix") for config in configs)
-    painted = any((config.get("augmentation") or {}).get("paint") for config in configs)
-    balanced = all((config.get("sampler") or {}).get("balanced") for config in configs)
-    return {
-        "training_data": f"The training split of {', '.join(card.learned.sources)} ({what}).",
-        "training": f"{each}. Augmented in geometry, grey levels, compression and marks"
-        f"{', with opacities painted into negatives' if painted else ''}"
-        f"{', with styles mixed between images within the network' if mixed else ''}."
-        f"{_lesion_targets(card)}",
-        "selection": f"{'; '.join(selects)}.",
-        "initialisation": f"Started from {', '.join(dict.fromkeys(map(_weights, configs)))}.",
-        "imbalance": "Classes are drawn equally often within each collection." if balanced else "",
-        "data_hash": f"The images, labels and splits learned from have the hash {card.data_hash}.",
-    }
-
-
-def _lesion_targets(card: Card) -> str:
-    """What an unknown lesion taught; empty of a baseline and where the card does not tell."""
-    if card.mode != "ladnn":
-        return ""
-    known = dict.fromkeys(c["lesion_targets"] for c in _configs(card) if "lesion_targets" in c)
-    sentences = {
-        "all": " In training, a lesion that nobody labelled counted as absent in images without "
-        "COVID-19, which is an assumption, and was left out in those with it.",
-        "labelled": " In training, lesions were learned from images with a labelled one alone.",
-    }
-    return "".join(sentences.get(targets, "") for targets in known)
-
-
-def _run(config: Json) -> str:
-    return (
-        f"{config.get('backbone')}: up to {config.get('epochs')} epochs of "
-        f"{config.get('optimiser')}, learning rate {config.get('learning_rate')}, batches of "
-        f"{config.get('batch_size')}, weight of COVID-19 in the loss "
-        f"{config.get('primary_weight')}, seed {config.get('seed')}"
-    )
-
-
-def _selected(config: Json) -> str:
-    select = config.get("select")
-    return (
-        "The last epoch" if select == "last" else f"The epoch with the best {select} on validation"
-    )
-
-
-def _weights(config: Json) -> str:
-    weights = str(config.get("weights") or "random weights")
-    named = {"imagenet": "ImageNet weights", "chest-ct": "weights of Astra's chest CT encoder"}
-    return named.get(weights) or weights.replace("runs/", "the run ")
 
 
 # ------------------------------------------------------------------ collections
