@@ -794,3 +794,9 @@ def test_the_command_makes_no_site_where_there_is_none(
     done = CliRunner().invoke(cli, ["model", "list"])
     assert "give --config or --registry" in str(done.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_version_tells_that_deleted_results_leave_its_reference(language: str):
+    said = read_catalogues().say(language, "models.drift_how")
+    assert ("that are kept" if language == "en" else "现存结果") in said
