@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_KEPT = {b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"IEND": 0}
+"""Chunks beside the pixels, with the most bytes that each needs."""
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_INFLATED_AT_ONCE = 1 << 18  # bytes
 
-_JPEG_KEPT = frozenset((*range(0xC0, 0xD0), *range(0xDA, 0xDE), 0xEE))
-"""Frames, tables, scans, line counts, restarts, and which colours Adobe means."""
-_JFIF, _START_OF_SCAN, _END = 0xE0, 0xDA, 0xD9
+_JPEG_KEPT = frozenset((*range(0xC0, 0xD0), *range(0xDA, 0xDE)))
+"""Frames, tables, scans, line counts, restarts."""
+_JFIF, _ADOBE, _START_OF_SCAN, _END = 0xE0, 0xEE, 0xDA, 0xD9
 _SCAN_ENDS = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 _MOST_PIECES = 200_000  # chunks, segments or strips: more is no picture that anyone sends
@@ -26,11 +29,13 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 """Bytes of each of TIFF's types."""
 _TIFF_KEPT = frozenset(
     (*range(254, 260), 262, 263, 266, _ORIENTATION, 277, 278, 280, 281, 284, 290, 291, 292, 293)
-) | frozenset((317, 318, 319, 320, 321, *range(322, 326), 330, 332, 338, 339, 340, 341, 347))
+) | frozenset((317, 318, 319, 320, 321, *range(322, 326), 330, 332, 338, 339, 340, 341))
 """Size, depth, colours, compression, strips and tiles; what JPEG in TIFF needs follows."""
-_TIFF_KEPT_TOO = frozenset((512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532))
-_PLACES = {273: 279, 324: 325, 513: 514}
+_TIFF_KEPT_TOO = frozenset((529, 530, 531, 532))
+_PLACES = {273: 279, 324: 325}
 """Tags that say where pixels stand, and those that say how many bytes."""
+_COMPRESSION, _JPEG_TABLES = 259, 347
+_OLD_JPEG, _JPEG = 6, 7
 
 
 class UnknownError(ValueError):
@@ -69,17 +74,64 @@ def _exif(orientation: int) -> bytes:
 
 
 def _png(data: bytes, orientation: int) -> bytes:
-    kept = [_PNG_START]
+    kept, pixels = [_PNG_START], None
     for kind, chunk in _chunks(data):
-        if kind in _PNG_KEPT:
+        if kind == b"IDAT":
+            if pixels is None:
+                raise UnknownError("PNG")
+            kept.append(pixels.of(chunk))
+        elif kind in _PNG_KEPT:
+            if len(chunk) - 12 > _PNG_KEPT[kind]:
+                raise UnknownError("PNG")
             kept.append(chunk)
-        if kind == b"IHDR" and orientation != 1:
-            body = b"eXIf" + _exif(orientation)
-            length, check = len(body) - 4, zlib.crc32(body)
-            kept.append(struct.pack(">I", length) + body + struct.pack(">I", check))
-        if kind == b"IEND":
+        if kind == b"IHDR":
+            pixels = _PngPixels(chunk[8:-4])
+            if orientation != 1:
+                kept.append(_chunk(b"eXIf", _exif(orientation)))
+        if kind == b"IEND" and pixels is not None and pixels.whole:
             return b"".join(kept)
     raise UnknownError("PNG")
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    check = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+
+
+class _PngPixels:
+    """The compressed pixels of a PNG, cut at their end; a little of them is unpacked at a time."""
+
+    def __init__(self, head: bytes) -> None:
+        width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", head)
+        if colours not in _PNG_CHANNELS:
+            raise UnknownError("PNG")
+        size = height * (1 + (width * depth * _PNG_CHANNELS[colours] + 7) // 8)
+        self._left = 2 * size + 64 if interlaced else size  # each pass has lines of its own
+        self._stream = zlib.decompressobj()
+
+    @property
+    def whole(self) -> bool:
+        """Whether their end was there."""
+        return self._stream.eof
+
+    def of(self, chunk: bytes) -> bytes:
+        """The chunk up to the end of the pixels; empty behind it.
+
+        Raises UnknownError where they are not packed as PNG asks, or are more than the picture has.
+        """
+        if self.whole:
+            return b""
+        packed = body = chunk[8:-4]
+        try:
+            while packed and not self.whole:
+                self._left -= len(self._stream.decompress(packed, _INFLATED_AT_ONCE))
+                packed = self._stream.unconsumed_tail
+                if self._left < 0:
+                    raise UnknownError("PNG")
+        except zlib.error as error:
+            raise UnknownError("PNG") from error
+        behind = len(self._stream.unused_data)
+        return _chunk(b"IDAT", body[: len(body) - behind]) if behind else chunk
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -116,6 +168,9 @@ def _jpeg(data: bytes, orientation: int) -> bytes:
         if marker == _JFIF and data[at + 4 : at + 9] == b"JFIF\0":
             # Without its thumbnail: version, unit, density, no columns, no rows.
             kept.append(b"\xff\xe0\0\x10" + data[at + 4 : at + 16] + bytes(2))
+        elif marker == _ADOBE and data[at + 4 : at + 9] == b"Adobe" and end >= at + 16:
+            # Which colours it means: name, version, flags, transform.
+            kept.append(b"\xff\xee\0\x0e" + data[at + 4 : at + 16])
         elif marker in _JPEG_KEPT:
             kept.append(data[at:end])
         if marker == _START_OF_SCAN:
@@ -151,6 +206,7 @@ class _Tiff:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._bare = data, bytearray(len(data))
+        self._jpegs = 0  # bytes of the strips that are JPEGs
         self._order = {b"II*\0": "<", b"MM\0*": ">"}[data[:4]]
 
     def bare(self) -> bytes:
@@ -191,11 +247,22 @@ class _Tiff:
                 self._keep(entry.values, entry.size)
             elif entry.size > 4:
                 self._keep(entry.at + 8, 4)  # it points to zeros now
+        is_jpeg = self._is_jpeg(entries)
+        if is_jpeg and _JPEG_TABLES in entries:
+            self._keep_jpeg(entries[_JPEG_TABLES].values, entries[_JPEG_TABLES].size)
         for places, sizes in _PLACES.items():
             if places in entries and sizes in entries:
                 where, length = self._numbers(entries[places]), self._numbers(entries[sizes])
                 for start, size in zip(where, length, strict=False):
-                    self._keep(start, size)
+                    (self._keep_jpeg if is_jpeg else self._keep)(start, size)
+
+    def _is_jpeg(self, entries: dict[int, _Entry]) -> bool:
+        """Whether strips are whole JPEGs; UnknownError for those that lie about in pieces."""
+        entry = entries.get(_COMPRESSION)
+        found = self._numbers(entry)[0] if entry else 1
+        if found == _OLD_JPEG:
+            raise UnknownError("TIFF")
+        return found == _JPEG
 
     def _numbers(self, entry: _Entry) -> tuple[int, ...]:
         letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(entry.type)
@@ -203,6 +270,14 @@ class _Tiff:
             raise UnknownError("TIFF")
         form = f"{self._order}{entry.number}{letter}"
         return struct.unpack_from(form, self._data, entry.values)
+
+    def _keep_jpeg(self, start: int, size: int) -> None:
+        """Copy a part that is a JPEG, without what is beside its pixels."""
+        self._jpegs += size
+        if self._jpegs > len(self._data):  # the same part again and again takes its time
+            raise UnknownError("TIFF")
+        part = _jpeg(self._data[start : start + size], 1)
+        self._bare[start : start + size] = part.ljust(min(size, len(self._data) - start), b"\0")
 
     def _keep(self, start: int, size: int) -> None:
         """Copy a part; what lies behind the end of the file is not there to be copied."""

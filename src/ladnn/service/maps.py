@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from ladnn import overlay
 from ladnn.findings import LESIONS, OUTPUTS, Prediction
-from ladnn.imaging import Window
+from ladnn.imaging import LIMITS, Window, kind_of
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
 from ladnn.service.predictions import read_maps
@@ -24,8 +24,8 @@ _FRAME = (79, 195, 247, 140)  # thin, around the part of the image that the netw
 def pixels_of(site: Services, image: CaseImage, window: Window | None = None) -> NDArray[np.uint8]:
     """The image as 8-bit grey [H, W], read again from what is kept."""
     data = site.blobs.get(image.blob)
-    # Of a DICOM file the one frame is kept, of a TIFF all pages.
-    frame = image.frame if image.format == "TIFF" and image.frame else None
+    # Of a TIFF all pages are kept; of a DICOM file or an odd TIFF the one that was tested.
+    frame = image.frame if image.frame and kind_of(data, LIMITS) == "TIFF" else None
     return site.decoder.decode(data, window=window, frame=frame).image.pixels
 
 
