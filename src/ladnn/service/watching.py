@@ -138,9 +138,9 @@ class Watcher:
     def drift(self, session: Session, name: str, version: str) -> list[Week]:
         """The weeks in which a version was used, the newest last, `WEEKS` after the reference.
 
-        The reference is the first `REFERENCE_DAYS` days of the version's cases that are kept, or the
-        first `MOST` images of them: retention moves it on. After it the newest `MOST` images count, in whole weeks, and the
-        newest `MOST` of the newest week.
+        The reference is the first `REFERENCE_DAYS` days of the version's cases that are kept, or
+        the first `MOST` images of them: retention moves it on. After it the newest `MOST` images
+        count, in whole weeks, and the newest `MOST` of the newest week.
         """
         of_version = Case.model_name == name, Case.model_version == version
         span = select(func.min(Case.created_at), func.max(Case.created_at)).where(*of_version)
