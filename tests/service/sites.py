@@ -1,5 +1,6 @@
 """What the tests of the site are made with: a PostgreSQL of their own, and sites."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -10,11 +11,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import httpx
 import psycopg
@@ -32,6 +34,7 @@ UNLIMITED = (
     "LADNN_VISITOR_TESTS_PER_MINUTE",
     "LADNN_VISITOR_MIB_PER_DAY",
 )
+Found = TypeVar("Found")
 START = 150.0  # seconds that a replica may take to start on a crowded machine
 
 
@@ -39,6 +42,12 @@ def plain_logs() -> None:
     """Log without the values of local variables, which take half a minute to print."""
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[structlog.processors.add_log_level, renderer])
+
+
+def in_a_loop(work: Coroutine[None, None, Found]) -> Found:
+    """Run it to its end; in a thread, because a browser of another test may run a loop in this."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def needs(found: object, what: str) -> None:

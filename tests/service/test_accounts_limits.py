@@ -1,13 +1,12 @@
 """Limits on requests, on guesses, and what of either a caller is told."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sites import MakeSite
+from sites import MakeSite, in_a_loop
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -239,12 +238,6 @@ def test_what_is_used_of_a_day_comes_back_over_the_day(database: Database):
     two.take_now("a", 10_000)
     with pytest.raises(TooMany):
         one.take_now("a", 10_000)
-
-
-def in_a_loop(work: Coroutine[None, None, None]) -> None:
-    """Run it to its end; in a thread, because a browser of another test may run a loop in this."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()
 
 
 def test_what_a_process_took_and_did_not_give_out_is_void_after_the_time(database: Database):

@@ -13,7 +13,7 @@ import pytest
 from fastapi.params import File as FileParam
 from fastapi.routing import APIRoute
 from personas import key_of, make_account
-from sites import MakeSite, Site, served, sqlite_url
+from sites import MakeSite, Site, in_a_loop, served, sqlite_url
 from test_collection import give
 from test_site_batches import scans
 from test_site_series import File, add, begin, drain, rows
@@ -203,7 +203,7 @@ def test_names_are_admitted_in_turn_however_many_wait_under_one():
         async with admission.turn("c"):  # all of it was given back
             return order
 
-    assert "".join(asyncio.run(run())) == "abaaa"
+    assert "".join(in_a_loop(run())) == "abaaa"
 
 
 def test_one_name_leaves_turns_for_another():
@@ -217,7 +217,7 @@ def test_one_name_leaves_turns_for_another():
             over.set()
         return began
 
-    assert "".join(asyncio.run(run())) == "aab"
+    assert "".join(in_a_loop(run())) == "aab"
 
 
 def test_more_of_one_name_than_may_be_there_are_refused_and_of_another_are_not():
@@ -227,7 +227,7 @@ def test_more_of_one_name_than_may_be_there_are_refused_and_of_another_are_not()
             with pytest.raises(TooMany):
                 await admission.turn("a").__aenter__()
 
-    asyncio.run(run())
+    in_a_loop(run())
 
 
 def test_who_waits_too_long_for_a_test_or_goes_away_leaves_the_turn_to_others():
@@ -242,7 +242,7 @@ def test_who_waits_too_long_for_a_test_or_goes_away_leaves_the_turn_to_others():
         async with admission.turn("b"):
             pass
 
-    asyncio.run(run())
+    in_a_loop(run())
 
 
 def test_who_sends_too_many_tests_at_once_is_told_when_to_come_again(page: Site, scan: bytes):

@@ -71,19 +71,19 @@ def stored(request: pytest.FixtureRequest, port: int, tmp_path: Path, make_site:
 def test_versions_are_away_with_their_storage_and_no_change_is_refused_for_that(
     stored: Site, port: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    promote = "/models/tiny-2/promote"
+    promote, sent = "/models/tiny-2/promote", {"why": "better", "champion": "tiny-1"}
     boss = person(stored, ADMINISTRATOR)
     with served_s3(port):
         fill(stored, tmp_path)
     for path in ("/models", "/models/tiny-1", "/api/v1/models"):
         assert stored.client.get(path).status_code == 503
-    assert post(boss, promote, "/about", why="better").status_code == 503
+    assert post(boss, promote, "/about", **sent).status_code == 503
     assert "UnreachableError from EndpointConnectionError" in capfd.readouterr().out
     with pytest.raises(UnreachableError):
         registry_of(stored).open("tiny-2")
     with served_s3(port):
         assert stored.client.get("/models").status_code == 200
-        assert post(boss, promote, "/about", why="better").status_code == 303
+        assert post(boss, promote, "/about", **sent).status_code == 303
 
 
 def test_an_archive_of_results_has_all_overlays_or_is_not_given(stored: Site, port: int):

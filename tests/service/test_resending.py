@@ -171,7 +171,7 @@ def test_a_judgement_that_comes_too_late_keeps_its_reason_and_labels(page: Site)
 
 def test_a_page_says_in_its_own_words_that_a_side_must_be_named(page: Site):
     case = give(page).json()["id"]
-    judge(page, case, CURATOR, "correct", covid=False)
+    judge(page, case, CURATOR, "correct", covid=False, lesions={})
     refused = person(page, SECOND).post(f"/review/{case}", data={"verdict": "accept"})
     told = re.search(r'role="alert">.*?<span[^>]*>(.*?)</span>', refused.text, re.DOTALL)
     assert (refused.status_code, told is not None) == (422, True)
