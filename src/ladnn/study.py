@@ -52,9 +52,14 @@ class StudyPrediction:
         }
 
 
+def counting(rule: StudyRule, count: int) -> int:
+    """How many of `count` slices count: a share `fraction`, `minimum` at least, all at most."""
+    return min(count, max(rule.minimum, math.ceil(rule.fraction * count)))
+
+
 def mean_top(values: Sequence[float], rule: StudyRule) -> float:
-    """Mean of the largest values: a share `fraction` of them, `minimum` at least, all at most."""
-    count = min(len(values), max(rule.minimum, math.ceil(rule.fraction * len(values))))
+    """Mean of the largest values, of as many as are `counting`."""
+    count = counting(rule, len(values))
     return math.fsum(sorted(values, reverse=True)[:count]) / count
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import partial
 
 import pytest
 from reportlab.pdfbase import pdfmetrics
@@ -71,12 +72,45 @@ def test_a_slice_that_cannot_be_judged_has_no_number_beside_a_study_s_result(
 def spoil(session: Session) -> None:
     """Let a study have three slices that can be judged and one that cannot."""
     for case in session.scalars(select(Case)):
-        case.decision = "positive"
+        case.decision, case.study = "positive", (case.study or {}) | {"assessable": 3}
         for image in case.images:
             ok = image.position < 3
             image.decision = "positive" if ok else "not_assessable"
             said = image.prediction
             image.prediction = said | {"in_distribution": said["in_distribution"] | {"ok": ok}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "ends"),
+    [
+        ({"fraction": 1.0, "minimum": 1}, " Each of its numbers is the mean of theirs."),
+        (
+            {"fraction": 0.5, "minimum": 1},
+            " Each of its numbers is the mean of the 2 highest of theirs.",
+        ),
+        (None, ""),  # a result of an older site
+    ],
+)
+def test_a_study_says_of_which_slices_it_is_the_mean(rule: dict[str, float] | None, ends: str):
+    said = {"slices": 4, "assessable": 3}
+    case = Case(study=said, card={} if rule is None else {"study": rule})
+    say = partial(read_catalogues().say, "en")
+    counted = "One result for 4 slices of a series, of which 3 can be judged."
+    assert wording.study_in_words(say, case) == counted + ends
+    case.study = said | {"assessable": 0}
+    assert wording.study_in_words(say, case).endswith("of which 0 can be judged.")
+
+
+def test_page_and_pdf_of_a_study_say_how_its_slices_make_it(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    address, said = send(page.client, *slices()), []
+    page.services.database.write(spoil)
+    words = "of which 3 can be judged. Each of its numbers is the mean of the 2 highest of theirs."
+    assert words in page.client.get(address).text
+    monkeypatch.setattr(pdf.Canvas, "drawString", lambda *given: said.append(given[-1]))
+    page.client.get(f"{address}/report.pdf")
+    assert words in " ".join(said)
 
 
 def test_the_overlay_of_a_study_says_which_slice_it_shows(

@@ -1,5 +1,6 @@
 """Slices of one series in a batch: one item with one result, however many requests bring them."""
 
+import csv
 import io
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +12,14 @@ import pytest
 from hostile import misplaced
 from playwright.sync_api import Browser, expect
 from sites import MakeSite, Site, served, sqlite_url
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ladnn.phantom import hounsfield
 from ladnn.service import batch_intake, leases
 from ladnn.service.decoding import Decoded
 from ladnn.service.draining import Drainer
+from ladnn.service.tables import CaseImage
 from synthetic import dicom_bytes, encode
 
 File = tuple[str, bytes]
@@ -97,6 +101,23 @@ def test_an_item_that_waits_takes_further_slices(site: Site):
     assert add(site, batch, packed(slices(3, 4))).json()["new"] == 0
     drain(site)
     assert rows(site, batch) == [("done", 4)]
+
+
+def test_the_table_rates_a_study_by_the_slices_that_can_be_judged(page: Site):
+    batch = begin(page)
+    add(page, batch, *slices(1, 2, 3))
+    drain(page)
+
+    def spoil(session: Session) -> None:
+        for image in session.scalars(select(CaseImage)):
+            ok, image.score = image.position > 0, (0.1, 0.8, 0.7)[image.position]
+            image.prediction = image.prediction | {"in_distribution": {"ok": ok}}
+
+    page.services.database.write(spoil)
+    text = page.client.get(batch.removeprefix("/api/v1") + "/results.csv").text
+    [row] = csv.DictReader(io.StringIO(text))
+    told = [row[name] for name in ("files", "assessable", "in_distribution")]
+    assert told == ["3", "2", "0.7"]
 
 
 def test_a_single_slice_joins_the_others(page: Site):

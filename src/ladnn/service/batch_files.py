@@ -32,7 +32,8 @@ HEAD = (
     "operating_point",
     *map(str, LESIONS),
     "too_few_examples",  # the lesions whose probability is not calibrated
-    "in_distribution",
+    "assessable",  # how many of its images the guard let through
+    "in_distribution",  # the least score of those, of all where it let none through
     "model",
     "page",
     "notice",
@@ -136,7 +137,8 @@ def _row(item: BatchItem, base: str) -> list[object]:
         return [*head, *[""] * (len(HEAD) - len(head) - 1), RESEARCH_NOTICE]
     said = case.study or case.images[0].prediction
     lesions = said["lesions"] or {}
-    score = min(image.score for image in case.images)
+    judged = [image for image in case.images if image.prediction["in_distribution"]["ok"]]
+    score = min(image.score for image in judged or case.images)
     return [
         *head,
         case.probability,
@@ -144,6 +146,7 @@ def _row(item: BatchItem, base: str) -> list[object]:
         case.operating_point,
         *(lesions.get(lesion, "") for lesion in LESIONS),
         " ".join(name for name, known in case.card["calibrated"].items() if not known),
+        len(judged),
         score,
         f"{case.model_name} {case.model_version}",
         f"{base}/results/{case.share_token}",

@@ -17,7 +17,15 @@ from reportlab.pdfgen.canvas import Canvas
 from ladnn import overlay
 from ladnn.findings import Decision
 from ladnn.service.tables import Case, CaseImage
-from ladnn.service.wording import Say, moment, percent, point_in_words, point_name, slice_number
+from ladnn.service.wording import (
+    Say,
+    moment,
+    percent,
+    point_in_words,
+    point_name,
+    slice_number,
+    study_in_words,
+)
 
 FONT = "wqy-microhei-subset"
 """Of fonts/: embedded in Chinese pages, because many readers have no Chinese font of their own."""
@@ -168,8 +176,7 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
     sheet.write(say("result.probability"))
     sheet.write(point_in_words(say, case))
     if case.study is not None:
-        counts = {"count": case.study["slices"], "ok": case.study["assessable"]}
-        sheet.write(say("result.study", **counts))
+        sheet.write(study_in_words(say, case))
 
 
 def _facts(say: Say, case: Case, image: CaseImage, link: str) -> list[str]:

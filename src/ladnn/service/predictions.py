@@ -190,17 +190,20 @@ def terms(card: Card, point: str, *, study: bool) -> dict[str, object]:
     """What a page has to know of the card to explain a result, kept with it.
 
     Returns:
-        sha256 of the model, the cuts of the operating point (`threshold`, `low`, `high`, `rule`)
-        and for each lesion whether its probability is calibrated.
+        sha256 of the model, the cuts of the operating point (`threshold`, `low`, `high`, `rule`),
+        for each lesion whether its probability is calibrated, and for a study which of its slices
+        count (`fraction`, `minimum`), which results of older sites do not say.
     """
     cuts = card.operating_point(point)
-    if study:
-        cuts = card.study_rule.operating_points.get(point) or cuts
-    return {
+    known: dict[str, object] = {
         "sha256": card.sha256,
-        "point": asdict(cuts),
         "calibrated": {name: lesion.calibrated for name, lesion in card.lesions.items()},
     }
+    if study:
+        rule = card.study_rule
+        cuts = rule.operating_points.get(point) or cuts
+        known["study"] = {"fraction": rule.fraction, "minimum": rule.minimum}
+    return known | {"point": asdict(cuts)}
 
 
 def _make_image(position: int, one: _Read) -> CaseImage:

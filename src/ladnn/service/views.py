@@ -17,7 +17,7 @@ from ladnn.service.i18n import language_of
 from ladnn.service.pages import say
 from ladnn.service.predictions import is_own, read_maps
 from ladnn.service.tables import Case, CaseImage
-from ladnn.service.wording import point_in_words, point_name, rule_in_words
+from ladnn.service.wording import point_in_words, point_name, rule_in_words, study_in_words
 
 PRESETS = (("lung", -600, 1500), ("mediastinum", 40, 400), ("bone", 400, 1800))
 """Names of windows, with level and width in HU."""
@@ -69,10 +69,10 @@ def result(
         "may_judge": principal.may(Permission.GIVE_FEEDBACK),
         "judged": next((one for one in case.feedback if one.author == principal.owner), None),
         "ranked": ranked(case),
-        "assessable": sum(one.prediction["in_distribution"]["ok"] for one in case.images),
         "point": case.card["point"],
         "rule": rule_in_words(partial(say, request), case.card["point"]["rule"]),
         "explanation": point_in_words(partial(say, request), case),
+        "study": study_in_words(partial(say, request), case),
         "presets": PRESETS,
         "window": image.window if window is None else [window.level, window.width],
         "window_query": "" if window is None else f"level={window.level:g}&width={window.width:g}",

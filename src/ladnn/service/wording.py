@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
+from ladnn.bundle import StudyRule
 from ladnn.service.tables import Case, CaseImage
+from ladnn.study import counting
 
 Say = Callable[..., str]
 """Gives the sentence of a key of the catalogues, its placeholders filled."""
@@ -31,6 +33,19 @@ def point_in_words(say: Say, case: Case) -> str:
         low, high = (f"{point[end] * 100:.1f}" for end in ("low", "high"))
         return say("result.point_band", name=shown, low=low, high=high)
     return say("result.point", name=shown, cut=f"{point['threshold'] * 100:.1f}")
+
+
+def study_in_words(say: Say, case: Case) -> str:
+    """How many slices a study has, can be judged by, and is the mean of; empty for one image."""
+    if case.study is None:
+        return ""
+    can = case.study["assessable"]
+    words = say("result.study", count=case.study["slices"], ok=can)
+    if not can or "study" not in case.card:
+        return words
+    number = counting(StudyRule(**case.card["study"]), can)
+    mean = "result.study_all" if number == can else "result.study_highest"
+    return f"{words} {say(mean, number=number)}"
 
 
 def point_name(say: Say, name: str) -> str:
