@@ -101,6 +101,27 @@ def test_a_study_says_of_which_slices_it_is_the_mean(rule: dict[str, float] | No
     assert wording.study_in_words(say, case).endswith("of which 0 can be judged.")
 
 
+@pytest.mark.parametrize(
+    ("probability", "low", "high", "number", "cuts"),
+    [
+        (0.60196, 0.602, 0.602, "60.196%", ["60.200"]),  # below, as one digit would not show
+        (0.60204, 0.602, 0.602, "60.2%", ["60.2"]),
+        (0.4, 0.4004, 0.7, "40.00%", ["70.00", "40.04"]),
+        (0.4, 0.39996, 0.7, "40.0%", ["70.0", "40.0"]),
+        (0.2, 0.4, 0.7, "20.0%", ["70.0", "40.0"]),
+        (0.59999999, 0.6, 0.6, "59.999999%", ["60.000000"]),
+    ],
+)
+def test_a_probability_is_written_so_that_it_lies_on_its_side_of_a_cut(
+    probability: float, low: float, high: float, number: str, cuts: list[str]
+):
+    point = {"low": low, "high": high}
+    case = Case(probability=probability, operating_point="balanced", card={"point": point})
+    assert wording.chance(case) == number
+    said = wording.point_in_words(partial(read_catalogues().say, "en"), case)
+    assert re.findall(r"\d+\.\d+", said) == cuts
+
+
 def test_page_and_pdf_of_a_study_say_how_its_slices_make_it(
     page: Site, monkeypatch: pytest.MonkeyPatch
 ):

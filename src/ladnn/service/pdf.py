@@ -19,6 +19,7 @@ from ladnn.findings import Decision
 from ladnn.service.tables import Case, CaseImage
 from ladnn.service.wording import (
     Say,
+    chance,
     moment,
     percent,
     point_in_words,
@@ -171,7 +172,7 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
         sheet.y -= 6
         sheet.write(say("result.not_assessable"))
         return
-    sheet.write(f"{title}  {percent(case.probability)}", 20, bold=True, ink=_INKS[decision])
+    sheet.write(f"{title}  {chance(case)}", 20, bold=True, ink=_INKS[decision])
     sheet.y -= 6
     sheet.write(say("result.probability"))
     sheet.write(point_in_words(say, case))

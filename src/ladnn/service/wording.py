@@ -27,12 +27,34 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are the 
 
 def point_in_words(say: Say, case: Case) -> str:
     """What the operating point of a case makes of a probability, as one sentence."""
-    point, name = case.card["point"], case.operating_point
-    shown = point_name(say, name)
-    if point["low"] < point["high"]:
-        low, high = (f"{point[end] * 100:.1f}" for end in ("low", "high"))
+    shown, digits = point_name(say, case.operating_point), _digits(case)
+    cuts = _cuts(case)
+    low, high = (f"{cut * 100:.{digits}f}" for cut in cuts)
+    if cuts[0] < cuts[1]:
         return say("result.point_band", name=shown, low=low, high=high)
-    return say("result.point", name=shown, cut=f"{point['threshold'] * 100:.1f}")
+    return say("result.point", name=shown, cut=high)
+
+
+def chance(case: Case) -> str:
+    """The probability of a case, with as many digits as tell it from a cut beside it."""
+    return percent(case.probability, _digits(case))
+
+
+def _cuts(case: Case) -> tuple[float, float]:
+    """Where the band begins and ends; twice the same without a band."""
+    point = case.card["point"]
+    return point["low"], point["high"]
+
+
+def _digits(case: Case) -> int:
+    """One, or where a number would be called otherwise than it reads: more."""
+
+    def same(digits: int) -> bool:
+        shown = round(case.probability * 100, digits)
+        near = [cut for cut in _cuts(case) if round(cut * 100, digits) == shown]
+        return any(case.probability < cut for cut in near)
+
+    return next((digits for digits in range(1, 6) if not same(digits)), 6)
 
 
 def study_in_words(say: Say, case: Case) -> str:
@@ -66,11 +88,11 @@ def slice_number(image: CaseImage) -> int:
     return image.position + 1 if image.instance is None else image.instance
 
 
-def percent(probability: float) -> str:
+def percent(probability: float, digits: int = 1) -> str:
     """A probability as text; never written as certain."""
     if probability >= 0.9995:
         return ">99.9%"
-    return "<0.1%" if probability < 0.0005 else f"{probability * 100:.1f}%"
+    return "<0.1%" if probability < 0.0005 else f"{probability * 100:.{digits}f}%"
 
 
 def moment(when: datetime) -> str:
