@@ -237,6 +237,26 @@ def test_the_log_is_browsed_by_who_what_when_and_page(filled: Database):
     assert len(rest) == 4
 
 
+def test_the_log_opens_nothing_that_a_program_without_a_key_tested(page: Site, scan: bytes):
+    page.client.cookies.clear()
+    files = {"file": ("a.png", scan)}
+    made = page.client.post("/api/v1/predictions", files=files).json()
+    assert page.client.get(f"/api/v1/predictions/{made['id']}").status_code == 200
+    assert page.client.delete(f"/api/v1/predictions/{made['id']}").status_code == 204
+    everything = page.services.database.read(
+        lambda session: audit_log.browse(session, audit_log.Filter())
+    )
+    assert all(made["id"] not in f"{line.object} {line.detail}" for line in everything)
+    found = page.services.database.read(
+        lambda session: audit_log.browse(session, audit_log.Filter(object=made["id"]))
+    )
+    assert [line.action for line in found] == [
+        "prediction.delete",
+        "prediction.view",
+        "prediction.create",
+    ]
+
+
 def test_the_table_goes_out_in_pieces_of_many_lines(page: Site):
     record(page.services.database, *["prediction.view"] * 2500)
     pieces = list(oversight._rows(page.services, audit_log.Filter()))
