@@ -1,6 +1,6 @@
 """Single-image tests by many connections: the site, which stores, beside servers that do not.
 
-Every request brings other bytes, because the site tests the same bytes once. All three servers run
+Every request brings other bytes, because the site tests the same bytes once. All servers run
 throughout; they take turns, and the median of the rounds counts.
 """
 
