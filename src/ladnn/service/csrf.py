@@ -4,7 +4,7 @@ import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import FormData
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ladnn.service.accounts.principals import (
     Principal,
@@ -14,7 +14,7 @@ from ladnn.service.accounts.principals import (
     welcome,
 )
 from ladnn.service.context import services
-from ladnn.service.edge import is_api
+from ladnn.service.edge import SAFE, is_api
 from ladnn.service.errors import Malformed, NotAllowed, SignInNeeded
 
 FIELD = "csrf"
@@ -22,7 +22,6 @@ HEADER = "x-csrf-token"
 SENT = "sent"
 """Where the state of a request has the form that a browser sent from a page of this site."""
 
-_SAFE = ("GET", "HEAD", "OPTIONS")
 _OWN_SITE = ("same-origin", "none")
 
 
@@ -44,7 +43,7 @@ async def verify(request: Request) -> None:
     that calls the interface needs none. A page whose browser lost its identity is no such program:
     what it sends would belong to whoever learns its address.
     """
-    if request.method in _SAFE:
+    if request.method in SAFE:
         return
     if not _is_own_origin(request):
         raise NotAllowed("error.origin")
@@ -68,10 +67,10 @@ async def verify(request: Request) -> None:
 
 
 async def _form(request: Request) -> FormData:
-    """The form; Malformed where it names an encoding that is none for texts."""
+    """The form; Malformed where it names an encoding that is none for texts, or ends too early."""
     try:
         return await request.form()
-    except UnicodeError as error:
+    except (UnicodeError, ClientDisconnect) as error:
         raise Malformed from error
 
 

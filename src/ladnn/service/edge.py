@@ -1,9 +1,8 @@
 """What surrounds every request: its id, its size, its time, and the headers of its answer."""
 
-import asyncio
 import secrets
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import HTTPException
@@ -18,7 +17,7 @@ from ladnn.service.errors import Malformed, TooLarge
 from ladnn.service.limits import address_of
 from ladnn.service.logs import log
 from ladnn.service.settings import Settings
-from ladnn.service.uploads import Uploads
+from ladnn.service.uploads import Pace, Reach, Uploads
 
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
@@ -39,8 +38,6 @@ BODY_MIB = 2
 
 The longest that the interface takes, 10,000 hashes, has 0.7 MiB.
 """
-
-SILENCE = 30.0  # seconds that a body may pause: until it is whole, what came of it is held
 
 NOT_UNICODE = "Not in UTF-8"  # by which `problems` knows it again
 
@@ -79,30 +76,32 @@ class Edge:
             scope["method"] = method
             self._note(scope, status, time.perf_counter() - start, request_id)
 
-    def _bounded(self, scope: Scope, receive: Receive, reach: Callable[[int], None]) -> Receive:
+    def _bounded(self, scope: Scope, receive: Receive, reach: Reach) -> Receive:
         """Refuse a body that is, or says it is, larger than it may be, or of another encoding.
 
-        So is one that has files and is more than may be under way (`reach`), or that falls silent.
-
-        An HTTPException, because FastAPI lets no other out of the reading of a body.
+        So is one that has files and is more than may be under way (`reach`), or that comes too
+        slowly. An HTTPException, because FastAPI lets no other out of the reading of a body.
         """
+        if scope["method"] in SAFE:  # no body is read: who asks waits for the caller to go away
+            return receive
         headers = Headers(scope=scope)
         limit = limit_of(headers, self._site.settings) << 20
         length = headers.get("content-length", "0")
         declared = int(length) if length.isdecimal() else 0
         unicode, files, received, whole = _is_unicode(headers), has_files(headers), 0, False
+        pace = Pace()
 
         async def bounded() -> Message:
             nonlocal received, whole
+            if whole:  # what is waited for is that the caller goes away
+                return await receive()
             if not unicode:
                 raise HTTPException(Malformed.status, NOT_UNICODE)
             if declared > limit:
                 raise HTTPException(TooLarge.status)
-            if whole:  # what is waited for is that the caller goes away
-                return await receive()
-            if files:
-                reach(declared)
-            message = await _heard(receive)
+            if files and not received:
+                reach(0, ahead=declared)
+            message = await pace.hear(receive)
             received += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if received > limit:
@@ -147,15 +146,6 @@ class Edge:
         )
 
 
-async def _heard(receive: Receive) -> Message:
-    """What comes next of a body; HTTPException where nothing does for too long."""
-    try:
-        async with asyncio.timeout(SILENCE):
-            return await receive()
-    except TimeoutError:
-        raise HTTPException(408, headers={"connection": "close"}) from None
-
-
 def limit_of(headers: Headers, settings: Settings) -> int:
     """The most that the body may have, in MiB: that of the settings only where files come in it."""
     return settings.upload_mib if has_files(headers) else min(BODY_MIB, settings.upload_mib)
@@ -175,6 +165,7 @@ def _is_unicode(headers: Headers) -> bool:
     return named.strip().lower() in (b"utf-8", b"utf8")
 
 
+SAFE = ("GET", "HEAD", "OPTIONS")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
