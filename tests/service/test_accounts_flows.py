@@ -11,12 +11,13 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from ladnn.service import audit_log
+from ladnn.service import audit_log, retention
 from ladnn.service.accounts import people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
+from ladnn.service.accounts.tokens import hash_of, new_token
 from ladnn.service.errors import DatabaseAway, NotFound
-from ladnn.service.tables import Account, OneTimeToken, SignIn, now
+from ladnn.service.tables import Account, Case, OneTimeToken, SignIn, now
 
 
 def first_link(site: Site) -> str | None:
@@ -441,6 +442,35 @@ def test_a_link_for_a_new_password_changes_it_and_nothing_else(site: Site):
     assert post(browser, "/sign-in/code", "/sign-in/code", code=code).status_code == 303
 
 
+@pytest.mark.parametrize("purpose", [people.INVITATION, people.RESET])
+def test_of_two_links_made_at_once_one_works(page: Site, purpose: str):
+    status = "invited" if purpose == people.INVITATION else "active"
+    account, database = make_account(page, Role.CLINICIAN), page.services.database
+
+    def both(session: Session) -> list[str]:
+        """As two requests do that see none of the other's yet."""
+        session.get_one(Account, account.id).status = status
+        over = now() + timedelta(hours=1)
+        tokens = [new_token() for _ in range(2)]
+        session.add_all(
+            OneTimeToken(
+                token_hash=hash_of(token), purpose=purpose, account_id=account.id, expires_at=over
+            )
+            for token in tokens
+        )
+        return tokens
+
+    one, other = database.write(both)
+    wish = people.Wish(email="", name="Lee", password_hash="x")
+
+    def use(token: str) -> object:
+        return database.write(lambda s: people.accept(s, database, token, wish, now()))
+
+    use(one)
+    with pytest.raises(NotFound):
+        use(other)
+
+
 def test_a_link_for_a_new_password_ends_when_its_owner_chooses_one(page: Site):
     account = make_account(page, Role.CLINICIAN, password=PASSWORD)
     admin = browser_of(page, make_account(page, Role.ADMINISTRATOR))
@@ -583,6 +613,43 @@ def test_a_deleted_account_is_gone_with_its_sessions_keys_and_results(site: Site
     assert site.client.get(link).status_code == 404
     assert site.services.blobs.names() == []
     assert site.services.database.read(lambda s: s.query(Account).count()) == 0
+
+
+def test_what_is_tested_while_its_account_is_deleted_is_not_kept(
+    site: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    account = make_account(site, Role.CLINICIAN, password=PASSWORD)
+    browser, other = browser_of(site, account), browser_of(site, account)
+    look = site.services.decoder.look
+
+    def gone_meanwhile(*given: object, **named: object) -> object:
+        assert post(other, "/account/delete", "/account", proof=PASSWORD).status_code == 303
+        return look(*given, **named)  # type: ignore[arg-type]
+
+    page = token_on(browser)
+    monkeypatch.setattr(site.services.decoder, "look", gone_meanwhile)
+    files = {"file": ("scan.png", scan, "image/png")}
+    sent = browser.post("/", data={"csrf": page}, files=files)
+    assert sent.status_code != 303 or "/results/" not in sent.headers["location"]
+    assert sent.status_code < 500
+    assert site.services.database.read(lambda s: s.query(Case).count()) == 0
+    assert site.services.blobs.names() == []
+
+
+def test_an_account_that_is_deleted_twice_at_once_is_no_mistake_of_the_site(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    account = make_account(page, Role.CLINICIAN, password=PASSWORD)
+    browser, other = browser_of(page, account), browser_of(page, account)
+    delete_all, again = retention.delete_cases_of, [True]
+
+    def slowly(*given: object) -> None:
+        if again and again.pop():
+            assert post(other, "/account/delete", "/account", proof=PASSWORD).status_code == 303
+        delete_all(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ladnn.service.retention.delete_cases_of", slowly)
+    assert post(browser, "/account/delete", "/account", proof=PASSWORD).status_code < 500
 
 
 def test_an_account_outlives_results_that_cannot_be_deleted_just_now(

@@ -242,19 +242,41 @@ def test_the_log_opens_nothing_that_a_program_without_a_key_tested(page: Site, s
     files = {"file": ("a.png", scan)}
     made = page.client.post("/api/v1/predictions", files=files).json()
     assert page.client.get(f"/api/v1/predictions/{made['id']}").status_code == 200
+    shown = person(page, Role.CLINICIAN).get(made["links"]["page"])  # by its link
+    assert shown.status_code == 200
+    batch = page.client.post("/api/v1/batches").json()
+    sent = page.client.post(f"/api/v1/batches/{batch['id']}/items", files=files).json()
+    ids = [made["id"], batch["id"], sent["items"][0]["prediction"].rsplit("/", 1)[-1]]
     assert page.client.delete(f"/api/v1/predictions/{made['id']}").status_code == 204
     everything = page.services.database.read(
         lambda session: audit_log.browse(session, audit_log.Filter())
     )
-    assert all(made["id"] not in f"{line.object} {line.detail}" for line in everything)
+    written = [f"{line.object} {line.detail}" for line in everything]
+    assert [one for one in ids if any(one in line for line in written)] == []
     found = page.services.database.read(
         lambda session: audit_log.browse(session, audit_log.Filter(object=made["id"]))
     )
     assert [line.action for line in found] == [
         "prediction.delete",
         "prediction.view",
+        "prediction.view",
         "prediction.create",
     ]
+
+
+def test_what_changes_nothing_is_no_line_of_the_chain(page: Site, scan: bytes):
+    page.client.cookies.clear()
+    files = [("file", (name, scan, "image/png")) for name in ("a.png", "b.png")]
+    made = page.client.post("/api/v1/predictions", files=files[:1]).json()["id"]
+    batch = page.client.post("/api/v1/batches").json()["id"]
+    for _ in range(3):
+        assert page.client.post(f"/api/v1/predictions/{made}/retract").status_code < 300
+        assert page.client.post(f"/api/v1/batches/{batch}/items", files=files).status_code < 300
+    lines = page.services.database.read(
+        lambda session: audit_log.browse(session, audit_log.Filter())
+    )
+    chained = [line.action for line in lines if audit_log.is_chained(line.action)]
+    assert sorted(chained) == ["batch.add", "batch.create", "prediction.retract"]
 
 
 def test_the_table_goes_out_in_pieces_of_many_lines(page: Site):

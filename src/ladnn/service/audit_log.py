@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ladnn.service.accounts.permissions import Role
-from ladnn.service.accounts.principals import Principal
+from ladnn.service.accounts.principals import BEARER, Principal
 from ladnn.service.database import Database, insert_row
 from ladnn.service.tables import AuditEvent, now
 from ladnn.service.tables_accounts import AuditChain
@@ -29,8 +29,6 @@ VISITS = ("view", "test")
 """Last words of the actions that are not chained."""
 TESTS = ("prediction.create",)
 """Actions that are not chained although their last word is another."""
-OPENED = ("prediction.", "batch.", "feedback.")
-"""How actions on things begin that are whoever's has their id, where they have no owner."""
 SYSTEM = Principal(role=Role.ADMINISTRATOR, owner="system")
 """The site itself, and whoever works at its command line."""
 PURGE = ("retention.purge", "changes")
@@ -43,6 +41,7 @@ class Shown(Protocol):
     """What somebody looks at: a case, a contribution, a batch."""
 
     public_id: Any
+    owner: Any
 
 
 Seen = TypeVar("Seen", bound=Shown)
@@ -65,7 +64,7 @@ def record(
         actor=principal.owner,
         role=str(principal.role),
         action=action,
-        object=_veiled(object) if not principal.owner and action.startswith(OPENED) else object,
+        object=object,
         detail=detail,
     )
     if is_chained(action):
@@ -73,9 +72,13 @@ def record(
     insert_row(session, event)
 
 
+def name_of(thing: Shown) -> str:
+    """What a line calls a thing: its id, unless that alone opens it for whoever reads the log."""
+    return _veiled(thing.public_id) if thing.owner == BEARER else str(thing.public_id)
+
+
 def _veiled(public_id: str) -> str:
-    """What a line calls a thing of nobody's: its id would open it for whoever reads the log."""
-    return f"sha256:{hashlib.sha256(public_id.encode()).hexdigest()[:32]}" if public_id else ""
+    return f"sha256:{hashlib.sha256(public_id.encode()).hexdigest()[:32]}"
 
 
 def look(
@@ -85,7 +88,7 @@ def look(
 
     def noted(session: Session) -> Seen:
         found = find(session)
-        record(session, principal, action, found.public_id, {})
+        record(session, principal, action, name_of(found), {})
         return found
 
     return database.write(noted)
@@ -101,15 +104,13 @@ def look_again(
     """`look` at what belongs to a page, or is asked for again and again.
 
     Nothing is written where the same principal has a line, younger than `LASTS`, of viewing it or
-    something that it is `within`, by public id: then it is part of that view. All whom nobody
+    something that it is `within`, by `name_of`: then it is part of that view. All whom nobody
     knows count as one.
     """
 
     def known(session: Session) -> Seen | None:
         found = find(session)
-        shown = [found.public_id, *within(session, found)]
-        if not principal.owner:
-            shown = list(map(_veiled, shown))
+        shown = [name_of(found), *within(session, found)]
         return found if _was_seen(session, principal, shown) else None
 
     return database.read(known) or look(database, find, principal, action)

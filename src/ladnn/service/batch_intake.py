@@ -191,7 +191,7 @@ class _Queue:
         self._site, self._principal, self._batch = site, principal, batch
         self._holder = secrets.token_urlsafe(18)  # of the items whose slices this request brings
         self._ids: dict[int, None] = {}
-        self._new = 0
+        self._new = self._changed = 0
 
     def take(self, files: Sequence[Incoming], *, more: bool) -> Received:
         """Store every file, then let the series wait that are now whole."""
@@ -234,7 +234,7 @@ class _Queue:
         self._room.take(sum(len(one.data) for one in unstored))
         site.blobs.put_all([one.data for one in unstored])
 
-        def write(session: Session) -> tuple[list[int], int]:
+        def write(session: Session) -> tuple[list[int], int, int]:
             kept = {
                 one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
                 for one in sorted(_unstored(session, batch, ready), key=lambda one: one.sha256)
@@ -246,16 +246,17 @@ class _Queue:
                 if item.state == ARRIVING:
                     leases.hold(item, self._holder, until)
             session.flush()
-            return [item.id for item in items], desk.new
+            return [item.id for item in items], desk.new, desk.changed
 
         try:
-            ids, new = site.database.write(write)
+            ids, new, changed = site.database.write(write)
         except NotFound:
             digests = [hashlib.sha256(one.data).hexdigest() for one in unstored]
             blobs.release(site.database, site.blobs, digests)
             raise
         self._ids.update(dict.fromkeys(ids))
         self._new += new
+        self._changed += changed
 
     def _end(self, *, more: bool, loose: bool) -> Received:
         site, batch, ids, new = self._site, self._batch, list(self._ids), self._new
@@ -268,7 +269,10 @@ class _Queue:
             else:
                 leases.close(session, batch.id, self._holder, left_open=loose)
             detail = {"items": len(ids), "new": new}
-            audit_log.record(session, self._principal, "batch.add", batch.public_id, detail)
+            if self._changed:  # or anyone could fill the chain
+                audit_log.record(
+                    session, self._principal, "batch.add", audit_log.name_of(batch), detail
+                )
             query = select(BatchItem).where(BatchItem.batch_id == batch.id)
             return [one for one in session.scalars(query.order_by(BatchItem.id)) if one.id in there]
 
@@ -295,12 +299,14 @@ class _Desk:
 
     Attributes:
         new: how many items were made.
+        changed: how many files were taken in, into new items or others.
     """
 
     def __init__(
         self, session: Session, batch: Batch, present: datetime, sha256: Sequence[str]
     ) -> None:
-        self._session, self._batch, self._present, self.new = session, batch, present, 0
+        self._session, self._batch, self._present = session, batch, present
+        self.new = self.changed = 0
         query = select(BatchFile.sha256, BatchItem).join(BatchItem.files)
         here = query.where(BatchFile.batch_id == batch.id, BatchFile.sha256.in_(sha256))
         held = here.with_for_update(of=BatchItem)  # no replica ends one of them meanwhile
@@ -310,6 +316,7 @@ class _Desk:
     def place(self, one: _Ready, blob: str | None) -> BatchItem:
         """The item of a file: the one it is in already, that of its series, or a new one."""
         item = self._known.get(one.sha256)
+        self.changed += item is None or blob is not None
         if item is not None:
             return _again(item, one, blob)
         study = self._study(one.series) if one.series else None

@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session, contains_eager, selectinload
 
 from ladnn.findings import Decision
 from ladnn.service import audit_log, blobs
-from ladnn.service.accounts.principals import Principal
+from ladnn.service.accounts.principals import BEARER, Principal
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound, require_choice
-from ladnn.service.predictions import BEARER
 from ladnn.service.tables import Case, new_id
 from ladnn.service.tables_batches import (
     ARRIVING,
@@ -92,7 +91,7 @@ def begin(site: Services, principal: Principal) -> Batch:
             batch = Batch(public_id=public_id, owner=principal.owner or BEARER, created_at=created)
             batch.role = str(principal.role)
             session.add(batch)
-            audit_log.record(session, principal, "batch.create", public_id, {})
+            audit_log.record(session, principal, "batch.create", audit_log.name_of(batch), {})
         return batch
 
     return site.database.write(write)
@@ -233,7 +232,7 @@ def _change(
         batch = find(session, principal, public_id)
         done = session.execute(update(BatchItem).where(which(batch)).values(**values))
         if done.rowcount:  # type: ignore[attr-defined]  # an update has one
-            audit_log.record(session, principal, action, public_id, {})
+            audit_log.record(session, principal, action, audit_log.name_of(batch), {})
 
     site.database.write(write)
 
@@ -259,7 +258,7 @@ def remove(site: Services, principal: Principal, public_id: str) -> None:
 
     def look(session: Session) -> int:
         batch = find(session, principal, public_id)
-        audit_log.record(session, principal, "batch.delete", public_id, {})
+        audit_log.record(session, principal, "batch.delete", audit_log.name_of(batch), {})
         return batch.id
 
     remove_all(site, site.database.write(look, deletes=True))

@@ -47,7 +47,7 @@ def give_feedback(
             said.changed_at = site.clock()
         said.agreement, said.pcr = agreement or said.agreement, pcr or said.pcr
         detail = {"agreement": said.agreement, "pcr": said.pcr}
-        audit_log.record(session, principal, "feedback.give", case.public_id, detail)
+        audit_log.record(session, principal, "feedback.give", audit_log.name_of(case), detail)
         return said
 
     return site.database.write(write)
@@ -78,7 +78,9 @@ def withdraw_feedback(
             setattr(said, one, None)
         if said.agreement is None and said.pcr is None:
             case.feedback.remove(said)
-        audit_log.record(session, principal, "feedback.withdraw", case.public_id, {"what": gone})
+        audit_log.record(
+            session, principal, "feedback.withdraw", audit_log.name_of(case), {"what": gone}
+        )
         return said
 
     return site.database.write(write)

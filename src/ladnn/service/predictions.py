@@ -16,7 +16,8 @@ from ladnn.bundle import Card
 from ladnn.imaging import LIMITS
 from ladnn.runtime import Assessment, Predictor, in_order
 from ladnn.service import audit_log, blobs
-from ladnn.service.accounts.principals import Principal
+from ladnn.service.accounts import people
+from ladnn.service.accounts.principals import BEARER, Principal
 from ladnn.service.context import Seen, Services
 from ladnn.service.database import insert_row
 from ladnn.service.errors import BadRequest, NotFound
@@ -24,9 +25,6 @@ from ladnn.service.limits import Room
 from ladnn.service.tables import Case, CaseImage, new_id
 from ladnn.service.tables_batches import Batch, BatchItem
 from ladnn.study import aggregate
-
-BEARER = "bearer"
-"""The owner of what programs without identity test: whoever has the id may do all with it."""
 
 SERIES_BYTES = 512 << 20
 """The most that the slices of one study may hold together, as they are kept."""
@@ -254,7 +252,7 @@ def _looked_at(
     session.execute(update(Case).where(Case.id == known.id).values(values))
     if also is not None:
         also(session, known.id)
-    audit_log.record(session, principal, "prediction.view", known.public_id, {})
+    audit_log.record(session, principal, "prediction.view", audit_log.name_of(known), {})
 
 
 def _store(
@@ -274,6 +272,7 @@ def _store(
         def write(session: Session) -> Tested:
             if case.id is not None and _arrived(session, case):  # the commit before this attempt
                 return Tested(case, new=True)
+            people.require(session, case.owner)
             known = _same(session, case.owner, case.fingerprint)
             if known is not None:  # asked twice at the same moment
                 _looked_at(session, site, principal, known, also)
@@ -285,7 +284,9 @@ def _store(
                 image.case_id = case.id
                 image.id = insert_row(session, image)
             detail = {"images": len(files), "model": f"{case.model_name} {case.model_version}"}
-            audit_log.record(session, principal, "prediction.create", case.public_id, detail)
+            audit_log.record(
+                session, principal, "prediction.create", audit_log.name_of(case), detail
+            )
             if also is not None:
                 also(session, case.id)
             return Tested(case, new=True)
@@ -330,9 +331,9 @@ def find_shared(session: Session, principal: Principal, token: str) -> Case:
 
 
 def shown_in(session: Session, case: Case) -> list[str]:
-    """The public ids of the batches whose worklists show the case."""
-    query = select(Batch.public_id).join(BatchItem, BatchItem.batch_id == Batch.id)
-    return list(session.scalars(query.where(BatchItem.case_id == case.id)))
+    """The batches whose worklists show the case, as the audit log names them."""
+    query = select(Batch).join(BatchItem, BatchItem.batch_id == Batch.id)
+    return list(map(audit_log.name_of, session.scalars(query.where(BatchItem.case_id == case.id))))
 
 
 def is_own(case: Case, principal: Principal) -> bool:
@@ -366,8 +367,10 @@ def retract(site: Services, principal: Principal, case_of: str, *, by_token: boo
 
     def write(session: Session) -> None:
         case = _find_to_change(session, principal, case_of, by_token=by_token)
+        if case.state == RETRACTED:  # or anyone could fill the chain
+            return
         case.state, case.fingerprint = RETRACTED, None
-        audit_log.record(session, principal, "prediction.retract", case.public_id, {})
+        audit_log.record(session, principal, "prediction.retract", audit_log.name_of(case), {})
 
     site.database.write(write)
 
@@ -379,7 +382,7 @@ def delete(site: Services, principal: Principal, case_of: str, *, by_token: bool
         case = _find_to_change(session, principal, case_of, by_token=by_token)
         digests = [image.blob for image in case.images]
         session.delete(case)
-        audit_log.record(session, principal, "prediction.delete", case.public_id, {})
+        audit_log.record(session, principal, "prediction.delete", audit_log.name_of(case), {})
         return digests
 
     blobs.release(site.database, site.blobs, site.database.write(write, deletes=True))

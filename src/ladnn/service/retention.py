@@ -10,10 +10,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from ladnn.service import audit_log, batches, blobs, duties, limits, migrations
 from ladnn.service.accounts import guessing, sessions
-from ladnn.service.accounts.principals import lifetimes_of
+from ladnn.service.accounts.principals import BEARER, lifetimes_of
 from ladnn.service.context import Services
 from ladnn.service.contributions import ACCEPTED
-from ladnn.service.predictions import BEARER
 from ladnn.service.tables import AuditEvent, Case, CaseImage, OneTimeToken
 from ladnn.service.tables_accounts import Duty, Guess
 from ladnn.service.tables_batches import Batch

@@ -11,7 +11,7 @@ from ladnn.service.accounts import sessions
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.tokens import hash_of, new_token
 from ladnn.service.database import Database
-from ladnn.service.errors import BadRequest, NotFound
+from ladnn.service.errors import BadRequest, NotFound, SignInNeeded
 from ladnn.service.tables import Account, ApiKey, OneTimeToken
 from ladnn.service.tables_accounts import Authenticator, Identity, RecoveryCode
 
@@ -77,6 +77,18 @@ def by_public_id(session: Session, public_id: str) -> Account:
     return account
 
 
+def require(session: Session, owner: str) -> None:
+    """Raise SignInNeeded where the owner is an account that is gone; else it stays until the end.
+
+    What was tested while its account was deleted would be nobody's, and nobody could delete it.
+    """
+    kind, _, public_id = owner.partition(":")
+    if kind == "account":
+        there = select(Account.id).where(Account.public_id == public_id)
+        if session.scalar(there.with_for_update(read=True)) is None:
+            raise SignInNeeded("error.session_over")
+
+
 def everyone(session: Session) -> list[Account]:
     """All accounts, by their address."""
     return list(session.scalars(select(Account).order_by(Account.email)))
@@ -118,7 +130,7 @@ def cancel_invitation(session: Session, database: Database, account: Account) ->
 
 
 def link_for_password(session: Session, account: Account, present: datetime) -> str:
-    """The token of a link under which an account chooses a new password."""
+    """The token of a link under which an account chooses a new password; earlier ones end."""
     if account.status != "active":
         raise BadRequest("accounts.error.inactive")
     return _link(session, RESET, account.id, present)
@@ -210,6 +222,10 @@ def accept(
     if session.execute(spent).rowcount != 1:  # type: ignore[attr-defined]  # an update has one
         raise NotFound("invitation.error.over")
     account = _first(session, wish, present) if link.purpose == FIRST else _owner(session, link)
+    if link.purpose == INVITATION and account.status != "invited":
+        raise NotFound("invitation.error.over")
+    others = (OneTimeToken.account_id == account.id, OneTimeToken.id != link.id)
+    session.execute(delete(OneTimeToken).where(*others))  # two who asked at once made two
     if link.purpose == INVITATION:
         account.name, account.status = wish.name, "active"
     account.password_hash = wish.password_hash

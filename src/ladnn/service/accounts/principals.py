@@ -26,6 +26,10 @@ VISITOR_COOKIE = "ladnn_visitor"
 VISITOR_DAYS = 365
 
 
+BEARER = "bearer"
+"""The owner of what programs without identity test: whoever has the id may do all with it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
     """Who asks.
