@@ -267,12 +267,12 @@ def test_a_bundle_that_no_update_made_is_not_replaced(
         update(contributed, base, registry, tmp_path, QUICK, by="ada")
 
 
-def test_a_champion_that_was_never_judged_does_not_open_the_lock(base: Manifest, monkeypatch):
+def test_a_version_that_was_never_judged_does_not_open_the_lock(base: Manifest, monkeypatch):
     trials = {"m-1": SimpleNamespace(test={"sha256": "that of another test"}), "m-2": None}
     monkeypatch.setattr(lock, "read_trial", lambda _, label: trials[label])
-    line = SimpleNamespace(line=lambda: ["m-1", "m-2"])
+    registry = SimpleNamespace(versions=lambda: trials)
     with pytest.raises(DataError, match="that m-1 was judged on"):
-        lock.check_test(line, base)
+        lock.check_test(registry, base)
 
 
 def test_a_test_split_that_can_judge_nothing_is_not_locked(base: Manifest, tmp_path: Path):

@@ -131,7 +131,7 @@ def download(url: str, folder: Path, *, notify: Notify) -> Path:
         raise DataError(f"{url} cannot be fetched ({_why(error)}): try again to go on") from error
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be written ({error.strerror}): give another folder"
+            f"{folder} cannot be written ({error.strerror or error}): give another folder"
         ) from error
     return Path(path)
 

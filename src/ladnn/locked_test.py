@@ -271,12 +271,13 @@ def _answers_at(registry: Registry, label: str, trial: Trial, point: str) -> Ans
 
 
 def check_test(registry: Registry, base: Manifest) -> None:
-    """Raise DataError unless the base's test split can judge and is what champions were judged on.
+    """Raise DataError unless the base's test split can judge and is what versions were judged on.
 
-    The newest of them that was judged tells: one that never was does not open the lock.
+    The newest of them that was judged tells, champion or not: one that never was does not open the
+    lock.
     """
     _require_both_classes(base.part("test"))
-    for label in reversed(registry.line()):
+    for label in reversed(list(registry.versions())):
         trial = read_trial(registry, label)
         if trial is None:
             continue

@@ -411,6 +411,18 @@ def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
         assert pack.read("overlays/00002.jpg").startswith(b"\xff\xd8")
 
 
+def test_the_table_says_what_became_of_a_result(page: Site):
+    batch = begin(page)
+    add(page, batch, *scans(2))
+    drain(page)
+    one, other = page.client.get(f"{batch}/items").json()["items"]
+    browser = page.client
+    assert browser.post(f"/api/v1/predictions/{one['prediction']}/retract").status_code < 300
+    assert browser.delete(f"/api/v1/predictions/{other['prediction']}").status_code == 204
+    rows = csv.DictReader(io.StringIO(browser.get(f"{batch}/results.csv").text))
+    assert [row["state"] for row in rows] == ["retracted", "deleted"]
+
+
 def test_a_batch_says_where_its_results_are_for_programs(page: Site):
     batch = begin(page)
     links = page.client.get(batch).json()["links"]

@@ -77,6 +77,9 @@ def import_(
     if labels not in LABEL_SETS:
         raise typer.BadParameter(f"{labels!r} is none of {', '.join(LABEL_SETS)}: give --labels")
     refuse_existing(output, overwrite)
+    for other in filter(None, (missing, corrections)):
+        if other.resolve() == output.resolve():
+            raise DataError(f"{output} is given twice, for two files: give another --output")
     if missing is not None:
         refuse_existing(missing, overwrite)
     intake = take_in(

@@ -45,8 +45,9 @@ def predict(
 ) -> None:
     """Send images to a site and print what it says of each; the site keeps them.
 
-    A file that fails is named with its reason, the others go on, and the exit code is then 1. What
-    was sent before is not tested again. `heatmap` is the address of the map of COVID-19.
+    A file that fails is named with its reason, the others go on, and the exit code is then 1. With
+    a key, what was sent before is not tested again; without one each call stores a new result.
+    `heatmap` is the address of the map of COVID-19.
 
     Example: ladnn remote predict https://ladnn.example.org scan.png study/ --json
     """

@@ -15,17 +15,17 @@ from ladnn.findings import LESIONS, RESEARCH_NOTICE
 from ladnn.service import maps, views
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
-from ladnn.service.predictions import is_whole
+from ladnn.service.predictions import RETRACTED, is_whole
 from ladnn.service.schemas import case_json
 from ladnn.service.tables import Case
-from ladnn.service.tables_batches import Batch, BatchItem
+from ladnn.service.tables_batches import DONE, Batch, BatchItem
 from ladnn.service.wording import harmless
 
 HEAD = (
     "name",
     "sha256",
     "files",
-    "state",
+    "state",  # of the item, or "retracted" or "deleted" where its result was
     "error",
     "probability",
     "decision",
@@ -131,8 +131,8 @@ def _case(item: BatchItem) -> Case | None:
 
 def _row(item: BatchItem, base: str) -> list[object]:
     head = [item.name, " ".join(file.sha256 for file in item.files), len(item.files)]
-    head += [item.state, item.error]
     case = _case(item)
+    head += [_state(item, case), item.error]
     if case is None:
         return [*head, *[""] * (len(HEAD) - len(head) - 1), RESEARCH_NOTICE]
     said = case.study or case.images[0].prediction
@@ -152,6 +152,13 @@ def _row(item: BatchItem, base: str) -> list[object]:
         f"{base}/results/{case.share_token}",
         RESEARCH_NOTICE,
     ]
+
+
+def _state(item: BatchItem, case: Case | None) -> str:
+    """The item's own, or what became of its result."""
+    if item.state != DONE:
+        return item.state
+    return "deleted" if case is None else RETRACTED if case.state == RETRACTED else DONE
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:

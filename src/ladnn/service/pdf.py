@@ -16,6 +16,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from ladnn import overlay
 from ladnn.findings import Decision
+from ladnn.service.predictions import RETRACTED
 from ladnn.service.tables import Case, CaseImage
 from ladnn.service.wording import (
     Say,
@@ -165,6 +166,9 @@ def report(
 def _head(sheet: _Sheet, say: Say, case: Case) -> None:
     sheet.write(say("site.research"), 11, bold=True, ink=_INKS[Decision.POSITIVE])
     sheet.y -= 8
+    if case.state == RETRACTED:
+        sheet.write(say("result.retracted"), bold=True)
+        sheet.y -= 4
     decision = Decision(case.decision)
     title = say(f"decision.{decision}")
     if decision is Decision.NOT_ASSESSABLE:
