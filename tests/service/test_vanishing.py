@@ -75,4 +75,4 @@ def test_a_batch_is_taken_away_without_what_is_deleted_meanwhile(shared: Site, k
         assert pack.namelist() == ["results.csv"]
         data = pack.read("results.csv")
     [row] = csv.DictReader(io.StringIO(data.decode()))
-    assert (row["state"], row["probability"]) == ("done", "")
+    assert (row["state"], row["probability"]) == ("deleted", "")
