@@ -7,13 +7,14 @@ from functools import partial
 import pytest
 from reportlab.pdfbase import pdfmetrics
 from sites import Site
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from test_site_cases import send, slices
 
 from ladnn import overlay
 from ladnn.service import pdf, wording
 from ladnn.service.i18n import read_catalogues
+from ladnn.service.predictions import ACTIVE, RETRACTED
 from ladnn.service.tables import Case
 
 ASCII = set(map(chr, range(0x20, 0x7F)))
@@ -51,6 +52,24 @@ def test_the_pdf_has_a_colour_bar_and_says_what_its_score_is_of(
     assert any(
         re.match(r"The image (is|looks) .*like those .* Fitness \d\.\d\d of 1", s) for s in said
     )
+
+
+def test_a_retracted_result_says_so_on_its_page(
+    page: Site, scan: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    address, said = send(page.client, scan), []
+    monkeypatch.setattr(pdf.Canvas, "drawString", lambda *given: said.append(given[-1]))
+    for retracted in (False, True):
+        page.services.database.write(
+            lambda s, state=RETRACTED if retracted else ACTIVE: s.execute(
+                update(Case).values(state=state)
+            )
+        )
+        said.clear()
+        page.client.get(f"{address}/report.pdf")
+        assert ("You have retracted this result" in " ".join(said)) == retracted
+        shown = page.client.get(address).text
+        assert ("Whoever has it can see this page" in shown) != retracted
 
 
 def test_a_slice_that_cannot_be_judged_has_no_number_beside_a_study_s_result(

@@ -17,13 +17,7 @@ from ladnn.service.i18n import language_of
 from ladnn.service.pages import say
 from ladnn.service.predictions import is_own, read_maps
 from ladnn.service.tables import Case, CaseImage
-from ladnn.service.wording import (
-    chance,
-    point_in_words,
-    point_name,
-    rule_in_words,
-    study_in_words,
-)
+from ladnn.service.wording import chance, point_in_words, point_name, rule_in_words, study_in_words
 
 PRESETS = (("lung", -600, 1500), ("mediastinum", 40, 400), ("bone", 400, 1800))
 """Names of windows, with level and width in HU."""
