@@ -181,6 +181,13 @@ def test_import_reports_to_programs(tmp_path):
     assert (said["images"], said["failures"], said["labels"]) == (24, [], "paper")
 
 
+def test_one_file_is_not_taken_for_two_outputs(tmp_path):
+    folder, out = albums.plain(tmp_path / "h"), tmp_path / "m.csv"
+    with pytest.raises(DataError, match="is given twice"):
+        run("import", folder, "--missing", out, "-o", out)
+    assert not out.exists()
+
+
 def test_an_image_whose_name_is_no_text_is_named_and_the_others_are_imported(tmp_path):
     folder = albums.plain(tmp_path / "h")
     (folder / "COVID" / "scan (1).png").rename(folder / "COVID" / os.fsdecode(b"scan \xff.png"))

@@ -18,6 +18,7 @@ from ladnn.service.accounts.permissions import Role
 from ladnn.service.blobs import Blobs
 from ladnn.service.errors import StorageAway
 from ladnn.service.tables import AuditEvent, Case, now
+from ladnn.service.tables_accounts import Duty
 
 
 def run(site: Site, *words: object, **environment: str) -> Result:
@@ -206,3 +207,13 @@ def test_only_one_replica_purges_in_an_hour(site: Site):
     assert retention.purge_when_due(site.services) is None
     later = replace(site.services, clock=lambda: now() + timedelta(hours=1, minutes=1))
     assert retention.purge_when_due(later) is not None
+
+
+def test_a_purge_that_somebody_asks_for_is_the_last_one_done(site: Site):
+    retention.purge_when_due(site.services)
+    later = replace(site.services, clock=lambda: now() + timedelta(minutes=7))
+    asked = later.clock()
+    retention.purge(later)
+    done = site.services.database.read(lambda s: s.get_one(Duty, retention.DUTY).done_at)
+    assert done is not None
+    assert done >= asked

@@ -80,6 +80,7 @@ def purge(
     site.database.write(lambda session: _tidy(session, site, present), deletes=True)
     if migrations.current(site.database) == migrations.head():  # or tables of a newer one name more
         blobs.sweep(site.database, site.blobs, present - LEFT_BEHIND)
+    site.database.write(lambda session: duties.finish(session, DUTY, site.clock()))
     return gone
 
 
@@ -92,7 +93,6 @@ def purge_when_due(site: Services) -> dict[str, int] | None:
     if not mine:
         return None
     gone = purge(site)
-    site.database.write(lambda session: duties.finish(session, DUTY, site.clock()))
     if site.database.reserve:
         site.database.reserve.keep()
     return gone

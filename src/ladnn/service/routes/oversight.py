@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from ladnn.service import audit_log, duties, retention
+from ladnn.service import audit_log, retention
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import Services, services
@@ -102,7 +102,6 @@ def purge(request: Request, principal: Administrator) -> Response:
         lambda session: audit_log.record(session, principal, "retention.ask", "", {})
     )
     retention.purge(site)
-    site.database.write(lambda session: duties.finish(session, retention.DUTY, site.clock()))
     return RedirectResponse("/admin/retention", status_code=303)
 
 
