@@ -1,5 +1,6 @@
 """Networks that have learned to tell phantoms, and manifests of phantoms."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ SPREAD = 2.0
 """Standard deviation of the logits of a trained head over the images it was trained on."""
 
 
+@cache
 def phantoms(count: int, size: int) -> np.ndarray:
     """What a network sees of phantoms with one lesion each, and of healthy ones."""
     kinds = (*LESIONS, None)

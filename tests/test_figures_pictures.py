@@ -422,7 +422,7 @@ def test_networks_that_differ_are_drawn_one_below_the_other(tmp_path):
     from ladnn.model import LesionNet
 
     torch.manual_seed(0)
-    names = ("resnet18", "densenet121", "resnet18")
+    names = ("resnet18", "resnet_ct", "resnet18")
     sides = (64, 96, 48)
     nets = [
         LesionNet(name, weights="random", input_size=side).eval()
@@ -432,19 +432,19 @@ def test_networks_that_differ_are_drawn_one_below_the_other(tmp_path):
     card = SimpleNamespace(
         name="mixed",
         version="1",
-        backbone="resnet18+densenet121",
+        backbone="resnet18+resnet_ct",
         members=[SimpleNamespace(backbone=name) for name in names],
         combination={"logits": "mean over 3 members"},
     )
     model = to_onnx(BundleGraph(nets, stored=Stored.INT8), (96, 96))
     found = layers.read_networks(SimpleNamespace(model=model, path=tmp_path, card=card))
     assert [(n.backbone, n.members, n.side, n.embedding) for n in found] == [
-        ("resnet18", 2, 64, 512), ("densenet121", 1, 96, 1024)
+        ("resnet18", 2, 64, 512), ("resnet_ct", 1, 96, 1024)
     ]  # fmt: skip
     assert [(s.name, s.height, s.convolutions) for s in found[0].stages[:2]] == [
         ("conv1", 32, 1), ("layer1", 16, 4)
     ]  # fmt: skip
     figure = architecture.draw(SimpleNamespace(card=card), found)
     assert len(figure.axes) == 2
-    assert {"resnet18", "densenet121"} <= set(words(figure))
+    assert {"resnet18", "resnet_ct"} <= set(words(figure))
     assert any("2 networks of resnet18; logits: mean over 3 members" in w for w in words(figure))

@@ -86,7 +86,7 @@ def held_out(data_root, tmp_path_factory):
 @pytest.mark.parametrize("collection", HELD_OUT)
 @pytest.mark.parametrize("bundle", BUNDLES)
 @pytest.mark.parametrize(
-    "most", [pytest.param(100, id="sample"), pytest.param(None, id="all", marks=pytest.mark.soak)]
+    "most", [pytest.param(40, id="sample"), pytest.param(None, id="all", marks=pytest.mark.soak)]
 )
 def test_held_out_images_are_assessed(bundle, collection, most, held_out):
     paths = held_out[collection]
