@@ -112,6 +112,12 @@ def test_a_sheet_says_from_where_on_it_is_positive_and_what_its_score_is_of(monk
     assert "Positive from 0.500, else negative" in written(monkeypatch, cuts=(0.5, 0.5))
 
 
+def test_a_probability_below_a_cut_is_not_written_like_it(monkeypatch):
+    texts = written(monkeypatch, cuts=(0.7, prediction().probability + 4e-5))
+    assert "0.93000" in texts
+    assert "Positive from 0.93004, negative below 0.70000" in texts
+
+
 def test_the_sheet_of_a_slice_says_that_it_is_one_and_that_the_cuts_are_the_studys(monkeypatch):
     texts = written(monkeypatch, cuts=(0.45, 0.55), study="slice 2 alone", name="x")
     assert "Study positive from 0.550, negative below 0.450" in texts

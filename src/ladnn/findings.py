@@ -1,6 +1,6 @@
 """The vocabulary: lesions, labels, decisions, and the prediction that every interface returns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -131,3 +131,13 @@ class Prediction:
             model_name=said["model"]["name"],
             model_version=said["model"]["version"],
         )
+
+
+def decimals(value: float, cuts: Iterable[float], least: int) -> int:
+    """How many decimals show that a value is below a cut beside it: `least`, or up to 6."""
+    below = [cut for cut in cuts if value < cut]
+
+    def alike(digits: int) -> bool:
+        return any(round(cut, digits) == round(value, digits) for cut in below)
+
+    return next((digits for digits in range(least, 6) if not alike(digits)), 6)

@@ -230,11 +230,15 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     for label in (first, second):
         trial = read_trial(registry, label)
         if trial is None:
-            raise RegistryError(f"{label} was never judged: add it with --manifest")
+            raise RegistryError(
+                f"{label} was never judged: compare versions that were added with --manifest"
+            )
         trials.append(trial)
     old, new = trials
     if old.test["sha256"] != new.test["sha256"]:
-        raise RegistryError(f"{first} and {second} were judged on different tests: judge one anew")
+        raise RegistryError(
+            f"{first} and {second} were judged on different tests: compare versions of one"
+        )
     richer = max(old.subgroups, new.subgroups, key=len)  # the test is the same, so both are of it
     judged = read_judgement(registry, second)
     gate = judged.gate if judged else Gate()

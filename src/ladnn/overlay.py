@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ladnn.errors import ImageError
-from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE, Decision, Lesion, Prediction
+from ladnn.findings import (
+    LESION_NAMES,
+    LESIONS,
+    RESEARCH_NOTICE,
+    Decision,
+    Lesion,
+    Prediction,
+    decimals,
+)
 from ladnn.paths import put
 
 Box = tuple[float, float, float, float]
@@ -209,7 +217,8 @@ def draw(
     sheet = _Sheet(_HEADER + _CAPTION + _LARGE[1] + _MARGIN + row + _FOOTER)
     _header(sheet, prediction, f"{study}   {name}".strip())
     _large_panels(sheet, large, maps[0], box)
-    _summary(sheet, prediction, calibrated, _decided(cuts, study))
+    digits = 3 if study else decimals(prediction.probability, cuts or (), 3)
+    _summary(sheet, prediction, calibrated, _decided(cuts, study, digits), digits)
     if lesions:
         _lesion_panels(sheet, small, maps, _rows(prediction, calibrated), box)
     _footer(sheet, prediction)
@@ -238,21 +247,26 @@ def _large_panels(
     sheet.panel((middle, top), _LARGE, blend(picture, heatmap, box))
 
 
-def _decided(cuts: tuple[float, float] | None, study: str) -> list[str]:
+def _decided(cuts: tuple[float, float] | None, study: str, digits: int) -> list[str]:
     """The line that says from where on a probability is called what."""
     if cuts is None:
         return []
-    below = f"negative below {cuts[0]:.3f}" if cuts[0] < cuts[1] else "else negative"
-    return [f"{'Study positive' if study else 'Positive'} from {cuts[1]:.3f}, {below}"]
+    low, high = (f"{cut:.{digits}f}" for cut in cuts)
+    below = f"negative below {low}" if cuts[0] < cuts[1] else "else negative"
+    return [f"{'Study positive' if study else 'Positive'} from {high}, {below}"]
 
 
 def _summary(
-    sheet: _Sheet, prediction: Prediction, calibrated: Sequence[bool], decided: Sequence[str]
+    sheet: _Sheet,
+    prediction: Prediction,
+    calibrated: Sequence[bool],
+    decided: Sequence[str],
+    digits: int,
 ) -> None:
     x, y = 3 * _MARGIN + 2 * _LARGE[0], _HEADER + _CAPTION
     edge = _WIDTH - _MARGIN
     sheet.text((x, y), "COVID-19", 20)
-    sheet.right((edge, y), f"{prediction.probability:.3f}", 20)
+    sheet.right((edge, y), f"{prediction.probability:.{digits}f}", 20)
     _bar(sheet, (x, y + 28, edge, y + 38), prediction.probability)
     y += 54
     for lesion, value, known in _rows(prediction, calibrated):

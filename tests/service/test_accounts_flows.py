@@ -1,6 +1,7 @@
 """Accounts as people use them: first administrator, invitation, signing in, their own page."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,11 +13,11 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from ladnn.service import audit_log, retention
-from ladnn.service.accounts import people, second_factor, totp
+from ladnn.service.accounts import api_keys, people, second_factor, totp
 from ladnn.service.accounts.passwords import hash_password
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.accounts.tokens import hash_of, new_token
-from ladnn.service.errors import DatabaseAway, NotFound
+from ladnn.service.errors import BadRequest, DatabaseAway, NotFound
 from ladnn.service.tables import Account, Case, OneTimeToken, SignIn, now
 
 
@@ -598,6 +599,24 @@ def test_a_clinician_may_set_up_and_remove_a_second_factor_and_a_curator_may_not
         code = code_of(shared, page)
         removed = post(browser, "/account/second-factor/remove", "/account", code=code)
         assert removed.status_code == status
+
+
+def test_of_keys_made_at_the_same_moment_an_account_gets_no_more_than_it_may_have(site: Site):
+    account = make_account(site, Role.CLINICIAN)
+
+    def make_one(number: int) -> int:
+        def write(session: Session) -> None:
+            mine = session.get_one(Account, account.id)
+            api_keys.make(session, mine, f"key {number}", ["test"], 7, site.services.clock())
+
+        try:
+            site.services.database.write(write)
+        except BadRequest:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(make_one, range(40))) == api_keys.MOST_KEYS
 
 
 def test_a_deleted_account_is_gone_with_its_sessions_keys_and_results(site: Site, scan: bytes):

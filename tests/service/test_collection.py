@@ -4,6 +4,7 @@ import io
 import re
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -405,6 +406,14 @@ def test_a_version_holds_what_was_accepted_and_comes_back_by_data_import(
     made = publish(site)
     assert (made["version"], made["images"]) == (1, 3)
     assert made["licences"] == {"CC-BY-4.0": 2, "CC0-1.0": 1}
+    given = person(site, CLINICIAN).get("/api/v1/contributions").json()["contributions"]
+    said = Counter(
+        sentence
+        for one in given
+        for sentence in ("in version 1 of the dataset", "in the next version")
+        if sentence in person(site, CLINICIAN).get(f"/contributions/{one['id']}").text
+    )
+    assert said == {"in version 1 of the dataset": 3}  # of the rejected one neither
     answer = person(site, CURATOR).get("/api/v1/datasets/1.zip")
     zipfile.ZipFile(io.BytesIO(answer.content)).extractall(tmp_path)
     folder = tmp_path / "ladnn-contributed-1"
@@ -666,6 +675,13 @@ def test_a_report_proposes_lesions_with_their_words(page: Site):
         "GGO": True, "Csld": True, "CrPa": False, "AirBr": False, "InSepThi": False
     }  # fmt: skip
     assert {one["lesion"] for one in answer["words"] if one["denied"]} == {"CrPa"}
+
+
+def test_the_words_of_a_report_say_what_became_of_a_lesion(page: Site):
+    told = "Ground-glass opacities that were seen before have disappeared. Possible consolidation."
+    answer = person(page, CLINICIAN).post("/api/v1/reports", json={"text": told}).json()
+    courses = {one["lesion"]: one["course"] for one in answer["words"]}
+    assert courses == {"GGO": "resolved", "Csld": "uncertain"}
 
 
 @pytest.mark.parametrize(("report", "read"), [(REPORT, True), ("双肺多发磨玻璃影。", False)])

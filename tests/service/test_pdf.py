@@ -141,16 +141,37 @@ def test_a_probability_is_written_so_that_it_lies_on_its_side_of_a_cut(
     assert re.findall(r"\d+\.\d+", said) == cuts
 
 
+def test_the_row_of_an_image_reads_like_its_decision(page: Site, scan: bytes):
+    address = send(page.client, scan)
+
+    def put_beside_its_cut(session: Session) -> str:
+        case = session.scalars(select(Case)).one()
+        case.probability = case.card["point"]["high"] - 4e-5
+        return wording.chance(case)
+
+    number = page.services.database.write(put_beside_its_cut)
+    assert len(number) > len("12.3%")
+    assert page.client.get(address).text.count(f">{number}<") == 2
+
+
 def test_page_and_pdf_of_a_study_say_how_its_slices_make_it(
     page: Site, monkeypatch: pytest.MonkeyPatch
 ):
     address, said = send(page.client, *slices()), []
     page.services.database.write(spoil)
     words = "of which 3 can be judged. Each of its numbers is the mean of the 2 highest of theirs."
-    assert words in page.client.get(address).text
+    shown = page.client.get(address).text
+    assert words in shown
     monkeypatch.setattr(pdf.Canvas, "drawString", lambda *given: said.append(given[-1]))
     page.client.get(f"{address}/report.pdf")
     assert words in " ".join(said)
+    case = page.services.database.read(lambda session: session.scalars(select(Case)).one())
+    lesions = wording.study_lesions(partial(read_catalogues().say, "en"), case)
+    assert lesions[0][0] == "Ground-glass opacity"
+    assert len(lesions) == 5
+    for name, number, _ in lesions:
+        assert re.search(rf"<dt>{name}</dt><dd><span class=\"number\">{number}<", shown)
+        assert f"{name} {number}" in " ".join(said)
 
 
 def test_the_overlay_of_a_study_says_which_slice_it_shows(

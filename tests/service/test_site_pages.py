@@ -137,6 +137,16 @@ def test_a_form_of_another_site_is_refused(page: Site, scan: bytes):
         assert answer.status_code == 403
 
 
+@pytest.mark.parametrize(("kind", "welcomed"), [("document", True), ("empty", False)])
+def test_a_page_that_refuses_gives_an_identity_and_what_a_script_is_refused_none(
+    page: Site, kind: str, welcomed: bool
+):
+    headers = {"sec-fetch-site": "same-origin", "sec-fetch-dest": kind}
+    answer = page.browser().post("/contribute/report", data={"report": "x"}, headers=headers)
+    assert answer.status_code in (401, 403)
+    assert ("ladnn_visitor" in answer.cookies) == welcomed
+
+
 def test_a_forged_visitor_is_nobody(page: Site, scan: bytes):
     page.client.get("/")
     sent = page.client.post("/api/v1/predictions", files={"file": ("a.png", scan)}).json()

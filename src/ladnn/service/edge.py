@@ -123,7 +123,10 @@ class Edge:
         if secure:
             headers["strict-transport-security"] = HSTS
         visitor = scope["state"].get("new_visitor")
-        if visitor:
+        # What a script is refused is no page with forms, and its cookie could take the place of
+        # the one that came at the same moment with a page.
+        by_script = Headers(scope=scope).get("sec-fetch-dest") == "empty"
+        if visitor and not (by_script and message["status"] >= 400):
             headers.append(
                 "set-cookie",
                 f"{visitor_cookie(self._site.settings)}={visitor}; Path=/; HttpOnly; "

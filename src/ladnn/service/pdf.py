@@ -15,7 +15,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
 from ladnn import overlay
-from ladnn.findings import Decision
+from ladnn.findings import OUTPUTS, Decision
 from ladnn.service.predictions import RETRACTED
 from ladnn.service.tables import Case, CaseImage
 from ladnn.service.wording import (
@@ -27,6 +27,7 @@ from ladnn.service.wording import (
     point_name,
     slice_number,
     study_in_words,
+    study_lesions,
 )
 
 FONT = "wqy-microhei-subset"
@@ -150,13 +151,16 @@ def report(
     if case.study is not None:
         sheet.y -= 8
         sheet.write(say("result.outputs_slice", number=slice_number(image)), 11, bold=True)
+        sheet.write(_fit(say, image), 8.5)
     sheet.pictures([(picture, say("result.scan")), (looked, say("result.map_of", name=name))])
     sheet.ramp(say("result.ramp"))
     if case.decision != Decision.NOT_ASSESSABLE and image.decision == Decision.NOT_ASSESSABLE:
         sheet.write(say("result.void"), bold=True)
     for output, probability, calibrated in rows:
         remark = "" if calibrated else say("result.too_few")
-        sheet.row(say(f"output.{output}"), percent(probability), probability, remark)
+        alone = output == OUTPUTS[0] and case.study is None
+        number = chance(case) if alone else percent(probability)
+        sheet.row(say(f"output.{output}"), number, probability, remark)
     sheet.y -= 10
     for line in _facts(say, case, image, link):
         sheet.write(line, 8.5)
@@ -182,17 +186,27 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
     sheet.write(point_in_words(say, case))
     if case.study is not None:
         sheet.write(study_in_words(say, case))
+        lesions = [
+            f"{name} {number}" + ("" if calibrated else f" ({say('result.too_few')})")
+            for name, number, calibrated in study_lesions(say, case)
+        ]
+        sheet.write("; ".join(lesions), 8.5)
 
 
 def _facts(say: Say, case: Case, image: CaseImage, link: str) -> list[str]:
-    guard = image.prediction["in_distribution"]
-    fit = say("result.fit_ok" if guard["ok"] else "result.fit_not")
-    score = f"{guard['score']:.2f}"
     return [
         f"{say('result.model')}: {case.model_name} {case.model_version}",
         f"{say('result.point_name')}: {point_name(say, case.operating_point)}",
         f"{say('result.tested')}: {moment(case.created_at)}",
-        f"{fit} {say('result.score', score=score)}",
+        *([_fit(say, image)] if case.study is None else []),  # a slice's own stands above it
         f"SHA-256: {image.source_sha256}",
         link,
     ]
+
+
+def _fit(say: Say, image: CaseImage) -> str:
+    """Whether the image is one that the model can judge."""
+    guard = image.prediction["in_distribution"]
+    fit = say("result.fit_ok" if guard["ok"] else "result.fit_not")
+    score = f"{guard['score']:.2f}"
+    return f"{fit} {say('result.score', score=score)}"

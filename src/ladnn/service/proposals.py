@@ -8,11 +8,16 @@ from ladnn.reports import Course, label_report
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A stretch of a report; `lesion` is what its words name, `denied` whether they deny it."""
+    """A stretch of a report; `lesion` is what its words name, `course` what they say of it."""
 
     text: str
     lesion: Lesion | None = None
-    denied: bool = False
+    course: Course | None = None
+
+    @property
+    def denied(self) -> bool:
+        """Whether the words say that the lesion is not there."""
+        return self.course is Course.NEGATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +44,16 @@ def propose(text: str) -> Proposed:
     report = label_report(text)
     labels = report.labels if report.readable else LesionLabels()
     spans = sorted(
-        (mention.span.start, mention.span.end, lesion, mention.course is Course.NEGATED)
+        (mention.span.start, mention.span.end, lesion, mention.course)
         for lesion in LESIONS
         for mention in report[lesion].mentions
     )
     pieces, place = [], 0
-    for start, end, lesion, denied in spans:
+    for start, end, lesion, course in spans:
         if start < place:  # inside words that are highlighted already
             continue
         pieces += [Piece(text=text[place:start])] if start > place else []
-        pieces.append(Piece(text=text[start:end], lesion=lesion, denied=denied))
+        pieces.append(Piece(text=text[start:end], lesion=lesion, course=course))
         place = end
     pieces += [Piece(text=text[place:])] if place < len(text) else []
     return Proposed(labels=labels, readable=report.readable, pieces=tuple(pieces))

@@ -17,7 +17,14 @@ from ladnn.service.i18n import language_of
 from ladnn.service.pages import say
 from ladnn.service.predictions import is_own, read_maps
 from ladnn.service.tables import Case, CaseImage
-from ladnn.service.wording import chance, point_in_words, point_name, rule_in_words, study_in_words
+from ladnn.service.wording import (
+    chance,
+    point_in_words,
+    point_name,
+    rule_in_words,
+    study_in_words,
+    study_lesions,
+)
 
 PRESETS = (("lung", -600, 1500), ("mediastinum", 40, 400), ("bone", 400, 1800))
 """Names of windows, with level and width in HU."""
@@ -74,6 +81,7 @@ def result(
         "chance": chance(case),
         "explanation": point_in_words(partial(say, request), case),
         "study": study_in_words(partial(say, request), case),
+        "study_lesions": study_lesions(partial(say, request), case),
         "presets": PRESETS,
         "window": image.window if window is None else [window.level, window.width],
         "window_query": "" if window is None else f"level={window.level:g}&width={window.width:g}",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ladnn.bundle import StudyRule
+from ladnn.findings import decimals
 from ladnn.service.tables import Case, CaseImage
 from ladnn.study import counting
 
@@ -48,13 +49,7 @@ def _cuts(case: Case) -> tuple[float, float]:
 
 def _digits(case: Case) -> int:
     """One, or where a number would be called otherwise than it reads: more."""
-
-    def same(digits: int) -> bool:
-        shown = round(case.probability * 100, digits)
-        near = [cut for cut in _cuts(case) if round(cut * 100, digits) == shown]
-        return any(case.probability < cut for cut in near)
-
-    return next((digits for digits in range(1, 6) if not same(digits)), 6)
+    return decimals(case.probability * 100, [cut * 100 for cut in _cuts(case)], 1)
 
 
 def study_in_words(say: Say, case: Case) -> str:
@@ -68,6 +63,18 @@ def study_in_words(say: Say, case: Case) -> str:
     number = counting(StudyRule(**case.card["study"]), can)
     mean = "result.study_all" if number == can else "result.study_highest"
     return f"{words} {say(mean, number=number)}"
+
+
+def study_lesions(say: Say, case: Case) -> list[tuple[str, str, bool]]:
+    """Name, probability in words, and whether it is calibrated, of each lesion of a study.
+
+    Empty for one image, for a baseline, and where no slice can be judged.
+    """
+    if case.study is None or not case.study["assessable"]:
+        return []
+    found = case.study["lesions"] or {}
+    calibrated = case.card["calibrated"]
+    return [(say(f"output.{name}"), percent(p), calibrated[name]) for name, p in found.items()]
 
 
 def point_name(say: Say, name: str) -> str:

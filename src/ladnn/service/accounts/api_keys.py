@@ -53,6 +53,8 @@ def make(  # noqa: PLR0917  # the fields of one form
         raise BadRequest("keys.error.scopes")
     if days not in DAYS or not 1 <= len(name) <= 100 or not name.isprintable():
         raise BadRequest("keys.error.fields")
+    # Two requests at the same moment count one after the other.
+    session.execute(select(Account.id).where(Account.id == account.id).with_for_update())
     if sum(works(key, present) for key in of_account(session, account.id)) >= MOST_KEYS:
         raise BadRequest("keys.error.many", most=MOST_KEYS)
     text = PREFIX + new_token()

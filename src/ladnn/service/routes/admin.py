@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from ladnn.service import audit_log
 from ladnn.service.accounts import api_keys, people, second_factor, sessions
 from ladnn.service.accounts.permissions import Permission
-from ladnn.service.accounts.principals import Principal, requires
+from ladnn.service.accounts.principals import Principal, owner_of, requires
 from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.pages import render, say
@@ -212,8 +212,10 @@ def _page(
     site = services(request)
 
     def read(session: Session) -> dict[str, Any]:
+        accounts = people.everyone(session)
         return {
-            "accounts": people.everyone(session),
+            "accounts": accounts,
+            "owners": {account.id: owner_of(account) for account in accounts},
             "with_factor": people.with_second_factor(session),
         }
 

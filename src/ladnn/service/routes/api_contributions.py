@@ -160,7 +160,12 @@ def label(_: Contributor, report: ReportIn) -> dict[str, Any]:
     """Propose lesions, with the words that each rests on; nothing is kept."""
     proposed = propose(report.text)
     words = [
-        {"lesion": str(piece.lesion), "words": piece.text, "denied": piece.denied}
+        {
+            "lesion": str(piece.lesion),
+            "words": piece.text,
+            "denied": piece.denied,
+            "course": str(piece.course),
+        }
         for piece in proposed.pieces
         if piece.lesion
     ]

@@ -1,10 +1,11 @@
 """Contribute: the form, its proposals from a report, and what became of what one gave."""
 
 import io
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from PIL import Image
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from ladnn.errors import ImageError
@@ -152,11 +153,18 @@ def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa:
     """Show one contribution and what became of it."""
     site = services(request)
     found = contributions.look(site, principal, id)
+
+    def read(session: Session) -> dict[str, Any]:
+        return {
+            "alike": contributions.alike(session, principal, found),
+            "published": contributions.versions(session, found),
+        }
+
     return render(
         request,
         "contribution.html",
         one=found,
-        alike=site.database.read(lambda s: contributions.alike(s, principal, found)),
+        **site.database.read(read),
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
         mine=found.owner == principal.owner,
     )

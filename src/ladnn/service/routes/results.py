@@ -15,7 +15,7 @@ from ladnn.service.accounts.principals import Principal, requires
 from ladnn.service.context import Drawing, services
 from ladnn.service.errors import NotFound
 from ladnn.service.feedback import give_feedback, withdraw_feedback
-from ladnn.service.pages import render
+from ladnn.service.pages import render, say
 from ladnn.service.schemas import case_json, shared_json
 from ladnn.service.tables import Case
 
@@ -38,11 +38,7 @@ def page(
     width: float | None = None,
 ) -> Response:
     """Show the result: decision, lesions, image and map; of a series the most suspicious slice."""
-    case = _find(request, principal, token, "prediction.view")
-    window = _window(level, width)
-    chosen = views.image_at(case, image)
-    values = views.result(request, principal, case, chosen, shown=map, window=window)
-    return render(request, "result.html", **values)
+    return _show(request, principal, token, image, map, _window(level, width))
 
 
 @router.get("/images/{position}.png")
@@ -131,8 +127,10 @@ def feedback(
     agreement: Annotated[str | None, Form()] = None,
     pcr: Annotated[str | None, Form()] = None,
 ) -> Response:
-    """Keep what a clinician says of the result."""
+    """Keep what a clinician says of the result; where nothing was chosen the page says so."""
     site = services(request)
+    if not agreement and not pcr:
+        return _show(request, principal, token, error=say(request, "feedback.nothing"))
     give_feedback(
         site, principal, token, by_token=True, agreement=agreement or None, pcr=pcr or None
     )
@@ -146,6 +144,23 @@ def withdraw(
     """Take back one of the things that a clinician said of the result."""
     withdraw_feedback(services(request), principal, token, by_token=True, what=what)
     return RedirectResponse(f"/results/{token}", status_code=303)
+
+
+def _show(
+    request: Request,
+    principal: Principal,
+    token: str,
+    image: int | None = None,
+    shown: str = "covid",
+    window: Window | None = None,
+    *,
+    error: str = "",
+) -> Response:
+    """The page, with `error` where something on it was refused."""
+    case = _find(request, principal, token, "prediction.view")
+    chosen = views.image_at(case, image)
+    values = views.result(request, principal, case, chosen, shown=shown, window=window)
+    return render(request, "result.html", 422 if error else 200, **values, error=error)
 
 
 def _find(request: Request, principal: Principal, token: str, action: str) -> Case:

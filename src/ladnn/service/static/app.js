@@ -146,12 +146,16 @@ const view = (root) => {
   const opacity = root.querySelector("[data-opacity]");
   const slices = all(".slices a", root);
 
-  // What was chosen here is chosen for the slice that is opened next, too.
-  const keep = (chosen) => slices.forEach((slice) => {
-    const address = new URL(slice.href);
-    Object.entries(chosen).forEach(([name, value]) => address.searchParams.set(name, value));
-    slice.href = address.href;
-  });
+  // What was chosen here is chosen for the slice that is opened next, too, and where the page is opened again.
+  const keep = (chosen) => {
+    const chosenIn = (link) => {
+      const address = new URL(link);
+      Object.entries(chosen).forEach(([name, value]) => address.searchParams.set(name, value));
+      return address.href;
+    };
+    slices.forEach((slice) => { slice.href = chosenIn(slice.href); });
+    history.replaceState(history.state, "", chosenIn(location.href));
+  };
 
   const choose = (row) => {
     keep({ map: row ? row.dataset.show : "none" });
