@@ -6,7 +6,7 @@ import http.server
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,11 @@ import albums
 from forbidden import forbid
 from ladnn import fetching
 from ladnn.commands.data import app
-from ladnn.dataset import read_manifest
+from ladnn.dataset import Manifest, Record, read_manifest
 from ladnn.errors import DataError
 from ladnn.imaging import read_image
 from ladnn.similarity import pixel_hash
+from ladnn.summary import summarise
 
 
 def run(*args, code=0):
@@ -352,6 +353,15 @@ def test_the_summary_is_table_1_and_figure_3(tmp_path):
     assert summary["lesions_per_image"] == {"1": 3}
     assert summary["concordance"][0][0] == 3
     assert summary["negatives"] == {"unknown": 3}
+
+
+def test_images_without_a_split_have_a_column_in_every_row():
+    one = Record(path=Path("a.png"), sha256="", source="s", patient="p", covid=True, split="train")
+    loose = replace(one, covid=False, split="", patient="q")
+    (found,) = summarise(Manifest(records=(one, loose), labels="paper"))
+    assert {*found.table["positive"]} == {*found.table["negative"]}
+    assert found.table["positive"]["none"].images == 0
+    assert found.table["negative"]["none"].images == 1
 
 
 def test_the_summary_is_a_table_for_people(tmp_path):

@@ -233,7 +233,8 @@ def test_a_version_is_not_taken_in_with_another_test_split(
 
 def test_the_list_says_where_there_is_no_version(tmp_path: Path):
     done = CliRunner().invoke(app, ["list", "--registry", str(tmp_path / "none")])
-    assert done.output.startswith("There is no version yet")
+    where = str(tmp_path / "none")
+    assert done.output == f"There is no version yet in {where}: `ladnn model add` takes one in\n"
 
 
 def test_an_update_against_another_test_split_is_refused(

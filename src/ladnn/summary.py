@@ -60,9 +60,10 @@ def summarise(manifest: Manifest) -> tuple[Summary, ...]:
 def _summary(source: str, records: Sequence[Record]) -> Summary:
     positives = [record for record in records if record.covid]
     negatives = [record for record in records if not record.covid]
+    parts = _parts(records)
     return Summary(
         source=source,
-        table={"positive": _row(positives), "negative": _row(negatives)},
+        table={"positive": _row(positives, parts), "negative": _row(negatives, parts)},
         lesions_per_image=_histogram(positives),
         concordance=tuple(
             tuple(sum(bool(r.lesions[a] and r.lesions[b]) for r in positives) for b in LESIONS)
@@ -70,8 +71,7 @@ def _summary(source: str, records: Sequence[Record]) -> Summary:
         ),
         lesions={
             str(lesion): {
-                part: sum(r.lesions[lesion] is True for r in _of(positives, part))
-                for part in _parts(positives)
+                part: sum(r.lesions[lesion] is True for r in _of(positives, part)) for part in parts
             }
             for lesion in LESIONS
         },
@@ -80,10 +80,10 @@ def _summary(source: str, records: Sequence[Record]) -> Summary:
     )
 
 
-def _row(records: Sequence[Record]) -> dict[str, Count]:
+def _row(records: Sequence[Record], parts: Sequence[str]) -> dict[str, Count]:
     return {
         part: Count(images=len(mine), patients=len({(r.source, r.patient) for r in mine}))
-        for part in _parts(records)
+        for part in parts
         for mine in [_of(records, part)]
     }
 

@@ -84,7 +84,8 @@ def list_(registry: Place = None, config: SiteConfig = None, as_json: AsJson = F
     elif rows:
         _print_rows(rows)
     else:
-        typer.echo("There is no version yet: `ladnn model add` takes one in")
+        where = "" if registry is None else f" in {registry}"
+        typer.echo(f"There is no version yet{where}: `ladnn model add` takes one in")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What all figures share: sizes, type, one palette, the foot, and how a figure is written."""
 
 import io
+import logging
 import re
 import textwrap
 import warnings
@@ -100,6 +101,8 @@ def publication() -> Iterator[None]:
     """Draw and save inside this, and it looks as all figures do."""
     from matplotlib import rc_context
 
+    # A font without a bold face is drawn in its own, which is no news to who draws.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with rc_context(_SETTINGS | {"font.family": _families()}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # `undrawn` tells of them
         yield
