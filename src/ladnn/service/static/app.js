@@ -146,6 +146,8 @@ const view = (root) => {
   const opacity = root.querySelector("[data-opacity]");
   const slices = all(".slices a", root);
 
+  const [itself] = rows[0].href.split("?"); // a form that was refused stands elsewhere
+
   // What was chosen here is chosen for the slice that is opened next, too, and where the page is opened again.
   const keep = (chosen) => {
     const chosenIn = (link) => {
@@ -154,7 +156,7 @@ const view = (root) => {
       return address.href;
     };
     slices.forEach((slice) => { slice.href = chosenIn(slice.href); });
-    history.replaceState(history.state, "", chosenIn(location.href));
+    history.replaceState(history.state, "", chosenIn(itself + location.search + location.hash));
   };
 
   const choose = (row) => {
