@@ -492,6 +492,8 @@ def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site
         assert mine.delete(f"/api/v1/contributions/{one['id']}").status_code == 204
     assert person(site, CURATOR).post("/api/v1/datasets").status_code == 422
     assert len(site.services.blobs.names()) == made["images"]
+    again = give(site, image(1), patient="P-01").json()["id"]  # which waits for review anew
+    assert "in version 1" not in mine.get(f"/contributions/{again}").text
     assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
 
 

@@ -126,6 +126,14 @@ def test_who_changes_language_or_theme_still_sees_the_slice_and_the_map(tab: Pag
     expect(tab).to_have_url(re.compile(r"\?image=1&map=GGO&level=40&width=400$"))
 
 
+def test_a_browser_that_takes_no_more_addresses_shows_maps_all_the_same(scripted: Page):
+    send_study(scripted)
+    refuse = "() => { history.replaceState = () => { throw new DOMException('too often'); }; }"
+    scripted.evaluate(refuse)
+    scripted.get_by_role("link", name="Ground-glass opacity").click()
+    expect(scripted.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
+
+
 def test_window_and_map_stay_from_slice_to_slice(tab: Page):
     send_study(tab)
     tab.get_by_role("link", name="Mediastinum").click()

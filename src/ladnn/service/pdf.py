@@ -190,7 +190,8 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
             f"{name} {number}" + ("" if calibrated else f" ({say('result.too_few')})")
             for name, number, calibrated in study_lesions(say, case)
         ]
-        sheet.write("; ".join(lesions), 8.5)
+        if lesions:
+            sheet.write(f"{say('result.study_lesions')} {'; '.join(lesions)}", 8.5)
 
 
 def _facts(say: Say, case: Case, image: CaseImage, link: str) -> list[str]:

@@ -156,7 +156,11 @@ const view = (root) => {
       return address.href;
     };
     slices.forEach((slice) => { slice.href = chosenIn(slice.href); });
-    history.replaceState(history.state, "", chosenIn(itself + location.search + location.hash));
+    const here = new URL(chosenIn(itself + location.search + location.hash));
+    all('[name="back"]').forEach((one) => { one.value = here.pathname + here.search; });
+    try {
+      history.replaceState(history.state, "", here);
+    } catch { /* some browsers allow a hundred in ten seconds: the next one tells it */ }
   };
 
   const choose = (row) => {
