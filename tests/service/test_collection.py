@@ -699,6 +699,17 @@ def test_a_report_that_is_not_in_english_is_said_not_to_be_read(
     assert ('lang="en"' in sent.partition("report-words")[2][:40]) == read
 
 
+@pytest.mark.parametrize("report", ["", "双肺多发磨玻璃影。"])
+def test_a_report_that_cannot_be_read_takes_away_no_label_that_was_chosen(page: Site, report: str):
+    browser = person(page, CLINICIAN)
+    token = re.search(r'name="csrf" value="(\w+)"', browser.get("/contribute").text)
+    assert token is not None
+    fields = {"csrf": token[1], "report": report, "lesions": ["0", "1", "", "", ""]}
+    sent = browser.post("/contribute/report", data=fields).text
+    chosen = re.findall(r'<option value="([01]?)" selected', sent.partition('name="lesions"')[2])
+    assert chosen[:5] == ["0", "1", "", "", ""]
+
+
 def test_lesions_of_the_table_stand_in_the_order_of_lesions():
     from ladnn.sources.contributed import COLUMNS
 

@@ -73,6 +73,19 @@ def test_the_words_of_a_report_are_marked_by_what_they_say(tab: Page, page: Site
     expect(tab.locator("[name=report]")).to_have_value(REPORT)
 
 
+def test_labels_of_a_report_that_is_taken_out_go_with_it_and_chosen_ones_stay(
+    scripted: Page, page: Site
+):
+    be(scripted, page, CLINICIAN)
+    scripted.goto("/contribute")
+    fill_in(scripted, report=REPORT)
+    expect(scripted.get_by_label("Crazy-paving appearance")).to_have_value("0")
+    scripted.get_by_label("Consolidation").select_option("0")
+    fill_in(scripted, report="")
+    expect(scripted.get_by_label("Crazy-paving appearance")).to_have_value("")
+    expect(scripted.get_by_label("Consolidation")).to_have_value("0")
+
+
 def test_while_a_report_is_written_lesions_are_proposed_and_what_was_chosen_stays(
     scripted: Page, page: Site
 ):

@@ -174,6 +174,18 @@ def test_page_and_pdf_of_a_study_say_how_its_slices_make_it(
         assert f"{name} {number}" in " ".join(said)
 
 
+def test_the_pdf_of_a_study_that_cannot_be_judged_says_how_many_slices_it_has(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    address, said = send(page.client, *slices()), []
+    page.services.database.write(
+        lambda session: session.execute(update(Case).values(decision="not_assessable"))
+    )
+    monkeypatch.setattr(pdf.Canvas, "drawString", lambda *given: said.append(given[-1]))
+    page.client.get(f"{address}/report.pdf")
+    assert "One result for 4 slices" in " ".join(said)
+
+
 def test_the_overlay_of_a_study_says_which_slice_it_shows(
     page: Site, monkeypatch: pytest.MonkeyPatch
 ):

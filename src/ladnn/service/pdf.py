@@ -179,6 +179,8 @@ def _head(sheet: _Sheet, say: Say, case: Case) -> None:
         sheet.write(title, 20, bold=True, ink=_INKS[decision])
         sheet.y -= 6
         sheet.write(say("result.not_assessable"))
+        if case.study is not None:
+            sheet.write(study_in_words(say, case))
         return
     sheet.write(f"{title}  {chance(case)}", 20, bold=True, ink=_INKS[decision])
     sheet.y -= 6

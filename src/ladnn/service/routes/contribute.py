@@ -87,8 +87,9 @@ def report(
     proposed = propose(fields.report)
     if part:
         return render(request, "proposal.html", proposed=proposed, lesions=LESIONS)
-    flags = {True: "1", False: "0", None: ""}
-    fields.lesions = [flags[value] for value in proposed.labels.values]
+    if proposed.readable:  # or labels that were chosen by hand would be lost for nothing
+        flags = {True: "1", False: "0", None: ""}
+        fields.lesions = [flags[value] for value in proposed.labels.values]
     return _page(request, principal, fields, proposed=proposed)
 
 
