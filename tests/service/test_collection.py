@@ -494,6 +494,8 @@ def test_who_takes_an_image_back_takes_it_out_of_later_versions_alone(site: Site
     assert len(site.services.blobs.names()) == made["images"]
     again = give(site, image(1), patient="P-01").json()["id"]  # which waits for review anew
     assert "in version 1" not in mine.get(f"/contributions/{again}").text
+    judge(site, again)  # version 1 has the case that was taken back
+    assert "in the next version" in mine.get(f"/contributions/{again}").text
     assert person(site, CURATOR).get("/api/v1/datasets/1.zip").status_code == 200
 
 
@@ -699,15 +701,28 @@ def test_a_report_that_is_not_in_english_is_said_not_to_be_read(
     assert ('lang="en"' in sent.partition("report-words")[2][:40]) == read
 
 
-@pytest.mark.parametrize("report", ["", "双肺多发磨玻璃影。"])
-def test_a_report_that_cannot_be_read_takes_away_no_label_that_was_chosen(page: Site, report: str):
+def options(page: str, name: str = "lesions") -> list[str]:
+    """The values of the five lesions on a form, or what a report proposed for them."""
+    if name == "proposed":
+        return re.findall(r'name="proposed" value="([01]?)"', page)
+    return re.findall(r'<option value="([01]?)" selected', page.partition('name="lesions"')[2])[:5]
+
+
+@pytest.mark.parametrize("report", ["", "双肺多发磨玻璃影。", "Consolidation is seen."])
+def test_another_report_takes_away_what_the_former_proposed_and_nothing_that_was_chosen(
+    page: Site, report: str
+):
     browser = person(page, CLINICIAN)
     token = re.search(r'name="csrf" value="(\w+)"', browser.get("/contribute").text)
     assert token is not None
-    fields = {"csrf": token[1], "report": report, "lesions": ["0", "1", "", "", ""]}
-    sent = browser.post("/contribute/report", data=fields).text
-    chosen = re.findall(r'<option value="([01]?)" selected', sent.partition('name="lesions"')[2])
-    assert chosen[:5] == ["0", "1", "", "", ""]
+    fields: dict[str, object] = {"csrf": token[1], "report": REPORT}
+    fields["lesions"] = ["0", "", "", "", ""]  # one that was chosen before
+    first = browser.post("/contribute/report", data=fields).text
+    assert options(first) == ["0", "1", "0", "0", "0"]
+    fields |= {"report": report, "lesions": options(first), "proposed": options(first, "proposed")}
+    second = browser.post("/contribute/report", data=fields).text
+    read = report.startswith("C")
+    assert options(second) == ["0", "1", "0", "0", "0"] if read else ["0", "", "", "", ""]
 
 
 def test_lesions_of_the_table_stand_in_the_order_of_lesions():

@@ -86,6 +86,21 @@ def test_labels_of_a_report_that_is_taken_out_go_with_it_and_chosen_ones_stay(
     expect(scripted.get_by_label("Consolidation")).to_have_value("0")
 
 
+def test_labels_chosen_on_a_form_that_was_refused_stay_whatever_is_written_then(
+    scripted: Page, page: Site
+):
+    be(scripted, page, CLINICIAN)
+    contribute(scripted, b"no image")
+    scripted.locator("[role=alert]:visible").wait_for()
+    scripted.get_by_label("Consolidation").select_option("1")
+    scripted.set_input_files("#image", payload("b.png", b"no image"))
+    scripted.get_by_role("button", name="Contribute", exact=True).click()
+    expect(scripted.get_by_role("alert")).to_contain_text("b.png")
+    fill_in(scripted, report="双肺")
+    expect(scripted.locator("[data-proposed]")).to_have_count(5)
+    expect(scripted.get_by_label("Consolidation")).to_have_value("1")
+
+
 def test_while_a_report_is_written_lesions_are_proposed_and_what_was_chosen_stays(
     scripted: Page, page: Site
 ):

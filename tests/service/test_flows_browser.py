@@ -45,6 +45,21 @@ def test_a_clinician_judges_a_result_and_takes_it_back(tab: Page, page: Site, sc
     assert gone.status == 404
 
 
+def test_a_judgement_that_says_nothing_leaves_slice_and_map_as_they_are(tab: Page, page: Site):
+    enter(tab, page, Role.CLINICIAN)
+    send_study(tab)
+    tab.locator(".slices a:not([aria-current])").click()
+    shown = tab.get_by_role("heading", name=re.compile("What the model says of slice"))
+    expect(tab).to_have_url(re.compile("image="))
+    title = str(shown.text_content())
+    tab.get_by_role("link", name="Ground-glass opacity").click()
+    expect(tab.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
+    tab.get_by_role("button", name="Save").click()
+    expect(tab.get_by_role("alert")).to_contain_text("Nothing was chosen")
+    expect(shown).to_have_text(title)
+    expect(tab.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
+
+
 def test_a_dicom_image_is_seen_through_another_window(tab: Page):
     send_image(tab, "slice.dcm", dicom_bytes())
     tab.get_by_role("link", name="Mediastinum").click()
@@ -159,7 +174,7 @@ def test_an_administrator_checks_the_log_purges_and_shuts_an_account(tab: Page, 
     row.locator("button.danger").click()
     row = tab.locator("tr", has_text="lee@hospital.org")
     expect(row).to_contain_text("Disabled")
-    row.get_by_role("link", name="In the audit log").click()
+    row.get_by_role("link", name="What they did, in the audit log").click()
     expect(tab.get_by_label("Who", exact=True)).to_have_value(re.compile("account:."))
     tab.goto("/admin/audit")
     tab.locator("[action='/admin/audit/verify'] button").click()

@@ -33,6 +33,18 @@ def test_a_refusal_changes_its_language_and_keeps_what_was_typed(scripted: Page,
     expect(scripted.get_by_role("heading", level=1)).to_contain_text("Your session is over")
 
 
+def test_the_form_of_a_judgement_changes_its_language_whatever_map_is_shown(
+    scripted: Page, page: Site
+):
+    enter(scripted, page, Role.CLINICIAN)
+    send_study(scripted)
+    scripted.get_by_role("link", name="Ground-glass opacity").click()
+    scripted.get_by_label("I agree", exact=True).check()
+    in_chinese(scripted)
+    expect(scripted.get_by_role("heading", name="您的判断")).to_be_visible()
+    expect(scripted.locator("[name=agreement][value=agree]")).to_be_checked()
+
+
 def test_what_is_shown_once_outlasts_another_language(tab: Page, page: Site):
     enter(tab, page, Role.CLINICIAN)
     tab.goto("/account")

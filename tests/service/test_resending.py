@@ -221,7 +221,8 @@ def test_language_and_theme_leave_a_judgement_as_it_is(tab: Page, page: Site, sc
     tab.get_by_label("Consolidation").select_option("1")
     tab.get_by_label("Reason for the correction").fill("I see one.")
     press(tab, "Dark")
-    press(tab, "中文")
+    beside = press(tab, "中文")
+    expect(beside.locator("html")).to_have_attribute("lang", "zh")
     assert tab.locator("[name=lesions]").nth(1).input_value() == "1"
     assert tab.locator("details[open] [name=reason]").input_value() == "I see one."
     send_image_in_english(tab, scan)
@@ -285,5 +286,5 @@ def test_a_contribution_that_is_refused_still_shows_what_its_report_proposes(pag
     lesions = ["0", "", "", "", ""]
     fields = FIELDS | {"consent": "", "lesions": lesions}
     refused = person(page, "clinician").post("/contribute", data=fields).text
-    assert 'data-proposed="0" data-value="1"' in refused  # beside the choice, which stays
+    assert 'name="proposed" value="1"' in refused  # beside the choice, which stays
     assert refused.count('<option value="0" selected>') == 1

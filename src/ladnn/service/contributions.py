@@ -21,7 +21,7 @@ from ladnn.service.context import Decoded, Services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.predictions import Upload
 from ladnn.service.tables import new_id
-from ladnn.service.tables_contributions import Contribution, DatasetItem, Print
+from ladnn.service.tables_contributions import Contribution, DatasetItem, DatasetVersion, Print
 from ladnn.service.wording import is_formula
 from ladnn.similarity import NEAR, Floats, fingerprint, pixel_hash
 
@@ -274,6 +274,20 @@ def remove(site: Services, principal: Principal, public_id: str, reason: str) ->
         return found.blob
 
     blobs.release(site.database, site.blobs, [site.database.write(write, deletes=True)])
+
+
+def published(session: Session, one: Contribution) -> int | None:
+    """The number of the first version of the dataset that has it; None where none does.
+
+    A version made before it was given may have the same image from a case that was taken back.
+    """
+    if one.state != ACCEPTED:
+        return None
+    numbers = select(func.min(DatasetItem.version)).join(
+        DatasetVersion, DatasetVersion.number == DatasetItem.version
+    )
+    mine = DatasetItem.blob == one.blob, DatasetVersion.created_at >= one.created_at
+    return session.scalar(numbers.where(*mine))
 
 
 def versions(session: Session, one: Contribution) -> list[int]:

@@ -35,6 +35,7 @@ class Fields:
         self,
         covid: Annotated[str, Form()] = "",
         lesions: Annotated[list[str] | None, Form()] = None,
+        proposed: Annotated[list[str] | None, Form()] = None,
         patient: Annotated[str, Form()] = "",
         source: Annotated[str, Form()] = "",
         licence: Annotated[str, Form()] = "",
@@ -43,9 +44,20 @@ class Fields:
     ) -> None:
         self.covid = covid
         self.lesions = lesions or [""] * len(LESIONS)
+        self._proposed = proposed or [""] * len(LESIONS)
         self.patient, self.source = patient.strip(), source.strip()
         self.licence, self.consent = licence, consent
         self.report = report.replace("\r\n", "\n").strip()
+
+    def propose(self, labels: LesionLabels) -> None:
+        """Take what a report proposes now for what one proposed before; what was chosen stays."""
+        told = {flag: value for value, flag in FLAGS.items()}
+        self.lesions = [
+            told[label] if value == before else value
+            for value, before, label in zip(
+                self.lesions, self._proposed, labels.values, strict=False
+            )
+        ]
 
     def proposal(self) -> Proposal:
         """What they say; raises BadRequest for what no form sends."""
@@ -87,9 +99,7 @@ def report(
     proposed = propose(fields.report)
     if part:
         return render(request, "proposal.html", proposed=proposed, lesions=LESIONS)
-    if proposed.readable:  # or labels that were chosen by hand would be lost for nothing
-        flags = {True: "1", False: "0", None: ""}
-        fields.lesions = [flags[value] for value in proposed.labels.values]
+    fields.propose(proposed.labels)
     return _page(request, principal, fields, proposed=proposed)
 
 
@@ -158,7 +168,7 @@ def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa:
     def read(session: Session) -> dict[str, Any]:
         return {
             "alike": contributions.alike(session, principal, found),
-            "published": contributions.versions(session, found),
+            "published": contributions.published(session, found),
         }
 
     return render(

@@ -27,18 +27,25 @@ Clinician = Annotated[Principal, Depends(requires(Permission.GIVE_FEEDBACK))]
 _KEPT = {"cache-control": "private, max-age=3600"}
 
 
+class Shown:
+    """Which image of a result is shown, under which map and through which window."""
+
+    def __init__(
+        self,
+        image: Annotated[int | None, Query(ge=0)] = None,
+        map: str = "covid",  # noqa: A002  # as it stands in the address
+        level: float | None = None,
+        width: float | None = None,
+    ) -> None:
+        self.image, self.map, self.window = image, map, _window(level, width)
+
+
 @router.get("")
 def page(
-    request: Request,
-    principal: Reader,
-    token: str,
-    image: Annotated[int | None, Query(ge=0)] = None,
-    map: str = "covid",  # noqa: A002  # as it stands in the address
-    level: float | None = None,
-    width: float | None = None,
+    request: Request, principal: Reader, token: str, shown: Annotated[Shown, Depends()]
 ) -> Response:
     """Show the result: decision, lesions, image and map; of a series the most suspicious slice."""
-    return _show(request, principal, token, image, map, _window(level, width))
+    return _show(request, principal, token, shown)
 
 
 @router.get("/images/{position}.png")
@@ -124,13 +131,14 @@ def feedback(
     request: Request,
     principal: Clinician,
     token: str,
+    shown: Annotated[Shown, Depends()],
     agreement: Annotated[str | None, Form()] = None,
     pcr: Annotated[str | None, Form()] = None,
 ) -> Response:
     """Keep what a clinician says of the result; where nothing was chosen the page says so."""
     site = services(request)
-    if not agreement and not pcr:
-        return _show(request, principal, token, error=say(request, "feedback.nothing"))
+    if not agreement and not pcr and principal.may(Permission.READ_CASE):
+        return _show(request, principal, token, shown, error=say(request, "feedback.nothing"))
     give_feedback(
         site, principal, token, by_token=True, agreement=agreement or None, pcr=pcr or None
     )
@@ -150,16 +158,14 @@ def _show(
     request: Request,
     principal: Principal,
     token: str,
-    image: int | None = None,
-    shown: str = "covid",
-    window: Window | None = None,
+    shown: Shown,
     *,
     error: str = "",
 ) -> Response:
     """The page, with `error` where something on it was refused."""
     case = _find(request, principal, token, "prediction.view")
-    chosen = views.image_at(case, image)
-    values = views.result(request, principal, case, chosen, shown=shown, window=window)
+    chosen = views.image_at(case, shown.image)
+    values = views.result(request, principal, case, chosen, shown=shown.map, window=shown.window)
     return render(request, "result.html", 422 if error else 200, **values, error=error)
 
 

@@ -147,6 +147,17 @@ const view = (root) => {
   const slices = all(".slices a", root);
 
   const [itself] = rows[0].href.split("?"); // a form that was refused stands elsewhere
+  const judgement = root.querySelector("[data-judgement]");
+  let here = itself + location.search + location.hash;
+  let late = 0;
+  const tell = () => {
+    clearTimeout(late);
+    try {
+      history.replaceState(history.state, "", here);
+    } catch { // some browsers allow a hundred in ten seconds
+      late = setTimeout(tell, 10_000);
+    }
+  };
 
   // What was chosen here is chosen for the slice that is opened next, too, and where the page is opened again.
   const keep = (chosen) => {
@@ -156,11 +167,11 @@ const view = (root) => {
       return address.href;
     };
     slices.forEach((slice) => { slice.href = chosenIn(slice.href); });
-    const here = new URL(chosenIn(itself + location.search + location.hash));
-    all('[name="back"]').forEach((one) => { one.value = here.pathname + here.search; });
-    try {
-      history.replaceState(history.state, "", here);
-    } catch { /* some browsers allow a hundred in ten seconds: the next one tells it */ }
+    if (judgement) judgement.action = chosenIn(judgement.action);
+    here = chosenIn(here);
+    const { pathname, search } = new URL(here);
+    all('[name="back"]').forEach((one) => { one.value = pathname + search; });
+    tell();
   };
 
   const choose = (row) => {
@@ -238,8 +249,9 @@ const suggest = (form) => {
   const place = form.querySelector("[data-proposal]");
   const choices = all("[data-lesion]", form);
   choices.forEach((choice) => choice.addEventListener("change", () => { choice.dataset.chosen = "1"; }));
-  all("[data-proposed]", place).forEach((one) => { // a form that was refused comes back with what was chosen
-    if (choices[one.dataset.proposed].value !== one.dataset.value) choices[one.dataset.proposed].dataset.chosen = "1";
+  const proposed = () => all("[data-proposed]", place);
+  choices.forEach((choice, index) => { // a form that was refused comes back with what was chosen
+    if (choice.value !== (proposed()[index]?.value ?? "")) choice.dataset.chosen = "1";
   });
   let waiting = 0;
   let latest = 0;
@@ -253,9 +265,8 @@ const suggest = (form) => {
     if (!answer) place.textContent = place.dataset.wordsLost; // to send the form would lose what was typed
     if (!answer?.ok || number !== latest) return !answer || answer.ok;
     place.innerHTML = await answer.text();
-    all("[data-proposed]", place).forEach((one) => {
-      const choice = choices[one.dataset.proposed];
-      if (!choice.dataset.chosen) choice.value = one.dataset.value;
+    proposed().forEach((one, index) => {
+      if (!choices[index].dataset.chosen) choices[index].value = one.value;
     });
     return true;
   };
@@ -334,7 +345,7 @@ const retell = (old, fresh) => {
   const words = (element) => [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
   const [said, meant] = [words(old), words(fresh)];
   if (said.length === meant.length && !old.matches("textarea, output")) said.forEach((node, place) => { node.data = meant[place].data; });
-  const kind = (element) => (element.matches("form") ? element.getAttribute("action") : [element.tagName, element.className, element.name, ...ways(element)].join(" "));
+  const kind = (element) => (element.matches("form") ? new URL(element.getAttribute("action") ?? "", location).pathname : [element.tagName, element.className, element.name, ...ways(element)].join(" "));
   const rest = [...old.children];
   [...fresh.children].forEach((child) => {
     const place = rest.findIndex((one) => kind(one) === kind(child));
