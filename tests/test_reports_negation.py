@@ -3,7 +3,7 @@
 import pytest
 
 from captions import labels
-from ladnn.findings import LESIONS
+from ladnn.findings import LESIONS, Lesion
 from ladnn.reports import Covid, label_report
 
 
@@ -386,3 +386,39 @@ def test_a_phrase_beside_a_statement_of_covid_takes_nothing_from_it(text):
 )
 def test_an_infection_that_was_over_long_ago_states_nothing(text, covid):
     assert label_report(text).covid is covid
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Bilateral GGO, consolidation possible.",
+        "GGO in the right lung, consolidation likely in the left.",
+        "GGO yes, consolidation possible, crazy paving no.",
+        "GGO with consolidation (possible).",
+        "GGO (bilateral), consolidation (questionable)",
+        "GGO: yes. Consolidation: possible.",
+        "GGO. Consolidation suspected.",
+        "GGO - yes. Consolidation - probable.",
+        "CT shows GGO, consolidation may be present.",
+        "GGO in both lungs; consolidation might also be seen.",
+    ],
+)
+def test_doubt_may_stand_behind_what_it_doubts_and_is_of_nothing_before_that(words):
+    report = label_report(words)
+    assert str(report[Lesion.CSLD].course) == "uncertain"
+    assert str(report[Lesion.GGO].course) == "present"
+    assert report[Lesion.CSLD].present
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "GGO, likely COVID-19.",
+        "GGO (possibly oedema).",
+        "GGO likely due to COVID-19.",
+        "GGO, possible in part atelectasis.",
+        "GGO suspicious for COVID-19.",
+    ],
+)
+def test_doubt_of_what_a_lesion_comes_from_is_none_of_the_lesion(words):
+    assert str(label_report(words)[Lesion.GGO].course) == "present"

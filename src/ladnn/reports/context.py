@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ladnn.reports.cues import BE, SEEN, Course, Cue, Side, cues
+from ladnn.reports.cues import BE, DOUBTED, SEEN, Course, Cue, Side, cues
 from ladnn.reports.vocabulary import Term
 
 ORDER = tuple(Course)
@@ -97,13 +97,15 @@ _SHOWN = re.compile(
 _APART = re.compile(r"[,()]|\band\s+the\b")
 # A mark, a participle by itself or a verb in the singular is of the words nearest to it.
 _ALONE = re.compile(
-    r"[(:=?|,0-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does)\b"
+    r"[(:=?|,0-]|(?:no|none|nil|absent|excluded|ruled|negative|undetect\w+|is|was|has|does|"
+    rf"{DOUBTED})\b"
 )
 # So is a bare denial of the last name of a sentence without `and`: `GGO, effusion not seen`.
 _BARE_DENIAL = re.compile(r"(?:not|tested)\b")
 _LAST_NAME = re.compile(r",\s*\w(?!.*(?:,|\b(?:and|or|nor)\b))")
 # And either, behind `and`, where something is shown before it.
 _SINGULAR = re.compile(r"(?:not|is|was|has|does)\b")
+_WITH = re.compile(r"\bwith\b")
 _ADDED = re.compile(r"\band\b(?=\s+\w)")
 # A mark that could be of anything: it denies the bare name before it, with no place or time.
 _BESIDE = re.compile(r"[=|,0-]|\? ?n|:\s*[0n]$|(?:no|none|nil|absent)$")
@@ -324,6 +326,8 @@ def _closes(gap: str, cue: str) -> bool:
     if _BESIDE.match(cue) and (len(gap.split()) > _MARKED or _MORE_THAN_A_NAME.search(gap)):
         return False
     if _BREAK.search(gap) or _VERB.search(gap) or _NEW_SUBJECT.search(gap):
+        return False
+    if cue.startswith("(") and _WITH.search(gap):  # `GGO with consolidation (absent)`
         return False
     if _BARE_DENIAL.match(cue) and _LAST_NAME.search(gap):
         return False

@@ -73,6 +73,10 @@ _DENIED = rf"no|none|absent|neg(?:ative)?|nil|n|--?(?! ?in)|not {SEEN}|undetect(
 _CELL = rf"(?:{_DENIED}|{_ZERO}){_END}"
 # The same without a mark before it: `consolidation no, GGO yes`; no number such as `no. 5`.
 _BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
+DOUBTED = (
+    r"(?:(?:very|highly|quite|also) )?(?:possibl[ey]|probabl[ey]|likely|suspected|suspicious|"
+    r"questionable|doubtful|equivocal|uncertain)"
+)
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.
 # Without a course: what only looks like a cue (`no change`, `not absorbed`, `no fever`).
@@ -247,6 +251,12 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} (?:considered )?(?:possible|(?:un)?likely|suspected|questionable|uncertain|"
             r"doubtful)",
             rf"(?:very )?unlikely{_END}",
+            rf"(?:may|might|could) (?:also |well |still )?be (?:{SEEN}|there)",
+            # The adjective behind its noun, and the cell of a form: `consolidation: possible`.
+            rf"{DOUBTED}{_END}",
+            rf"[:=|-] ?{DOUBTED}{_END}",
+            rf", {DOUBTED}(?=\s*(?:[.;,]|$))",
+            rf"\({DOUBTED}\)",
             r"\?",
         ),
     ),
@@ -258,13 +268,13 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"suggest(?:s|ed|ing|ive)?|(?:un)?likely|perhaps|may|might|could|questionable|presum(?:ed|ably)|"
             r"rule out|r/o|exclude|atypical (?:for|of)|differential|concern(?:ing)? for|equivocal|"
             r"doubtful|versus|vs)"
-            r"(?: (?:of|for|be|represent\w*|reflect\w*|indicat\w*|that))*",
+            r"(?: (?:of|for|(?:to )?be|represent\w*|reflect\w*|indicat\w*|that))*",
         ),
     ),
 )
 
 
-_MARKS = (":", ",", "=", r"\(", r"\?", r"\|", "-", "(?<=")
+_MARKS = (":", ",", "=", r"\(", r"\?", r"\|", "-", "(?<=", "[")
 
 
 def _pattern(phrase: str) -> str:
