@@ -22,7 +22,7 @@ from ladnn.findings import LESIONS, Lesion
 from ladnn.imaging import decode
 from ladnn.intake import take_in
 from ladnn.phantom import thorax
-from ladnn.service import audit_log, contributions, datasets, retention, tables
+from ladnn.service import audit_log, contributions, datasets, migrations, retention, tables
 from ladnn.service.routes import contribute, review
 from ladnn.service.tables import AuditEvent
 from ladnn.service.tables_contributions import Contribution, DatasetItem, Print, Review
@@ -381,6 +381,59 @@ def test_a_correction_says_what_is_known_and_the_rest_is_unknown(site: Site):
     assert (review["lesions"]["Csld"], review["lesions"]["GGO"]) == (False, None)
 
 
+@pytest.mark.parametrize("of", ["contributor", "first reader"])
+def test_a_correction_that_changes_nothing_is_none_and_its_reason_stays(page: Site, of: str):
+    case = give(page, present=["GGO"]).json()["id"] if of == "contributor" else corrected(page)
+    who, lesions = (CURATOR, "1") if of == "contributor" else (SECOND, "")
+    said = {
+        "verdict": "correct",
+        "covid": "1" if of == "contributor" else "0",
+        "lesions": [lesions, "" if lesions else "1", "", "", ""],
+        "reason": "a word on it",
+    }
+    refused = person(page, who).post(f"/review/{case}", data=said)
+    assert refused.status_code == 422
+    assert "correct nothing" in refused.text
+    assert "a word on it" in refused.text
+    assert len(queue_of(page, who)[0]["reviews"]) == (of != "contributor")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("accept_correction", "Accepted as the first reader corrected it"),
+        ("accept_contributed", "Accepted as contributed"),
+    ],
+)
+def test_a_settled_case_tells_what_was_given_and_whose_labels_were_accepted(
+    page: Site, verdict: str, words: str
+):
+    case = corrected(page)
+    judge(page, case, SECOND, verdict, reason="")
+    given = person(page, CLINICIAN).get(f"/api/v1/contributions/{case}").json()["given"]
+    assert (given["covid"], given["lesions"]["GGO"], given["lesions"]["Csld"]) == (True, True, None)
+    for who, path in ((CURATOR, "review"), (CLINICIAN, "contributions")):
+        text = person(page, who).get(f"/{path}/{case}").text
+        assert "What the first reader says" in text
+        assert "(was: positive)" in text
+        assert words in text
+
+
+def test_what_was_given_is_known_of_cases_from_before_unless_a_correction_took_its_place(
+    site: Site,
+):
+    settled = corrected(site)
+    judge(site, settled, SECOND, "accept_correction")
+    plain = give(site, image(2), patient="P-02").json()["id"]
+    judge(site, plain)
+    migrations.downgrade(site.services.database, "0011")
+    migrations.upgrade(site.services.database)
+    curator = person(site, CURATOR)
+    assert curator.get(f"/api/v1/contributions/{settled}").json()["given"] is None
+    given = curator.get(f"/api/v1/contributions/{plain}").json()["given"]
+    assert given["covid"] is True
+
+
 def test_nobody_judges_their_own_or_twice_and_no_reason_is_no_rejection(site: Site):
     own = give(site, who=CURATOR).json()["id"]
     assert judge(site, own).status_code == 403
@@ -441,11 +494,18 @@ def test_an_id_that_names_a_file_of_a_version_begins_with_no_hyphen(
 
 def test_the_same_content_is_the_same_version_and_other_content_another(site: Site):
     made = publish(site)
-    again = person(site, CURATOR).post("/api/v1/datasets").json()
-    assert again == made
+    again = person(site, CURATOR).post("/api/v1/datasets")
+    assert (again.status_code, again.json()) == (200, made)
     judge(site, give(site, image(6), patient="P-06").json()["id"])
     later = person(site, CURATOR).post("/api/v1/datasets").json()
     assert (later["version"], later["images"]) == (2, 4)
+
+
+def test_who_makes_a_version_of_nothing_new_is_told_which_one_has_it_all(page: Site):
+    publish(page)
+    answer = person(page, CURATOR).post("/review/datasets")
+    assert answer.status_code == 422
+    assert "version 1 already" in answer.text
 
 
 def test_the_versions_are_listed_in_pages_the_newest_first(site: Site):

@@ -105,6 +105,8 @@ def contribute(
         format="DICOM" if decoded.image.format == "DICOM" else "PNG",
         covid=proposal.covid,
         lesions=list(proposal.lesions.values),
+        given_covid=proposal.covid,
+        given_lesions=list(proposal.lesions.values),
         patient=proposal.patient,
         source=proposal.source,
         licence=proposal.licence,

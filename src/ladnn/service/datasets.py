@@ -32,13 +32,13 @@ from ladnn.sources.contributed import COLUMNS, DESCRIPTION, IMAGES, TABLE, table
 _SUFFIX = {"DICOM": ".dcm", "PNG": ".png"}
 
 
-def freeze(site: Services, principal: Principal) -> DatasetVersion:
-    """Make a version of all that is accepted now; the same content is the version there is.
+def freeze(site: Services, principal: Principal) -> tuple[DatasetVersion, bool]:
+    """Make a version of all that is accepted now, and whether there was none of it before.
 
-    Raises BadRequest when nothing is accepted.
+    The same content is the version there is. Raises BadRequest when nothing is accepted.
     """
 
-    def write(session: Session) -> DatasetVersion:
+    def write(session: Session) -> tuple[DatasetVersion, bool]:
         site.database.lock(session, "datasets")
         query = select(Contribution).where(Contribution.state == ACCEPTED)
         # locked, or an image taken back meanwhile leaves a name without bytes
@@ -49,7 +49,7 @@ def freeze(site: Services, principal: Principal) -> DatasetVersion:
         digest = hashlib.sha256(table_text([one.row for one in rows]).encode()).hexdigest()
         known = session.scalar(_whole().where(DatasetVersion.hash == digest))
         if known is not None:
-            return known
+            return known, False
         last = session.scalar(select(DatasetVersion.number).order_by(DatasetVersion.number.desc()))
         made = DatasetVersion(
             number=(last or 0) + 1, hash=digest, created_by=principal.owner, items=rows
@@ -58,7 +58,7 @@ def freeze(site: Services, principal: Principal) -> DatasetVersion:
         session.add(made)
         detail = {"hash": digest, "images": len(rows)}
         audit_log.record(session, principal, "dataset.freeze", str(made.number), detail)
-        return made
+        return made, True
 
     return site.database.write(write)
 

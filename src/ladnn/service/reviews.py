@@ -115,8 +115,8 @@ def judge(site: Services, principal: Principal, public_id: str, judgement: Judge
     Raises:
         NotFound: no such contribution.
         NotAllowed: an own one, or one that this reviewer has judged before.
-        BadRequest: one that is settled, one that somebody judged since the page was opened, or a
-            judgement that does not hold.
+        BadRequest: one that is settled, one that somebody judged since the page was opened, a
+            correction that changes nothing, or a judgement that does not hold.
     """
     judgement.check()
 
@@ -148,6 +148,23 @@ def labels_to_judge(found: Contribution) -> tuple[bool, list[bool | None]]:
     return last.covid, last.lesions
 
 
+def said_by(found: Contribution) -> list[tuple[Review, str]]:
+    """The opinions in their order, each with its verdict; a second reader's says whose labels."""
+    return [
+        (review, _whose(review, found.reviews[:number]))
+        for number, review in enumerate(found.reviews)
+    ]
+
+
+def _whose(review: Review, before: list[Review]) -> str:
+    stands = review.covid, review.lesions
+    if review.verdict != ACCEPT or not before:
+        return review.verdict
+    if any(one.verdict == CORRECT and (one.covid, one.lesions) == stands for one in before):
+        return ACCEPT_CORRECTION
+    return ACCEPT_CONTRIBUTED
+
+
 def _check(found: Contribution, principal: Principal, judgement: Judgement) -> None:
     if found.state not in (WAITING, DISPUTED):
         raise BadRequest("review.error_settled")
@@ -161,6 +178,10 @@ def _check(found: Contribution, principal: Principal, judgement: Judgement) -> N
         raise BadRequest("review.error_whose")
     if judgement.verdict == ACCEPT_CORRECTION and correction(found) is None:
         raise BadRequest("review.error_no_correction")
+    if judgement.verdict == CORRECT:
+        said = judgement.covid, list(judgement.lesions.values)
+        if said in ((found.covid, found.lesions), labels_to_judge(found)):
+            raise BadRequest("review.error_same")
 
 
 def _keep(found: Contribution, principal: Principal, judgement: Judgement) -> Review:

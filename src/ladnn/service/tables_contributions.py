@@ -19,6 +19,8 @@ class Contribution(Base):
         blob: of what is kept: a DICOM file without identity, or the grey pixels as PNG.
         pixel_hash: `similarity.pixel_hash`.
         covid, lesions: as given; after the review, as decided. Five of true, false or null.
+        given_covid, given_lesions: as given, for good; None of some that were settled before this
+            was kept.
         patient: pseudonym, within `source`.
         burned_in: whether words seem to stand in the picture.
         near: public ids of contributions that look nearly the same, at the time it came.
@@ -36,6 +38,8 @@ class Contribution(Base):
     format: Mapped[str] = mapped_column(String(8))
     covid: Mapped[bool]
     lesions: Mapped[list[Any]]
+    given_covid: Mapped[bool | None]
+    given_lesions: Mapped[list[Any] | None]
     patient: Mapped[str] = mapped_column(String(64))
     source: Mapped[str] = mapped_column(String(100))
     licence: Mapped[str] = mapped_column(String(40))

@@ -21,7 +21,7 @@ from ladnn.service.routes.api_predictions import one_file
 from ladnn.service.routes.api_predictions import router as predictions_router
 from ladnn.service.routes.review import Number, archive
 from ladnn.service.schemas import Asked
-from ladnn.service.tables_contributions import Contribution, Review
+from ladnn.service.tables_contributions import Contribution
 
 router = APIRouter(prefix="/api/v1", tags=["collection"], responses=predictions_router.responses)
 
@@ -57,14 +57,26 @@ class ReviewOut(BaseModel):
     reason: str
 
 
+class GivenOut(BaseModel):
+    """The labels as they were given."""
+
+    covid: bool
+    lesions: LabelsOut
+
+
 class ContributionOut(BaseModel):
-    """One image that was given, and what became of it; `reviews` in their order."""
+    """One image that was given, and what became of it; `reviews` in their order.
+
+    `covid` and `lesions` are the labels as decided, until then as given; `given` keeps those, and
+    is null where a case was corrected and settled before they were kept.
+    """
 
     id: str
     state: Literal["waiting", "disputed", "accepted", "rejected"]
     reviews: list[ReviewOut]
     covid: bool
     lesions: LabelsOut
+    given: GivenOut | None
     patient: str
     source: str
     licence: str
@@ -130,11 +142,8 @@ class JudgementIn(Asked):
         return lesions
 
 
-def _labels_json(said: Contribution | Review) -> dict[str, Any]:
-    return {
-        "covid": said.covid,
-        "lesions": dict(zip(map(str, LESIONS), said.lesions, strict=True)),
-    }
+def _labels_json(covid: bool, lesions: list[Any]) -> dict[str, Any]:
+    return {"covid": covid, "lesions": dict(zip(map(str, LESIONS), lesions, strict=True))}
 
 
 def _json(one: Contribution) -> dict[str, Any]:
@@ -142,10 +151,17 @@ def _json(one: Contribution) -> dict[str, Any]:
         "id": one.public_id,
         "state": one.state,
         "reviews": [
-            {"verdict": said.verdict, "reason": said.reason, **_labels_json(said)}
+            {
+                "verdict": said.verdict,
+                "reason": said.reason,
+                **_labels_json(said.covid, said.lesions),
+            }
             for said in one.reviews
         ],
-        **_labels_json(one),
+        **_labels_json(one.covid, one.lesions),
+        "given": None
+        if one.given_covid is None or one.given_lesions is None
+        else _labels_json(one.given_covid, one.given_lesions),
         "patient": one.patient,
         "source": one.source,
         "licence": one.licence,
@@ -315,10 +331,18 @@ def versions(
     return page("datasets", made, "/api/v1/datasets", limit=limit, offset=offset, total=total)
 
 
-@router.post("/datasets", status_code=201, response_model=DatasetOut, summary="Make a version")
-def freeze(request: Request, principal: Publisher) -> dict[str, Any]:
-    """Freeze what is accepted now; the same content is the version there is."""
-    return datasets.describe(datasets.freeze(services(request), principal))
+@router.post(
+    "/datasets",
+    status_code=201,
+    response_model=DatasetOut,
+    responses={200: {"model": DatasetOut, "description": "Nothing new: the version there is"}},
+    summary="Make a version",
+)
+def freeze(request: Request, response: Response, principal: Publisher) -> dict[str, Any]:
+    """Freeze what is accepted now; the same content is the version there is, answered with 200."""
+    made, new = datasets.freeze(services(request), principal)
+    response.status_code = 201 if new else 200
+    return datasets.describe(made)
 
 
 @router.get("/datasets/{number}.zip", response_class=Response, summary="Download a version")

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ladnn.errors import ImageError
 from ladnn.findings import LESIONS, LesionLabels
-from ladnn.service import contributions
+from ladnn.service import contributions, reviews
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Admitted, Principal, requires
 from ladnn.service.context import Drawing, services
@@ -177,6 +177,7 @@ def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa:
         one=found,
         **site.database.read(read),
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
+        opinions=reviews.said_by(found),
         mine=found.owner == principal.owner,
     )
 

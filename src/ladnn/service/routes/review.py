@@ -62,9 +62,11 @@ def versions(request: Request, _: Publisher, offset: Offset = 0) -> Response:
 def freeze(request: Request, principal: Publisher) -> Response:
     """Make a version of what is accepted now."""
     try:
-        datasets.freeze(services(request), principal)
+        made, new = datasets.freeze(services(request), principal)
     except BadRequest as error:
         return _versions(request, say(request, error.key))
+    if not new:
+        return _versions(request, say(request, "datasets.error_same", number=made.number))
     return RedirectResponse("/review/datasets", status_code=303)
 
 
@@ -199,6 +201,7 @@ def _case(
         proposed=propose(found.report) if found.report else None,
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
         correction=reviews.correction(found),
+        opinions=reviews.said_by(found),
         covid=covid,
         flags=[{True: "1", False: "0", None: ""}[value] for value in lesions],
         kept_in=kept_in,
