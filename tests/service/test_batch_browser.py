@@ -20,7 +20,7 @@ def head(tab: Page):
 
 
 def names(tab: Page) -> list[str]:
-    return [text.split("\n")[0] for text in tab.locator(".worklist .file-cell").all_inner_texts()]
+    return [text.split(" #")[0] for text in tab.locator(".worklist .file-cell").all_inner_texts()]
 
 
 def brought(tab: Page) -> list[Request]:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -409,6 +410,25 @@ def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
         said = json.loads(pack.read("predictions/00001.json"))
         assert float(rows[0]["probability"]) == said["covid"]["probability"]
         assert pack.read("overlays/00002.jpg").startswith(b"\xff\xd8")
+
+
+def test_items_of_one_name_are_told_apart_by_their_numbers_wherever_they_stand(page: Site):
+    batch = begin(page)
+    [(_, one), (_, other)] = scans(2)
+    add(page, batch, ("a.png", b"no image"), ("a.png", one), ("a.png", other))
+    drain(page)
+    listed = page.client.get(f"{batch}/items?sort=probability").json()["items"]
+    assert {item["state"]: item["number"] for item in listed}["failed"] == 1
+    path = batch.removeprefix("/api/v1")
+    rows = list(csv.DictReader(io.StringIO(page.client.get(f"{path}/results.csv").text)))
+    assert [row["number"] for row in rows] == ["1", "2", "3"]
+    text = page.client.get(f"{path}?show=done&sort=probability").text
+    told = re.findall(r'/results/([\w-]+)">a.png</a> <span class="muted small">#(\d)', text)
+    assert sorted(told) == sorted((row["page"].rsplit("/")[-1], row["number"]) for row in rows[1:])
+    with zipfile.ZipFile(io.BytesIO(page.client.get(f"{path}/results.zip").content)) as pack:
+        for row in rows[1:]:
+            said = json.loads(pack.read(f"predictions/{int(row['number']):05d}.json"))
+            assert said["covid"]["probability"] == float(row["probability"])
 
 
 def test_the_table_says_what_became_of_a_result(page: Site):

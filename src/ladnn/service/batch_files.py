@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from ladnn.service.tables_batches import DONE, Batch, BatchItem
 from ladnn.service.wording import harmless
 
 HEAD = (
+    "number",  # of the item, by which the archive names its files
     "name",
     "sha256",
     "files",
@@ -47,8 +49,9 @@ def table(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
     `base` is the address of the site, for the links to the results' pages.
     """
     yield _csv([HEAD])
+    numbers = itertools.count(1)
     for items in _items(site, batch):
-        yield _csv(_row(item, base) for item in items)
+        yield _csv(_row(next(numbers), item, base) for item in items)
 
 
 def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
@@ -62,10 +65,10 @@ def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
             for piece in table(site, batch, base):
                 file.write(piece)
         yield pipe.taken()
-        number = 0
+        numbers = itertools.count(1)
         for items in _items(site, batch):
             for item in items:
-                number += 1
+                number = next(numbers)
                 if (case := _case(item)) is not None:
                     _add(site, pack, case, f"{number:05d}")
                     yield pipe.taken()
@@ -129,8 +132,8 @@ def _case(item: BatchItem) -> Case | None:
     return item.case if item.case is not None and is_whole(item.case) else None
 
 
-def _row(item: BatchItem, base: str) -> list[object]:
-    head = [item.name, " ".join(file.sha256 for file in item.files), len(item.files)]
+def _row(number: int, item: BatchItem, base: str) -> list[object]:
+    head = [number, item.name, " ".join(file.sha256 for file in item.files), len(item.files)]
     case = _case(item)
     head += [_state(item, case), item.error]
     if case is None:

@@ -75,9 +75,10 @@ class View:
 
 
 class Listed(NamedTuple):
-    """A page of a worklist and how many items there are on all its pages."""
+    """A page of a worklist, the numbers of its items, and how many there are on all its pages."""
 
     items: list[BatchItem]
+    numbers: dict[int, int]
     total: int
 
 
@@ -148,15 +149,27 @@ def items(session: Session, batch: Batch, view: View) -> Listed:
     total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
     query = chosen.options(contains_eager(BatchItem.case).selectinload(Case.images))
     query = query.options(selectinload(BatchItem.files)).order_by(*_order(view.sort))
-    return Listed(list(session.scalars(query.limit(view.limit).offset(view.offset))), total)
+    found = list(session.scalars(query.limit(view.limit).offset(view.offset)))
+    return Listed(found, _numbers(session, batch, [item.id for item in found]), total)
 
 
-def by_keys(session: Session, keys: Sequence[int]) -> list[BatchItem]:
+def by_keys(session: Session, batch: Batch, keys: Sequence[int]) -> Listed:
     """The items of these internal keys, each with its files and its result, as they came."""
     query = select(BatchItem).where(BatchItem.id.in_(keys)).order_by(BatchItem.id)
-    return list(
-        session.scalars(query.options(selectinload(BatchItem.case), selectinload(BatchItem.files)))
-    )
+    query = query.options(selectinload(BatchItem.case), selectinload(BatchItem.files))
+    found = list(session.scalars(query))
+    return Listed(found, _numbers(session, batch, keys), len(found))
+
+
+def _numbers(session: Session, batch: Batch, keys: Sequence[int]) -> dict[int, int]:
+    """By their keys, which of the batch's items these are, counted from 1 as they came.
+
+    Many have one name, for folders are dropped. None is ever taken out, so a number stays.
+    """
+    place = func.row_number().over(order_by=BatchItem.id).label("number")
+    counted = select(BatchItem.id, place).where(BatchItem.batch_id == batch.id).subquery()
+    query = select(counted.c.id, counted.c.number).where(counted.c.id.in_(keys))
+    return dict(session.execute(query).all())
 
 
 def _of(batch: Batch) -> Select[BatchItem]:

@@ -47,9 +47,13 @@ class ItemCovid(BaseModel):
 
 
 class ItemOut(BaseModel):
-    """One item: `prediction` is the id of its result, None while and where there is none."""
+    """One item: `prediction` is the id of its result, None while and where there is none.
+
+    `number` counts the items of the batch from 1 as they came; names need not differ.
+    """
 
     id: str
+    number: int
     name: str
     sha256: list[str]
     state: State
@@ -104,13 +108,14 @@ def batch_json(batch: Batch, progress: Progress) -> dict[str, Any]:
     }
 
 
-def item_json(item: BatchItem) -> dict[str, Any]:
-    """An item with its result in short."""
+def item_json(item: BatchItem, number: int) -> dict[str, Any]:
+    """An item, the `number`th of its batch, with its result in short."""
     case, links = item.case, {}
     if case is not None:
         links = {"page": f"/results/{case.share_token}", "prediction": case_link(case)}
     return {
         "id": item.public_id,
+        "number": number,
         "name": item.name,
         "sha256": [file.sha256 for file in item.files],
         "state": item.state,

@@ -96,7 +96,7 @@ def add(
     if received.new < len(received.items):  # what is answered again is looked at
         batches.look(services(request), principal, id)
     response.status_code = 202 if not received.answered else 201 if received.new else 200
-    shown = _listed(request, [item.id for item in received.items[:ITEMS_SHOWN]])
+    shown = _listed(request, batch, [item.id for item in received.items[:ITEMS_SHOWN]])
     return {"received": len(received.items), "new": received.new, "items": shown}
 
 
@@ -117,7 +117,7 @@ def items(
     path, query = f"/api/v1/batches/{batch.public_id}/items", f"sort={sort}&show={show}&"
     return page(
         "items",
-        map(item_json, found.items),
+        _json(found),
         path,
         limit=limit,
         offset=offset,
@@ -190,6 +190,11 @@ def _state(request: Request, principal: Principal, public_id: str) -> dict[str, 
     return batch_json(batch, progress)
 
 
-def _listed(request: Request, ids: list[int]) -> list[dict[str, Any]]:
-    found = services(request).database.read(lambda session: batches.by_keys(session, ids))
-    return [item_json(item) for item in found]
+def _listed(request: Request, batch: Batch, ids: list[int]) -> list[dict[str, Any]]:
+    return _json(
+        services(request).database.read(lambda session: batches.by_keys(session, batch, ids))
+    )
+
+
+def _json(found: batches.Listed) -> list[dict[str, Any]]:
+    return [item_json(item, found.numbers[item.id]) for item in found.items]
