@@ -15,7 +15,7 @@ from ladnn import overlay
 from ladnn.service import pdf, wording
 from ladnn.service.i18n import read_catalogues
 from ladnn.service.predictions import ACTIVE, RETRACTED
-from ladnn.service.tables import Case
+from ladnn.service.tables import Case, CaseImage
 
 ASCII = set(map(chr, range(0x20, 0x7F)))
 
@@ -86,6 +86,38 @@ def test_a_slice_that_cannot_be_judged_has_no_number_beside_a_study_s_result(
         said.clear()
         page.client.get(f"{address}/report.pdf?image={position}")
         assert ("These numbers mean nothing for this image." in said) == void
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ([11, 12, 14, 17], ["11", "12", "14", "17"]),
+        ([11, 12, 12, 17], ["1", "2", "3", "4"]),
+        ([None, 2, 3, 1], ["1", "2", "3", "4"]),
+    ],
+)
+def test_no_two_slices_of_a_study_have_one_name(
+    page: Site, numbers: list[int | None], named: list[str]
+):
+    address = send(page.client, *slices())
+
+    def number(session: Session) -> None:
+        for image in session.scalars(select(CaseImage)):
+            image.instance = numbers[image.position]
+
+    page.services.database.write(number)
+    shown = page.client.get(address).text
+    assert sorted(re.findall(r"<span>Slice (\d+)</span>", shown), key=int) == named
+
+
+def test_of_a_dicom_slice_that_cannot_be_judged_no_other_window_is_asked_for(page: Site):
+    address = send(page.client, *slices())
+    page.services.database.write(
+        lambda session: session.execute(update(Case).values(decision="not_assessable"))
+    )
+    shown = page.client.get(address).text
+    assert "Test axial slices that show the lungs" in shown
+    assert "Export the slice in a lung window" not in shown
 
 
 def spoil(session: Session) -> None:

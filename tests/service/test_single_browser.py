@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -144,6 +145,15 @@ def test_window_and_map_stay_from_slice_to_slice(tab: Page):
     tab.locator(".slices a:not([aria-current])").click()
     expect(tab).to_have_url(re.compile(r"\?image=1&map=GGO&level=40&width=400$"))
     expect(tab.get_by_role("link", name="Mediastinum")).to_have_attribute("aria-current", "true")
+    expect(tab.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
+
+
+def test_signing_in_leads_back_to_the_map_that_was_chosen(tab: Page, scan: bytes):
+    send_image(tab, "scan.png", scan)
+    tab.get_by_role("link", name="Ground-glass opacity").click()
+    expect(tab.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
+    way = tab.get_by_role("link", name="Sign in").get_attribute("href") or ""
+    tab.goto(parse_qs(urlsplit(way).query)["back"][0])
     expect(tab.get_by_role("img", name=re.compile("Ground-glass"))).to_be_visible()
 
 

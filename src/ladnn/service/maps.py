@@ -90,7 +90,7 @@ def _study(case: Case, image: CaseImage) -> str:
     if case.study is None:
         return ""
     whole = f"{case.decision.replace('_', ' ')} ({case.probability:.3f})"
-    return f"slice {slice_number(image)} alone, one of {case.study['slices']}; study: {whole}"
+    return f"slice {slice_number(case, image)} alone, one of {case.study['slices']}; study: {whole}"
 
 
 def overlay_png(site: Services, case: Case, image: CaseImage) -> bytes:

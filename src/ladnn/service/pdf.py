@@ -150,7 +150,7 @@ def report(
     name = say("output.covid")
     if case.study is not None:
         sheet.y -= 8
-        sheet.write(say("result.outputs_slice", number=slice_number(image)), 11, bold=True)
+        sheet.write(say("result.outputs_slice", number=slice_number(case, image)), 11, bold=True)
         sheet.write(_fit(say, image), 8.5)
     sheet.pictures([(picture, say("result.scan")), (looked, say("result.map_of", name=name))])
     sheet.ramp(say("result.ramp"))

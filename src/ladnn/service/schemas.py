@@ -71,6 +71,7 @@ class PredictionOut(SliceOut):
     """What the model says of one image, under its id."""
 
     id: str
+    state: Literal["active", "retracted"]
     calibrated: Calibrated | None
     links: dict[str, str]
     maps: dict[str, list[list[float]]] | None = Field(
@@ -89,6 +90,7 @@ class StudyOut(BaseModel):
     lesions: Lesions | None
     model: Model
     research_use_only: bool
+    state: Literal["active", "retracted"]
     calibrated: Calibrated | None
     images: list[SliceOut] = Field(description="In the order of the series")
     links: dict[str, str]
@@ -197,7 +199,7 @@ def _said(case: Case, links: dict[str, str], heatmaps: Sequence[str]) -> dict[st
         {**image.prediction, "heatmap": heatmap}
         for image, heatmap in zip(case.images, heatmaps, strict=True)
     ]
-    more = {"calibrated": calibrated_json(case), "links": links}
+    more = {"state": case.state, "calibrated": calibrated_json(case), "links": links}
     return {**slices[0], **more} if case.study is None else {**case.study, "images": slices, **more}
 
 

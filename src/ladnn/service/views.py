@@ -22,6 +22,7 @@ from ladnn.service.wording import (
     point_in_words,
     point_name,
     rule_in_words,
+    slice_number,
     study_in_words,
     study_lesions,
 )
@@ -76,6 +77,7 @@ def result(
         "may_judge": principal.may(Permission.GIVE_FEEDBACK),
         "judged": next((one for one in case.feedback if one.author == principal.owner), None),
         "ranked": ranked(case),
+        "slice_number": slice_number,
         "point": case.card["point"],
         "rule": rule_in_words(partial(say, request), case.card["point"]["rule"]),
         "chance": chance(case),

@@ -90,9 +90,15 @@ def rule_in_words(say: Say, rule: str) -> str:
     return rule
 
 
-def slice_number(image: CaseImage) -> int:
-    """What a slice of a study is called: its number in the series, else its place."""
-    return image.position + 1 if image.instance is None else image.instance
+def slice_number(case: Case, image: CaseImage) -> int:
+    """What a slice of a study is called: its number in the series where those tell all apart.
+
+    Else, where numbers are missing or given twice, its place.
+    """
+    numbers = [one.instance for one in case.images]
+    if image.instance is None or None in numbers or len(set(numbers)) < len(numbers):
+        return image.position + 1
+    return image.instance
 
 
 def percent(probability: float, digits: int = 1) -> str:

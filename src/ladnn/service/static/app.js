@@ -171,6 +171,7 @@ const view = (root) => {
     here = chosenIn(here);
     const { pathname, search } = new URL(here);
     all('[name="back"]').forEach((one) => { one.value = pathname + search; });
+    all('a[href^="/sign-in?"]').forEach((one) => { one.search = new URLSearchParams({ back: pathname + search }); });
     tell();
   };
 
