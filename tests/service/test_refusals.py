@@ -15,6 +15,7 @@ from ladnn.errors import ImageError
 from ladnn.imaging import decode
 from ladnn.phantom import thorax
 from ladnn.service.i18n import LANGUAGES, read_catalogues
+from ladnn.service.incoming import NO_FILES
 from ladnn.service.refusals import retell
 from ladnn.sources.archives import members
 from synthetic import dicom_bytes, encode
@@ -31,12 +32,17 @@ def said() -> Iterator[str]:
 
     yield from (jpeg_headers.DAMAGED, jpeg_headers.UNUSUAL, rle._DAMAGED, decoding._FAILED)
     yield from (f"is {kind}, not a PNG or so" for kind in ("a GIF", "a JPEG 2000 picture"))
+    yield NO_FILES
     yield from ("is text, not an image: give", "is of an unknown format: give")
     for name in SOURCES:
         path = Path(ladnn.__file__).parent / f"{name}.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ImageError":
                 yield from _text(node.args[0])
+    archives = Path(ladnn.__file__).parent / "sources" / "archives.py"
+    for node in ast.walk(ast.parse(archives.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "problem":
+            yield from filter(None, _text(node.value))
 
 
 def _text(node: ast.expr) -> Iterator[str]:

@@ -412,6 +412,18 @@ def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
         assert pack.read("overlays/00002.jpg").startswith(b"\xff\xd8")
 
 
+@pytest.mark.parametrize("inside", [[], [("folder/", b""), (".DS_Store", b"hidden")]])
+def test_an_archive_without_files_says_so_and_the_others_are_tested(
+    page: Site, inside: list[tuple[str, bytes]]
+):
+    batch = begin(page)
+    add(page, batch, ("empty.zip", packed(inside)), *scans(1))
+    drain(page)
+    one, other = page.client.get(f"{batch}/items").json()["items"]
+    assert (one["name"], one["state"], other["state"]) == ("empty.zip", "failed", "done")
+    assert one["error"].startswith("empty.zip holds no files: ")
+
+
 def test_items_of_one_name_are_told_apart_by_their_numbers_wherever_they_stand(page: Site):
     batch = begin(page)
     [(_, one), (_, other)] = scans(2)

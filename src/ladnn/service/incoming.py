@@ -11,6 +11,8 @@ from ladnn.sources.archives import Member, members
 ARCHIVE_BYTES = 1 << 30
 """The most that one archive may unpack to."""
 
+NO_FILES = "holds no files: pack the images into it and send it again"
+
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -39,12 +41,17 @@ class Incoming:
 
 
 def members_of(files: Sequence[Incoming]) -> Iterator[Member]:
-    """Every file, those of archives one by one; DataError for an archive that is none."""
+    """Every file, those of archives one by one; DataError for an archive that is none.
+
+    An archive in which there is nothing to read is one that cannot be read.
+    """
     for file in files:
-        if file.is_archive():
-            yield from members(file.file, each=LIMITS.bytes, total=ARCHIVE_BYTES)
-        else:
+        if not file.is_archive():
             yield file.member()
+            continue
+        found = members(file.file, each=LIMITS.bytes, total=ARCHIVE_BYTES)
+        yield next(found, Member(name=file.name, problem=NO_FILES))
+        yield from found
 
 
 def short_name(name: str) -> str:

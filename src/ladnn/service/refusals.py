@@ -30,6 +30,10 @@ _REFUSALS = tuple(
         ("time", r"takes more than .{1,40} to decode: |would take more than .{1,20} to decode: "),
         ("scans", r"is a JPEG of too many scans "),
         ("truncated", r"is truncated: "),
+        ("no_files", r"holds no files: "),
+        ("encrypted", r"is encrypted: "),
+        ("packed", r"is packed in an unusual way: "),
+        ("nested", r"is an archive in the archive: "),
         (
             "unusual",
             r"has -?\d+ (bits (per sample|of which)|samples per pixel)|"
