@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -202,6 +203,9 @@ def enter(request: Request, account: Account, make: Callable[[], Response]) -> R
         account: who is let in.
         make: makes the answer. The forms of a page carry the token of whoever asks: one made
             before the session would have those of a visitor, whom the browser is no more.
+
+    Raises SignInNeeded where the account changed since its password was looked at: blocked,
+    deleted, given another password, or a role that may need a second factor.
     """
     site, present = services(request), services(request).clock()
     lifetimes = lifetimes_of(site.settings)
@@ -209,6 +213,8 @@ def enter(request: Request, account: Account, make: Callable[[], Response]) -> R
     counted = hasattr(request.state, COUNTED)
 
     def write(session: Session) -> str:
+        if not _stands(session, account):
+            raise SignInNeeded("error.again")
         token = sessions.begin(session, account, agent, present, lifetimes)
         guessing.forget(session, who, counted=counted)
         audit_log.record(session, of_account(account), "session.begin", account.public_id, {})
@@ -283,6 +289,17 @@ def _account(session: Session, public_id: str) -> Account | None:
     except NotFound:
         return None
     return account if account.status == "active" else None
+
+
+def _stands(session: Session, account: Account) -> bool:
+    """Whether an account is still as it was read, held so until the transaction ends."""
+    query = select(Account).where(Account.id == account.id).with_for_update()
+    now = session.scalar(query.execution_options(populate_existing=True))
+    return (
+        now is not None
+        and now.status == "active"
+        and (now.role, now.password_hash) == (account.role, account.password_hash)
+    )
 
 
 def _proof(account: Account) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -31,7 +32,7 @@ from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotFound, SignInNeeded
 from ladnn.service.pages import render, say
 from ladnn.service.routes.sign_in import chosen
-from ladnn.service.tables import Account
+from ladnn.service.tables import Account, SignIn
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 
@@ -74,6 +75,8 @@ def change_password(
         return _page(request, principal, error=error)
 
     def work(session: Session, mine: Account) -> None:
+        if mine.password_hash != account.password_hash:  # changed while this was looked at
+            raise BadRequest("account.error.proof")
         mine.password_hash = made
         people.end_links(session, mine)
         sessions.end_all(session, mine.id, but=principal.session_id)
@@ -127,7 +130,7 @@ def make_key(
     site = services(request)
 
     def write(session: Session) -> str:
-        account = _own(session, principal)
+        account = _held(session, principal)
         key, text = api_keys.make(session, account, name, scope, days, site.clock())
         detail = {"scopes": key.scopes, "days": days}
         audit_log.record(session, principal, "api_key.create", key.public_id, detail)
@@ -196,7 +199,9 @@ def delete(request: Request, principal: Self, proof: Text = "") -> Response:
     site, account = services(request), _account(request, principal)
     try:
         prove(request, account, proof)
-        site.database.write(lambda session: people.keep_one(session, site.database, account))
+        site.database.write(
+            lambda session: people.keep_one(session, site.database, _held(session, principal))
+        )
         retention.delete_cases_of(site, principal.owner)
         site.database.write(lambda session: _remove(session, request, principal))
         retention.delete_cases_of(site, principal.owner)  # what was being tested meanwhile
@@ -207,7 +212,7 @@ def delete(request: Request, principal: Self, proof: Text = "") -> Response:
 
 
 def _remove(session: Session, request: Request, principal: Principal) -> None:
-    account = _own(session, principal)
+    account = _held(session, principal)
     public_id = account.public_id
     people.remove(session, services(request).database, account)
     audit_log.record(session, principal, "account.delete", public_id, {})
@@ -225,6 +230,18 @@ def _own(session: Session, principal: Principal) -> Account:
     return found
 
 
+def _held(session: Session, principal: Principal) -> Account:
+    """`_own`, held until the transaction ends; SignInNeeded where the session ended meanwhile.
+
+    So a change on its way, whose password may be the former one, comes to nothing after a reset.
+    """
+    mine = select(Account.id).where(Account.id == principal.account_id).with_for_update()
+    session.execute(mine)
+    if principal.session_id is not None and session.get(SignIn, principal.session_id) is None:
+        raise SignInNeeded("error.session_over")
+    return _own(session, principal)
+
+
 def _change(
     request: Request,
     principal: Principal,
@@ -235,7 +252,7 @@ def _change(
     """Change something of one's own account, note it, and go back to the page."""
 
     def write(session: Session) -> None:
-        account = _own(session, principal)
+        account = _held(session, principal)
         work(session, account)
         audit_log.record(session, principal, action, object or account.public_id, {})
 
@@ -258,7 +275,7 @@ def _codes(
     count_guess(request, _account(request, principal).email)
 
     def write(session: Session) -> list[str] | None:
-        account = _own(session, principal)
+        account = _held(session, principal)
         codes = work(session, account, code, site.secret, site.clock())
         if codes is not None:
             audit_log.record(session, principal, action, account.public_id, {})

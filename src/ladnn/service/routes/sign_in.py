@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -232,11 +233,13 @@ def _setup(
 
 
 def _renew(request: Request, account: Account, password: str) -> None:
-    """Hash the password anew at today's costs."""
+    """Hash the password anew at today's costs, unless it was changed meanwhile."""
     made = passwords.hash_password(password)
+    same = Account.id == account.id, Account.password_hash == account.password_hash
 
-    def write(session: Session) -> None:
-        session.merge(account).password_hash = made
+    def write(session: Session) -> bool:
+        done = session.execute(update(Account).where(*same).values(password_hash=made))
+        return bool(done.rowcount)  # type: ignore[attr-defined]  # an update has one
 
-    services(request).database.write(write)
-    account.password_hash = made
+    if services(request).database.write(write):
+        account.password_hash = made
