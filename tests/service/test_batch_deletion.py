@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import ModuleType
 
@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from test_site_batches import add, begin, drain, packed, scans
 
 from ladnn.phantom import hounsfield
-from ladnn.service import batch_intake, batches, leases, retention
+from ladnn.service import batch_files, batch_intake, batches, leases, retention
 from ladnn.service.database import Database
-from ladnn.service.tables import Base, Case
+from ladnn.service.errors import NotFound
+from ladnn.service.tables import Base, Case, now
 from ladnn.service.tables_batches import Batch, BatchItem
 from synthetic import dicom_bytes
 
@@ -196,3 +197,64 @@ def test_a_series_of_which_a_part_is_sent_again_asks_for_the_rest_of_it(site: Si
     drain(site)
     [again] = site.client.get(f"{batch}/items").json()["items"]
     assert (again["state"], again["covid"]) == ("done", item["covid"])
+
+
+def age(site: Site) -> None:
+    """Let all batches and what is in them be 400 days old."""
+    old = now() - timedelta(days=400)
+    site.services.database.write(lambda s: s.execute(update(Batch).values(created_at=old)))
+    site.services.database.write(lambda s: s.execute(update(BatchItem).values(created_at=old)))
+
+
+@pytest.mark.parametrize("how", ["tried again", "sent again", "never tested"])
+def test_an_old_batch_in_which_something_waits_is_kept(site: Site, how: str):
+    batch = begin(site)
+    add(site, batch, *scans(2))
+    if how == "never tested":
+        age(site)
+    else:
+        site.client.post(f"{batch}/cancel")
+        age(site)
+    if how == "tried again":
+        site.client.post(f"{batch}/retry")
+    elif how == "sent again":
+        assert add(site, batch, *scans(2)).status_code == 202
+    retention.purge(site.services)
+    assert site.client.get(batch).json()["waiting"] == 2
+    drain(site)
+    retention.purge(site.services)
+    assert site.client.get(batch).status_code == (404 if how == "never tested" else 200)
+
+
+def test_an_old_batch_goes_as_a_whole_once_it_began_to(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batches, "_AT_ONCE", 1)
+    batch = begin(site)
+    add(site, batch, *scans(3))
+    drain(site)
+    age(site)
+    release, sent = batches.blobs.release, []
+
+    def send_another(*given: object) -> None:
+        release(*given)  # type: ignore[arg-type]
+        if left(site)[1] == 2 and not sent:
+            sent.append(add(site, batch, scans(4)[3]).status_code)
+
+    monkeypatch.setattr(batches.blobs, "release", send_another)
+    retention.purge(site.services)
+    assert (sent, left(site)[:2]) == ([201], [0, 0])
+
+
+@pytest.mark.parametrize("make", [batch_files.table, batch_files.archive])
+def test_what_is_downloaded_while_its_batch_is_deleted_breaks_off(
+    page: Site, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Iterator[bytes]]
+):
+    monkeypatch.setattr(batch_files, "_AT_ONCE", 1)
+    batch = begin(page)
+    add(page, batch, *scans(3))
+    drain(page)
+    row = page.services.database.read(lambda session: session.scalar(select(Batch)))
+    pieces = make(page.services, row, "")
+    next(pieces)
+    batches.remove_all(page.services, row.id)
+    with pytest.raises(NotFound):
+        list(pieces)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from personas import person, token_on
 from sites import Site
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event, func, null, select, update
 from sqlalchemy.orm import Session
 
 from ladnn.errors import DataError
@@ -246,9 +246,9 @@ def test_where_the_first_reader_disagrees_the_second_decides(site: Site, second:
     assert found["lesions"]["Csld"] is (True if second == "correct" else None)
 
 
-def corrected(site: Site) -> str:
+def corrected(site: Site, data: bytes | None = None) -> str:
     """A positive case with GGO, which the first reader says is negative and has a consolidation."""
-    case = str(give(site, present=["GGO"]).json()["id"])
+    case = str(give(site, data, present=["GGO"]).json()["id"])
     said = {"covid": False, "lesions": {"Csld": True}, "reason": "No opacity is to be seen."}
     assert judge(site, case, verdict="correct", **said).json() == {"state": "disputed"}
     return case
@@ -422,16 +422,31 @@ def test_a_settled_case_tells_what_was_given_and_whose_labels_were_accepted(
 def test_what_was_given_is_known_of_cases_from_before_unless_a_correction_took_its_place(
     site: Site,
 ):
-    settled = corrected(site)
-    judge(site, settled, SECOND, "accept_correction")
-    plain = give(site, image(2), patient="P-02").json()["id"]
-    judge(site, plain)
+    cases = {}
+    for verdict in ("accept_correction", "accept_contributed", "reject"):
+        cases[verdict] = corrected(site, image(len(verdict)))
+        judge(site, cases[verdict], SECOND, verdict)
     migrations.downgrade(site.services.database, "0011")
     migrations.upgrade(site.services.database)
     curator = person(site, CURATOR)
-    assert curator.get(f"/api/v1/contributions/{settled}").json()["given"] is None
-    given = curator.get(f"/api/v1/contributions/{plain}").json()["given"]
-    assert given["covid"] is True
+    given = {
+        verdict: curator.get(f"/api/v1/contributions/{case}").json()["given"]
+        for verdict, case in cases.items()
+    }
+    assert given.pop("accept_correction") is None
+    for labels in given.values():
+        assert (labels["covid"], labels["lesions"]["GGO"]) == (True, True)
+
+
+def test_of_a_case_that_an_older_site_took_in_what_was_given_is_kept_as_well(page: Site):
+    case = corrected(page)
+    as_before = update(Contribution).values(given_covid=None, given_lesions=null())
+    page.services.database.write(lambda session: session.execute(as_before))
+    for who in (SECOND, CURATOR):
+        assert "(was: positive)" in person(page, who).get(f"/review/{case}").text
+        judge(page, case, SECOND, "accept_correction")
+        given = person(page, who).get(f"/api/v1/contributions/{case}").json()["given"]
+        assert (given["covid"], given["lesions"]["GGO"]) == (True, True)
 
 
 def test_nobody_judges_their_own_or_twice_and_no_reason_is_no_rejection(site: Site):
@@ -499,6 +514,23 @@ def test_the_same_content_is_the_same_version_and_other_content_another(site: Si
     judge(site, give(site, image(6), patient="P-06").json()["id"])
     later = person(site, CURATOR).post("/api/v1/datasets").json()
     assert (later["version"], later["images"]) == (2, 4)
+
+
+def test_a_version_whose_commit_arrived_unheard_is_one_that_was_made(
+    page: Site, monkeypatch: pytest.MonkeyPatch
+):
+    judge(page, give(page).json()["id"])
+    curator, database = person(page, CURATOR), page.services.database
+    write = database.write
+
+    def again(work: Callable[[Session], object], **more: bool) -> object:
+        write(work, **more)
+        return write(work, **more)
+
+    monkeypatch.setattr(database, "write", again)
+    answers = [curator.post("/api/v1/datasets") for _ in range(2)]
+    assert [one.status_code for one in answers] == [201, 200]
+    assert [one.json()["version"] for one in answers] == [1, 1]
 
 
 def test_who_makes_a_version_of_nothing_new_is_told_which_one_has_it_all(page: Site):

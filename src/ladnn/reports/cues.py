@@ -74,8 +74,8 @@ _CELL = rf"(?:{_DENIED}|{_ZERO}){_END}"
 # The same without a mark before it: `consolidation no, GGO yes`; no number such as `no. 5`.
 _BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 DOUBTED = (
-    r"(?:(?:very|highly|quite|also) )?(?:possibl[ey]|probabl[ey]|likely|suspected|suspicious|"
-    r"questionable|doubtful|equivocal|uncertain)"
+    r"(?:(?:very|highly|quite|also|not) )?(?:possibl[ey]|probabl[ey]|(?:un)?likely|suspected|"
+    r"suspicious|questionable|doubtful|equivocal|uncertain)"
 )
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from ladnn.errors import ImageError
@@ -48,9 +48,13 @@ def table(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
 
     `base` is the address of the site, for the links to the results' pages.
     """
+    return _lines(site, batch, base, _count(site, batch))
+
+
+def _lines(site: Services, batch: Batch, base: str, count: int) -> Iterator[bytes]:
     yield _csv([HEAD])
     numbers = itertools.count(1)
-    for items in _items(site, batch):
+    for items in _items(site, batch, count):
         yield _csv(_row(next(numbers), item, base) for item in items)
 
 
@@ -59,14 +63,14 @@ def archive(site: Services, batch: Batch, base: str) -> Iterator[bytes]:
 
     Where the storage goes away meanwhile it raises StorageAway: what was sent is no archive then.
     """
-    pipe = _Pipe()
+    pipe, count = _Pipe(), _count(site, batch)
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as pack:
         with pack.open("results.csv", "w", force_zip64=True) as file:
-            for piece in table(site, batch, base):
+            for piece in _lines(site, batch, base, count):
                 file.write(piece)
         yield pipe.taken()
         numbers = itertools.count(1)
-        for items in _items(site, batch):
+        for items in _items(site, batch, count):
             for item in items:
                 number = next(numbers)
                 if (case := _case(item)) is not None:
@@ -108,8 +112,17 @@ class _Pipe(io.RawIOBase):
         return piece
 
 
-def _items(site: Services, batch: Batch) -> Iterator[list[BatchItem]]:
-    last = 0
+def _count(site: Services, batch: Batch) -> int:
+    mine = select(func.count()).where(BatchItem.batch_id == batch.id)
+    return site.database.read(lambda session: session.scalar(mine)) or 0
+
+
+def _items(site: Services, batch: Batch, count: int) -> Iterator[list[BatchItem]]:
+    """All items, some at a time; NotFound where there are less than `count` by then.
+
+    What was sent breaks off, rather than to be taken for the whole of a batch that was deleted.
+    """
+    last, left = 0, count
     while True:
 
         def look(session: Session, after: int = last) -> list[BatchItem]:
@@ -121,10 +134,12 @@ def _items(site: Services, batch: Batch) -> Iterator[list[BatchItem]]:
             return list(session.scalars(query.order_by(BatchItem.id).limit(_AT_ONCE)))
 
         items = site.database.read(look)
+        if not items and left > 0:
+            raise NotFound
         if not items:
             return
         yield items
-        last = items[-1].id
+        last, left = items[-1].id, left - len(items)
 
 
 def _case(item: BatchItem) -> Case | None:

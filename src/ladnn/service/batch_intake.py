@@ -318,7 +318,7 @@ class _Desk:
         item = self._known.get(one.sha256)
         self.changed += item is None or blob is not None
         if item is not None:
-            return _again(item, one, blob)
+            return _again(item, one, blob, self._present)
         study = self._study(one.series) if one.series else None
         file = BatchFile(batch_id=self._batch.id, sha256=one.sha256, blob=blob)
         item = self._made(one, file) if study is None else self._joined(study, file)
@@ -339,7 +339,7 @@ class _Desk:
     def _joined(self, item: BatchItem, file: BatchFile) -> BatchItem:
         if item.state != CANCELLED:  # what a person cancelled is tested when a person says so
             item.state, item.error, item.tries = ARRIVING, "", 0
-        file.item_id = item.id
+        file.item_id, item.created_at = item.id, self._present
         self._session.add(file)
         return item
 
@@ -356,10 +356,11 @@ class _Desk:
         return self._studies[series]
 
 
-def _again(item: BatchItem, one: _Ready, blob: str | None) -> BatchItem:
+def _again(item: BatchItem, one: _Ready, blob: str | None, present: datetime) -> BatchItem:
     """An item whose file was sent once more: it waits again if nothing is left of it."""
     if blob is None:
         return item
+    item.created_at = present
     if item.void:
         item.state, item.error, item.tries = ARRIVING if item.series else WAITING, "", 0
     if item.state != DONE:  # also of a further slice, after the first let its series wait again

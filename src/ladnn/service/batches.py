@@ -227,7 +227,7 @@ def cancel(site: Services, principal: Principal, public_id: str) -> None:
 
 def retry(site: Services, principal: Principal, public_id: str) -> None:
     """Let everything that failed or was cancelled wait again, where its bytes are kept."""
-    again = {"state": WAITING, "error": "", "tries": 0}
+    again = {"state": WAITING, "error": "", "tries": 0, "created_at": site.clock()}
     _change(site, principal, public_id, "batch.retry", _retryable, **again)
 
 
@@ -286,14 +286,16 @@ def since() -> ColumnElement[datetime]:
 def remove_all(site: Services, batch_id: int, before: datetime | None = None) -> None:
     """Delete a batch by its key; see `remove`.
 
-    With `before` only a batch that is older, and of its results those that are.
+    With `before` only a batch that is older and is not at work, and of its results those that are
+    older; once it began to go, all of it goes.
     """
+    going = False
     while True:
 
-        def write(session: Session) -> tuple[int, list[str]]:
+        def write(session: Session, begun: bool = going) -> tuple[int, list[str]]:
             _lock(session, site, batch_id)  # what is being added is there then, or comes too late
             found = _held(session, batch_id)
-            if before and _is_newer(session, batch_id, before):
+            if before and not begun and not _is_old(session, batch_id, before):
                 return 0, []
             digests = [file.blob for item in found for file in item.files if file.blob]
             elsewhere = _also_elsewhere(session, found)
@@ -311,11 +313,18 @@ def remove_all(site: Services, batch_id: int, before: datetime | None = None) ->
         blobs.release(site.database, site.blobs, digests)
         if not count:
             return
+        going = True
 
 
-def _is_newer(session: Session, batch_id: int, before: datetime) -> bool:
-    newer = select(Batch.id).where(Batch.id == batch_id, since() >= before)
-    return session.scalar(newer) is not None
+def is_old(before: datetime) -> ColumnElement[bool]:
+    """Whether nothing of a batch came since `before`, and nothing of it is to be tested."""
+    busy = BatchItem.state.in_((WAITING, ARRIVING)) & (BatchItem.batch_id == Batch.id)
+    return (since() < before) & ~select(BatchItem.id).where(busy).exists()
+
+
+def _is_old(session: Session, batch_id: int, before: datetime) -> bool:
+    old = select(Batch.id).where(Batch.id == batch_id, is_old(before))
+    return session.scalar(old) is not None
 
 
 def _stays(found: Case | None, before: datetime | None) -> bool:

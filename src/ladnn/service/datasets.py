@@ -37,6 +37,7 @@ def freeze(site: Services, principal: Principal) -> tuple[DatasetVersion, bool]:
 
     The same content is the version there is. Raises BadRequest when nothing is accepted.
     """
+    present = site.clock()
 
     def write(session: Session) -> tuple[DatasetVersion, bool]:
         site.database.lock(session, "datasets")
@@ -49,12 +50,12 @@ def freeze(site: Services, principal: Principal) -> tuple[DatasetVersion, bool]:
         digest = hashlib.sha256(table_text([one.row for one in rows]).encode()).hexdigest()
         known = session.scalar(_whole().where(DatasetVersion.hash == digest))
         if known is not None:
-            return known, False
+            return known, known.created_at == present  # the commit before this attempt
         last = session.scalar(select(DatasetVersion.number).order_by(DatasetVersion.number.desc()))
         made = DatasetVersion(
             number=(last or 0) + 1, hash=digest, created_by=principal.owner, items=rows
         )
-        made.created_at = site.clock()
+        made.created_at = present
         session.add(made)
         detail = {"hash": digest, "images": len(rows)}
         audit_log.record(session, principal, "dataset.freeze", str(made.number), detail)

@@ -220,7 +220,7 @@ def _batches(name: str, setting: str, which: ColumnElement[bool]) -> Kind:
     """Batches, counted from their newest file."""
 
     def purge(site: Services, before: datetime) -> int:
-        old = (Batch.created_at < before) & (batches.since() < before)
+        old = (Batch.created_at < before) & batches.is_old(before)
         return _delete_batches(site, which & old, before)
 
     return Kind(name=name, setting=setting, stock=_stock(batches.since(), which), purge=purge)

@@ -1,6 +1,7 @@
 """Reviews: a curator accepts, corrects or rejects; where one disagrees, a second one decides."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, selectinload
@@ -142,6 +143,16 @@ def correction(found: Contribution) -> Review | None:
     return corrected[0] if corrected and found.state == DISPUTED else None
 
 
+def given(found: Contribution) -> tuple[bool | None, list[Any] | None]:
+    """Flag and lesions as they were given; None where that is not known any more.
+
+    Until a case is settled they are its labels, also where a site of an older version took it in.
+    """
+    if found.state in (WAITING, DISPUTED):
+        return found.covid, found.lesions
+    return found.given_covid, found.given_lesions
+
+
 def labels_to_judge(found: Contribution) -> tuple[bool, list[bool | None]]:
     """Flag and lesions that are on the table: as the first reader corrected them, or as given."""
     last = correction(found) or found
@@ -203,6 +214,7 @@ def _keep(found: Contribution, principal: Principal, judgement: Judgement) -> Re
 
 
 def _settle(found: Contribution, last: Review) -> None:
-    """Let the last judgement stand, with its labels."""
+    """Let the last judgement stand, with its labels; what was given stays beside them."""
+    found.given_covid, found.given_lesions = given(found)
     found.state = REJECTED if last.verdict == REJECT else ACCEPTED
     found.covid, found.lesions = last.covid, last.lesions

@@ -44,6 +44,7 @@ class BatchItem(Base):
         tries: how often a replica took it up.
         lease_holder, lease_until: the replica that works on it, or the request that brings its
             slices, and until when that holds.
+        created_at: when its newest file came, or it was last let wait again.
     """
 
     __tablename__ = "batch_items"

@@ -68,7 +68,7 @@ class ContributionOut(BaseModel):
     """One image that was given, and what became of it; `reviews` in their order.
 
     `covid` and `lesions` are the labels as decided, until then as given; `given` keeps those, and
-    is null where a case was corrected and settled before they were kept.
+    is null where a correction was accepted before they were kept.
     """
 
     id: str
@@ -147,6 +147,7 @@ def _labels_json(covid: bool, lesions: list[Any]) -> dict[str, Any]:
 
 
 def _json(one: Contribution) -> dict[str, Any]:
+    covid, lesions = reviews.given(one)
     return {
         "id": one.public_id,
         "state": one.state,
@@ -159,9 +160,7 @@ def _json(one: Contribution) -> dict[str, Any]:
             for said in one.reviews
         ],
         **_labels_json(one.covid, one.lesions),
-        "given": None
-        if one.given_covid is None or one.given_lesions is None
-        else _labels_json(one.given_covid, one.given_lesions),
+        "given": None if covid is None or lesions is None else _labels_json(covid, lesions),
         "patient": one.patient,
         "source": one.source,
         "licence": one.licence,

@@ -178,6 +178,7 @@ def one(request: Request, principal: Contributor, id: str) -> Response:  # noqa:
         **site.database.read(read),
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
         opinions=reviews.said_by(found),
+        given=reviews.given(found),
         mine=found.owner == principal.owner,
     )
 

@@ -202,6 +202,7 @@ def _case(
         lesions=list(zip(LESIONS, found.lesions, strict=True)),
         correction=reviews.correction(found),
         opinions=reviews.said_by(found),
+        given=reviews.given(found),
         covid=covid,
         flags=[{True: "1", False: "0", None: ""}[value] for value in lesions],
         kept_in=kept_in,
