@@ -481,6 +481,14 @@ def test_a_split_of_an_unknown_source_names_those_there_are(tmp_path):
         run("split", manifest, "-o", tmp_path / "n.csv", "--source", "x")
 
 
+def test_a_split_does_not_take_the_place_of_what_it_reads(tmp_path):
+    manifest = imported(tmp_path, albums.plain(tmp_path / "h"))
+    before = manifest.read_bytes()
+    with pytest.raises(DataError, match="is the file to be read"):
+        run("split", manifest, "-o", manifest, "--overwrite")
+    assert manifest.read_bytes() == before
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves ranges, counts requests, and may break off in the middle of a file."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ladnn.commands.inputs import given
-from ladnn.commands.outputs import AsJson, Overwrite, refuse_existing
+from ladnn.commands.outputs import AsJson, Overwrite, keep_apart, refuse_existing
 from ladnn.commands.progress import bar
 from ladnn.errors import DataError
 from ladnn.paths import write_whole
@@ -173,6 +173,7 @@ def split(
     from ladnn.inspection import acknowledged_leaks, view
     from ladnn.intake import resplit
 
+    keep_apart(manifest, output)
     refuse_existing(output, overwrite)
     whole = read_manifest(manifest)
     viewed = view(whole, progress=bar("Comparing"))

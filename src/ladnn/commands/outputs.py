@@ -22,3 +22,9 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise DataError(f"{path} is a device or a pipe: give the name of a file")
     if path.exists() and not overwrite:
         raise DataError(f"{path} is already there: give --overwrite, or another name")
+
+
+def keep_apart(given: Path, output: Path) -> None:
+    """Raise DataError where what is written would take the place of what is read."""
+    if given.resolve() == output.resolve():
+        raise DataError(f"{output} is the file to be read: give another --output")

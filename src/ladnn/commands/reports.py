@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ladnn.commands.inputs import given
-from ladnn.commands.outputs import AsJson, Overwrite, refuse_existing
+from ladnn.commands.outputs import AsJson, Overwrite, keep_apart, refuse_existing
 from ladnn.commands.progress import bar
-from ladnn.errors import DataError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def label(
     """
     from ladnn.labelling import label_table, write_labels
 
-    _keep_apart(table, output)
+    keep_apart(table, output)
     refuse_existing(output, overwrite)
     labelled = label_table(
         table, text_column=text_column, image_column=image_column, progress=bar("Reading")
@@ -88,7 +87,7 @@ def review(
     from ladnn.dataset import read_manifest
     from ladnn.review import counts, disagreements, write_review
 
-    _keep_apart(manifest, output)
+    keep_apart(manifest, output)
     refuse_existing(output, overwrite)
     found = disagreements(read_manifest(manifest), progress=bar("Comparing"))
     write_review(found, output)
@@ -98,11 +97,6 @@ def review(
         return
     shown = ", ".join(f"{name} {number}" for name, number in by_label.items())
     typer.echo(f"wrote {len(found)} disagreements to {output}: {shown}. {RESEARCH_NOTICE}")
-
-
-def _keep_apart(given: Path, output: Path) -> None:
-    if given.resolve() == output.resolve():
-        raise DataError(f"{output} is the file to be read: give another --output")
 
 
 def _present(labelled: Sequence["Labelled"]) -> dict[str, int]:
