@@ -118,6 +118,15 @@ def test_a_folder_of_overlays_below_the_images_is_not_read(bundle, tmp_path):
         assert len(lines(run(*call, "--heatmaps", tmp_path / "in" / "overlays"))) == 1
 
 
+def test_an_overlay_is_no_image_to_a_later_call(bundle, tmp_path):
+    image = draw(tmp_path / "in" / "a.png")
+    run(image, "--bundle", bundle, "--heatmaps", tmp_path / "in" / "overlays")
+    result = run(image.parent, "--bundle", bundle, "--json", "--study")
+    one, refused, study = lines(result)
+    assert (result.exit_code, one["path"], study["slices"]) == (1, str(image), 1)
+    assert "is an overlay of LA-DNN" in refused["error"]
+
+
 def test_equal_names_in_two_folders_make_two_overlays(bundle, tmp_path):
     paths = [draw(tmp_path / folder / "scan.png") for folder in "ab"]
     said = lines(run(*paths, "--bundle", bundle, "--json", "--heatmaps", tmp_path / "o"))

@@ -142,6 +142,16 @@ class BoundedStream(io.BytesIO):
         return place
 
 
+DRAWN = "an overlay drawn by LA-DNN"
+"""The comment in every overlay, which would else be read as an image by a later call."""
+
+
+def check_not_drawn(comment: object) -> None:
+    """Raise ImageError where the comment of a picture is that of an overlay."""
+    if comment in (DRAWN, DRAWN.encode()):
+        raise ImageError("is an overlay of LA-DNN, not an image: give the image that it shows")
+
+
 def check_frame(frame: int | None, frames: int) -> int:
     """Return the index of the frame to decode; raises ImageError when it must be chosen anew.
 

@@ -29,6 +29,7 @@ from ladnn.greyscale import (
     Limits,
     Window,
     check_frame,
+    check_not_drawn,
     guess_window,
 )
 from ladnn.quiet import quiet, quiet_stderr
@@ -291,8 +292,7 @@ def _decode_picture(
         limits.refuse_pixels()
     except Exception as error:
         raise stream.failure or error from error
-    turn = _TURNS.get(orientation)
-    if turn is not None:
+    if (turn := _TURNS.get(orientation)) is not None:
         pixels = pixels.transpose(turn)
     return CtImage(
         pixels=np.asarray(pixels),
@@ -321,13 +321,13 @@ def _check_picture(picture: Image.Image, kind: str, data: bytes, limits: Limits)
     """Check what the header declares against the limits, before any pixel is decoded."""
     width, height = picture.size
     limits.check_pixels(width, height)
+    check_not_drawn(picture.info.get("comment"))
     limits.check_memory(_COST[kind] * width * height + 2 * len(data))
     if kind == "JPEG" and jpeg_size(data).scans * width * height > _MAX_SCANS * limits.pixels:
         raise ImageError("is a JPEG of too many scans for its size: save it again as PNG")
     if kind == "TIFF":
         tags = picture.tag_v2  # type: ignore[attr-defined]  # only TIFF pictures have tags
-        tile = (tags.get(_TILE_WIDTH, 1), tags.get(_TILE_LENGTH, 1))
-        limits.check_pixels(*(int(side) for side in tile))
+        limits.check_pixels(*(int(tags.get(side, 1)) for side in (_TILE_WIDTH, _TILE_LENGTH)))
 
 
 def _orientation(picture: Image.Image, kind: str) -> int:
@@ -387,8 +387,8 @@ def _deep_grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Windo
 
 def _is_white_zero(picture: Image.Image) -> bool:
     """Tell a TIFF that stores white as 0, which Pillow inverts for 8 bits only."""
-    tags = getattr(picture, "tag_v2", {})
-    return tags.get(_PHOTOMETRIC) == 0 and picture.mode.startswith("I;16")
+    white_zero = getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    return white_zero and picture.mode.startswith("I;16")
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

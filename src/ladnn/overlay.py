@@ -22,6 +22,7 @@ from ladnn.findings import (
     Prediction,
     decimals,
 )
+from ladnn.greyscale import DRAWN
 from ladnn.paths import put
 
 Box = tuple[float, float, float, float]
@@ -222,6 +223,7 @@ def draw(
     if lesions:
         _lesion_panels(sheet, small, maps, _rows(prediction, calibrated), box)
     _footer(sheet, prediction)
+    sheet.image.info["comment"] = DRAWN  # goes into a JPEG that is saved from it
     return sheet.image
 
 

@@ -226,6 +226,17 @@ def test_an_old_batch_in_which_something_waits_is_kept(site: Site, how: str):
     assert site.client.get(batch).status_code == (404 if how == "never tested" else 200)
 
 
+def test_an_old_batch_is_as_old_as_the_image_that_was_sent_again_alone(site: Site):
+    batch = begin(site)
+    [scan] = scans(1)
+    link = add(site, batch, scan).json()["items"][0]["links"]["prediction"]
+    assert site.client.delete(link).status_code == 204
+    age(site)
+    assert add(site, batch, scan).status_code == 201
+    retention.purge(site.services)
+    assert site.client.get(batch).status_code == 200
+
+
 def test_an_old_batch_goes_as_a_whole_once_it_began_to(site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(batches, "_AT_ONCE", 1)
     batch = begin(site)

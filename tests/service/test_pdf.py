@@ -218,6 +218,13 @@ def test_the_pdf_of_a_study_that_cannot_be_judged_says_how_many_slices_it_has(
     assert "One result for 4 slices" in " ".join(said)
 
 
+def test_an_overlay_that_was_taken_away_is_no_image_to_test(page: Site, scan: bytes):
+    sheet = page.client.get(f"{send(page.client, scan)}/overlay.png").content
+    answer = page.client.post("/api/v1/predictions", files={"file": ("a.png", sheet)})
+    assert answer.status_code == 422
+    assert "is an overlay of LA-DNN" in answer.json()["detail"]
+
+
 def test_the_overlay_of_a_study_says_which_slice_it_shows(
     page: Site, monkeypatch: pytest.MonkeyPatch
 ):

@@ -407,6 +407,7 @@ def test_the_table_and_the_archive_hold_every_result(page: Site, prefix: str):
     assert [row["too_few_examples"] for row in rows] == [" ".join(TOO_FEW)] * 2 + [""]
     with zipfile.ZipFile(io.BytesIO(page.client.get(f"{path}/results.zip").content)) as pack:
         assert pack.testzip() is None
+        assert Image.open(io.BytesIO(pack.read("overlays/00001.jpg"))).info["comment"]
         said = json.loads(pack.read("predictions/00001.json"))
         assert float(rows[0]["probability"]) == said["covid"]["probability"]
         assert pack.read("overlays/00002.jpg").startswith(b"\xff\xd8")

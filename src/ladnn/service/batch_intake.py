@@ -161,12 +161,12 @@ def _settle(
     _hold(session, site, batch)
     item = _known(session, batch, upload.sha256)
     if item is None:
-        item = BatchItem(batch_id=batch.id, name=upload.name, created_at=site.clock())
+        item = BatchItem(batch_id=batch.id, name=upload.name)
         item.files = [BatchFile(batch_id=batch.id, sha256=upload.sha256)]
         session.add(item)
     elif not item.void:
         return item
-    item.case_id, item.error = case_id, error
+    item.case_id, item.error, item.created_at = case_id, error, site.clock()
     item.state = FAILED if error else DONE
     session.flush()
     return item

@@ -5,6 +5,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from ladnn import overlay
 from ladnn.findings import LESIONS, OUTPUTS, Prediction
@@ -94,8 +95,10 @@ def _study(case: Case, image: CaseImage) -> str:
 
 
 def overlay_png(site: Services, case: Case, image: CaseImage) -> bytes:
-    """The sheet as PNG."""
-    return _png(overlay_sheet(site, case, image))
+    """The sheet as PNG, with its comment."""
+    sheet, comments = overlay_sheet(site, case, image), PngInfo()
+    comments.add_text("comment", sheet.info["comment"])
+    return _png(sheet, comments)
 
 
 def prediction_of(image: CaseImage) -> Prediction:
@@ -103,7 +106,7 @@ def prediction_of(image: CaseImage) -> Prediction:
     return Prediction.from_json(image.prediction)
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(picture: Image.Image, comments: PngInfo | None = None) -> bytes:
     target = io.BytesIO()
-    picture.save(target, "PNG", compress_level=1)
+    picture.save(target, "PNG", compress_level=1, pnginfo=comments)
     return target.getvalue()

@@ -11,6 +11,7 @@ _REFUSALS = tuple(
         ("large", r"is larger than the limit of (?P<limit>\S+) MiB: "),
         ("foreign", r"is (?P<kind>an? [A-Za-z0-9 ]{1,20}), not a PNG"),
         ("text", r"is text, not an image: "),
+        ("drawn", r"is an overlay of LA-DNN, "),
         ("unknown", r"is of an unknown format: "),
         ("animated", r"is animated: "),
         ("frames", r"has (?P<frames>\d+) frames: "),
