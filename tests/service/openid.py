@@ -28,6 +28,7 @@ class OpenId:
         key, other: what it signs with, and a key that nobody was told of.
         forge: whether it signs with the other one.
         codes: given out and not used yet, each with the request that it answers.
+        keys_asked: how often its keys were asked for.
     """
 
     issuer: str = ""
@@ -37,11 +38,12 @@ class OpenId:
     other: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "one"}))
     forge: bool = False
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    keys_asked: int = 0
 
     def app(self) -> FastAPI:
         app = FastAPI()
         app.get("/.well-known/openid-configuration")(self.describe)
-        app.get("/keys")(lambda: {"keys": [self.key.as_dict(private=False)]})
+        app.get("/keys")(self.keys)
         app.get("/authorize")(self.authorize)
         app.post("/token")(self.token)
         return app
@@ -56,6 +58,10 @@ class OpenId:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["none", "HS256", "RS256"],
         }
+
+    def keys(self) -> dict[str, Any]:
+        self.keys_asked += 1
+        return {"keys": [self.key.as_dict(private=False)]}
 
     def authorize(self, request: Request) -> RedirectResponse:
         asked = dict(request.query_params)

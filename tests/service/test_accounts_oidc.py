@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from joserfc.jwk import RSAKey
 from openid import CLIENT, LEFT_OUT, SECRET, OpenId
 from personas import PASSWORD, browser_of, give_factor, make_account, post
 from playwright.sync_api import Page, expect
@@ -154,6 +155,22 @@ def page_site(page: Site, make_site: MakeSite, provider: OpenId) -> Site:
 def test_a_token_signed_by_another_key_is_refused(page_site: Site, provider: OpenId):
     provider.forge = True
     assert page_site.client.get(travel(page_site.client)).status_code == 403
+
+
+def test_a_key_that_took_anothers_place_under_its_name_is_asked_for_and_not_often(
+    page_site: Site, provider: OpenId, monkeypatch: pytest.MonkeyPatch
+):
+    assert page_site.client.get(travel(page_site.client)).status_code == 303  # the key is known
+    asked = provider.keys_asked
+    monkeypatch.setattr(provider, "key", RSAKey.generate_key(2048, {"kid": "one"}))
+    again = page_site.browser()
+    assert again.get(travel(again)).status_code == 303
+    assert is_in(again)
+    provider.forge = True
+    for _ in range(2):
+        other = page_site.browser()
+        assert other.get(travel(other)).status_code == 403
+    assert provider.keys_asked == asked + 1
 
 
 def test_an_answer_is_refused_in_a_browser_that_was_not_sent(page_site: Site):

@@ -134,6 +134,7 @@ def test_it_answers_what_it_has_begun_and_ends_on_sigterm(
             assert answer.status == 201
             assert json.load(answer)["links"]
         printed = process.communicate(timeout=60)[1]
+    assert process.returncode == 0
     assert "Traceback" not in printed
     assert list(temporary.iterdir()) == []
 

@@ -58,8 +58,9 @@ def waiting(run: Run, manifest: Manifest, output: Path) -> tuple[str, ...]:
         DataError: a source that the manifest does not have, or nothing to score.
     """
     folder = output / run.name
+    records = {split: judged(run, manifest, split) for split in run.evaluate}
     claim(folder, run.config, hash_records(training_records(run.config, manifest)))
-    return tuple(s for s in run.evaluate if not _is_scored(folder / s, judged(run, manifest, s)))
+    return tuple(s for s, images in records.items() if not _is_scored(folder / s, images))
 
 
 def judged(run: Run, manifest: Manifest, split: str) -> list[Record]:

@@ -1,11 +1,13 @@
 """Runs the site: tables brought up to date, the first administrator's link, worker processes."""
 
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import NoReturn
 
 import uvicorn
 
@@ -36,6 +38,7 @@ def serve(settings: Settings) -> None:
         BundleError, ConfigError: a bundle or a setting that cannot be used.
         DatabaseAway: no connection to the database.
     """
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again once it has shut down
     load_bundle(settings.bundle).card.operating_point(settings.operating_point)
     _try_address(settings)
     Blobs(settings.storage, settings.s3_endpoint).require()
@@ -55,6 +58,11 @@ def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    """Being told to stop is no failure, with one worker process as with several."""
+    sys.exit(0)
 
 
 def _try_address(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """Signing in at an OpenID provider: authorization code with PKCE, state and nonce, by Authlib."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from authlib.integrations.base_client import BaseApp, OAuthError
 from authlib.integrations.base_client.sync_app import OAuth2Mixin
 from authlib.integrations.base_client.sync_openid import OpenIDMixin
 from authlib.integrations.httpx_client import OAuth2Client
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, JoseError
 
 from ladnn.service.accounts.permissions import Role
 from ladnn.service.errors import ProviderAway, ProviderRefused
@@ -21,6 +22,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed
 STRONG = frozenset({"mfa", "otp", "hwk", "swk", "sc", "fpt", "face", "iris"})
 """Values of `amr` (RFC 8176) by which a provider says that it asked for a second factor."""
 _SECONDS = 10
+_KEYS_SECONDS = 60.0
+"""Seconds between two looks for a key that took another's place under the same `kid`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ class Provider:
         self._settings = settings
         self._issuer = settings.oidc_issuer.rstrip("/")
         self._app: _App | None = None
+        self._next_keys = 0.0  # of the monotonic clock
 
     def start(self, redirect_uri: str) -> Journey:
         """Where to send the browser, and what it has to bring back."""
@@ -79,15 +83,14 @@ class Provider:
             token = app.fetch_access_token(
                 redirect_uri, code=code, code_verifier=journey.code_verifier
             )
-            claims: Mapping[str, Any] | None = app.parse_id_token(
-                token,
-                nonce=journey.nonce,
-                claims_options={
-                    "iss": {"essential": True, "value": app.server_metadata["issuer"]},
-                    "aud": {"essential": True, "value": app.client_id},
-                },
-            )
-            return claims
+            try:
+                return _read_token(app, token, journey.nonce)
+            except BadSignatureError:  # Authlib asks again only for a `kid` that it does not know
+                if time.monotonic() < self._next_keys:
+                    raise
+                self._next_keys = time.monotonic() + _KEYS_SECONDS
+                app.fetch_jwk_set(force=True)
+                return _read_token(app, token, journey.nonce)
 
         claims = self._ask(fetch)
         if not claims:
@@ -125,6 +128,19 @@ class Provider:
             ]
             self._app = app
         return self._app
+
+
+def _read_token(app: _App, token: Mapping[str, Any], nonce: str) -> Mapping[str, Any] | None:
+    """The claims of an answer's token, checked by the keys that are known; None without a token."""
+    claims: Mapping[str, Any] | None = app.parse_id_token(
+        token,
+        nonce=nonce,
+        claims_options={
+            "iss": {"essential": True, "value": app.server_metadata["issuer"]},
+            "aud": {"essential": True, "value": app.client_id},
+        },
+    )
+    return claims
 
 
 def read_person(claims: Mapping[str, Any], settings: Settings) -> Person:
