@@ -243,7 +243,7 @@ def test_images_that_are_gone_are_counted_before_anything_trains(runs, manifest,
 def test_a_failure_is_one_sentence_and_the_others_go_on(runs, manifest, done, tmp_path):
     reason = attempt(replace(runs[1], judged=("nowhere",)), manifest, tmp_path)
     assert reason.startswith("the manifest has no image of nowhere in val: change the grid's")
-    assert list(tmp_path.iterdir()) == []  # so that the corrected grid finds no run of other settings
+    assert list(tmp_path.iterdir()) == []  # which the corrected grid would be refused for
     assert attempt(runs[1], manifest, done) is None
 
 
