@@ -1,7 +1,7 @@
 """Folders of images -> manifest: decode, hash, group the images of unknown patients, split."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -240,36 +240,41 @@ def resplit(
         pair for pair in known if any(manifest.records[place].source in sources for place in pair)
     ]
     groups = linked([record.patient for record in manifest], links)
-    kept = {
+    parts = {
         group: record.split
         for group, record in zip(groups, manifest, strict=True)
         if record.source not in sources and record.split
     }
-    parts = dict(kept)
     for source in sources:
-        mine = [
-            Case(
-                patient=group,
-                covid=record.covid,
-                lesions=record.lesions.count if record.lesions.known else None,
-            )
-            for group, record in zip(groups, manifest, strict=True)
-            if record.source == source and group not in parts
-        ]
-        if mine:
-            try:
-                split = split_cases(mine, seed=seed)
-            except DataError as error:
-                at_hand = {case.patient for case in mine}
-                raise DataError(
-                    f"{_too_few(manifest, groups, source, at_hand)}: {error}"
-                ) from error
-            parts |= zip((case.patient for case in mine), split, strict=True)
+        parts |= _parts_of(source, manifest, groups, taken=parts, seed=seed)
     records = (
         replace(record, split=parts[group]) if record.source in sources else record
         for group, record in zip(groups, manifest, strict=True)
     )
     return Manifest(records=tuple(records), labels=manifest.labels)
+
+
+def _parts_of(
+    source: str, manifest: Manifest, groups: Sequence[str], *, taken: Container[str], seed: int
+) -> dict[str, str]:
+    """The part of each group of a source that is not `taken`; DataError where too few are left."""
+    mine = [
+        Case(
+            patient=group,
+            covid=record.covid,
+            lesions=record.lesions.count if record.lesions.known else None,
+        )
+        for group, record in zip(groups, manifest, strict=True)
+        if record.source == source and group not in taken
+    ]
+    if not mine:
+        return {}
+    names = [case.patient for case in mine]
+    try:
+        return dict(zip(names, split_cases(mine, seed=seed), strict=True))
+    except DataError as error:
+        why = _too_few(manifest, groups, source, set(names))
+        raise DataError(f"{why}: {error}") from error
 
 
 def _too_few(manifest: Manifest, groups: Sequence[str], source: str, at_hand: set[str]) -> str:

@@ -157,14 +157,7 @@ def update(
     taken = any((folder / name).exists() for name in (_MADE, _EXACT))
     if taken and not any(folder.glob("member-*")):
         raise ConfigError(f"{folder} holds a bundle that no update made: give another folder")
-    line = registry.line()
-    if not line:
-        raise ConfigError("the registry has no champion to start from: `ladnn model add` one")
-    champion = line[-1]
-    # the first of the line too: steps that are each within the margins could add up to any loss
-    rivals = {label: registry.open(label) for label in (champion, line[0])}
-    for rival in rivals.values():
-        rival.card.operating_point(config.gate.operating_point)
+    champion, rivals = _rivals(registry, config.gate)
     old = rivals[champion]
     check_test(registry, base)
     contributed = take_in(
@@ -186,6 +179,21 @@ def update(
         contributed=len(new),
         left_out=(*contributed.failures, *_absent(dataset, contributed), *left_out),
     )
+
+
+def _rivals(registry: Registry, gate: Gate) -> tuple[str, dict[str, Bundle]]:
+    """The champion, and by their labels the bundles that a challenger must not be inferior to.
+
+    The first of the line is one too: steps that are each within the margins could add up to any
+    loss.
+    """
+    line = registry.line()
+    if not line:
+        raise ConfigError("the registry has no champion to start from: `ladnn model add` one")
+    rivals = {label: registry.open(label) for label in (line[-1], line[0])}
+    for rival in rivals.values():
+        rival.card.operating_point(gate.operating_point)
+    return line[-1], rivals
 
 
 def _taken_in(registry: Registry, folder: Path, gate: Gate) -> str | None:
