@@ -252,7 +252,7 @@ def test_an_old_batch_goes_as_a_whole_once_it_began_to(site: Site, monkeypatch: 
 
     monkeypatch.setattr(batches.blobs, "release", send_another)
     retention.purge(site.services)
-    assert (sent, left(site)[:2]) == ([201], [0, 0])
+    assert (sent, left(site)[:2]) == ([404], [0, 0])
 
 
 @pytest.mark.parametrize("make", [batch_files.table, batch_files.archive])

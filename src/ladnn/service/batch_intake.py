@@ -175,7 +175,8 @@ def _settle(
 def _hold(session: Session, site: Services, batch: Batch) -> None:
     """Hold the batch's lock until the transaction ends; NotFound if it was deleted meanwhile."""
     site.database.lock(session, batch.public_id)
-    if session.scalar(select(Batch.id).where(Batch.id == batch.id)) is None:
+    there = select(Batch.id).where(Batch.id == batch.id, Batch.owner == batch.owner)
+    if session.scalar(there) is None:
         raise NotFound
 
 

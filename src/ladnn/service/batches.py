@@ -32,6 +32,7 @@ SHOWN = (*STATES, *(str(decision) for decision in Decision))
 """What a worklist may be narrowed to: a state, or a decision."""
 
 _AT_ONCE = 200  # items deleted in one transaction
+_GOING = ":going"  # behind the owner of a batch of which a part is deleted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,31 +290,29 @@ def remove_all(site: Services, batch_id: int, before: datetime | None = None) ->
     With `before` only a batch that is older and is not at work, and of its results those that are
     older; once it began to go, all of it goes.
     """
-    going = False
+
+    def write(session: Session) -> tuple[int, list[str]]:
+        _lock(session, site, batch_id)  # what is being added is there then, or comes too late
+        found = _held(session, batch_id)
+        if before and not _goes(session, batch_id, before):
+            return 0, []
+        digests = [file.blob for item in found for file in item.files if file.blob]
+        elsewhere = _also_elsewhere(session, found)
+        for item in found:
+            kept = item.case_id in elsewhere or _stays(item.case, before)
+            if item.case and not kept:
+                digests += [image.blob for image in item.case.images]
+                session.delete(item.case)
+            session.delete(item)
+        if not found:
+            session.execute(delete(Batch).where(Batch.id == batch_id))
+        return len(found), digests
+
     while True:
-
-        def write(session: Session, begun: bool = going) -> tuple[int, list[str]]:
-            _lock(session, site, batch_id)  # what is being added is there then, or comes too late
-            found = _held(session, batch_id)
-            if before and not begun and not _is_old(session, batch_id, before):
-                return 0, []
-            digests = [file.blob for item in found for file in item.files if file.blob]
-            elsewhere = _also_elsewhere(session, found)
-            for item in found:
-                kept = item.case_id in elsewhere or _stays(item.case, before)
-                if item.case and not kept:
-                    digests += [image.blob for image in item.case.images]
-                    session.delete(item.case)
-                session.delete(item)
-            if not found:
-                session.execute(delete(Batch).where(Batch.id == batch_id))
-            return len(found), digests
-
         count, digests = site.database.write(write, deletes=True)
         blobs.release(site.database, site.blobs, digests)
         if not count:
             return
-        going = True
 
 
 def is_old(before: datetime) -> ColumnElement[bool]:
@@ -322,9 +321,16 @@ def is_old(before: datetime) -> ColumnElement[bool]:
     return (since() < before) & ~select(BatchItem.id).where(busy).exists()
 
 
-def _is_old(session: Session, batch_id: int, before: datetime) -> bool:
+def _goes(session: Session, batch_id: int, before: datetime) -> bool:
+    """Whether a batch goes for its age; it is nobody's from then on, so that nothing joins it."""
+    batch = session.get(Batch, batch_id)
+    if batch is None or batch.owner.endswith(_GOING):
+        return batch is not None
     old = select(Batch.id).where(Batch.id == batch_id, is_old(before))
-    return session.scalar(old) is not None
+    if session.scalar(old) is None:
+        return False
+    batch.owner += _GOING
+    return True
 
 
 def _stays(found: Case | None, before: datetime | None) -> bool:
