@@ -238,10 +238,14 @@ class TestWriting:
     def test_replaces_an_audit_and_nothing_else(self, audit, tmp_path):
         (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
         (tmp_path / "mistakes").mkdir()
-        (tmp_path / "mistakes" / "old.jpg").write_bytes(b"old")
+        (tmp_path / "mistakes" / "mine.jpg").write_bytes(b"mine")
+        (tmp_path / "mistakes" / "01-old.jpg").write_bytes(b"old")
+        listing = json.dumps({"answers": [{"sheets": ["mistakes/01-old.jpg"]}, {"sheets": []}]})
+        (tmp_path / "audit.json").write_text(listing, encoding="utf-8")
         write(audit, tmp_path)
         assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
-        assert not (tmp_path / "mistakes" / "old.jpg").exists()
+        assert (tmp_path / "mistakes" / "mine.jpg").read_bytes() == b"mine"
+        assert not (tmp_path / "mistakes" / "01-old.jpg").exists()
 
     def test_needs_no_place_but_the_folder(self, audit, tmp_path, writable_within):
         writable_within(tmp_path)

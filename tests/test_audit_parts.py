@@ -307,20 +307,22 @@ class TestOutside:
 
     AUC = {"value": 0.7, "low": 0.6, "high": 0.8, "reason": None}  # noqa: RUF012  (never changed)
 
-    def results(self, folder, bundle, version=SCHEMA_VERSION):
+    def results(self, folder, bundle, version=SCHEMA_VERSION, sha256=None, level=0.95):
+        if sha256 is None:
+            sha256 = read_card(bundle).sha256 if bundle.exists() else ""
         covid = {"per_image": {"auc": self.AUC, "caution": None}}
         group = {"images": 50, "patients": 9, "covid": covid}
         metrics = {"model": {"name": "left-out"}, "sources": {"there": group}}
-        metrics["schema_version"] = version
+        metrics |= {"schema_version": version, "intervals": {"level": level}}
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        config = {"bundle": {"path": str(bundle)}}
+        config = {"bundle": {"path": str(bundle), "sha256": sha256}}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         return folder
 
     def test_reads_results_of_a_bundle_trained_without_a_source(self, tmp_path):
         training = {"members": [{"config": {"sources": ["here"]}}]}
         folder = self.results(tmp_path, tiny_bundle(tmp_path, training=training))
-        (row,) = outside.read_results(folder, self.MANIFEST)
+        (row,) = outside.read_results(folder, self.MANIFEST, 0.95)
         assert row.cells[:5] == ("left-out", "here", "there", 50, 9)
         assert row.cells[5] == Estimate(**self.AUC)
         assert row.seen is False
@@ -331,10 +333,20 @@ class TestOutside:
         assert found.findings[0].startswith("Not answered")
         assert found.tables[0].rows[0][1] == "unknown: its bundle is gone"
 
+    def test_says_nothing_of_what_another_bundle_in_its_place_saw(self, tmp_path):
+        folder = self.results(tmp_path, tiny_bundle(tmp_path), sha256="0" * 64)
+        (row,) = outside.read_results(folder, self.MANIFEST, 0.95)
+        assert (row.cells[1], row.seen) == ("unknown: its bundle is gone", None)
+
+    def test_refuses_intervals_of_another_level(self, tmp_path):
+        folder = self.results(tmp_path, tmp_path / "bundle", level=0.5)
+        with pytest.raises(DataError, match="has 50% intervals and this audit 95%"):
+            outside.read_results(folder, self.MANIFEST, 0.95)
+
     def test_refuses_results_of_another_version(self, tmp_path):
         folder = self.results(tmp_path, tmp_path / "bundle", version=1)
         with pytest.raises(DataError, match="has schema version 1 and this ladnn reads 2"):
-            outside.read_results(folder, self.MANIFEST)
+            outside.read_results(folder, self.MANIFEST, 0.95)
 
     @pytest.mark.parametrize(
         "text",
@@ -349,7 +361,7 @@ class TestOutside:
         for name in ("metrics.json", "config.json"):
             (tmp_path / name).write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match="run"):
-            outside.read_results(tmp_path, self.MANIFEST)
+            outside.read_results(tmp_path, self.MANIFEST, 0.95)
 
 
 class TestLeaks:

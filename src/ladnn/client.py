@@ -70,8 +70,12 @@ class Client:
         """
         if not url.startswith(("http://", "https://")):
             raise RemoteError(f"{url!r} is no address of a site: begin it with https:// or http://")
-        if not timeout > 0:
-            raise RemoteError(f"an answer cannot take {timeout:g} s: give a timeout above 0")
+        if re.search(r"[?#@]", url):  # a name and a password there would replace the key
+            raise RemoteError("the address of a site has no ?, # or @: give a key apart from it")
+        if not 0 < timeout <= 86_400:  # a day; the clocks of some systems overflow
+            raise RemoteError(
+                f"an answer cannot take {timeout:g} s: give more than 0 and at most 86400"
+            )
         if retries < 0:
             raise RemoteError(f"nothing can be tried again {retries} times: give 0 or more retries")
         if not re.fullmatch(_KEY, key):

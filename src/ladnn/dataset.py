@@ -39,6 +39,9 @@ _TEXTS = (
     "correction",
     "correction_reason",
 )
+TOTAL = "all"
+"""What tables and files of results call all sources together."""
+
 _NAMED = 5  # rows in an error, beyond which only their number is told
 
 
@@ -77,6 +80,10 @@ class Record:
             raise DataError(f"split {self.split!r} is unknown: give train, val, test or nothing")
         if not self.source or not self.patient:
             raise DataError(f"{self.path} has no source or no patient: give both")
+        if self.source == TOTAL:
+            raise DataError(
+                f"a source cannot be called {TOTAL}, as all sources together are: rename it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +134,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     Paths of images below the manifest's folder are written relative to it, so that the two can be
     moved together; others are absolute. Raises DataError where the file cannot be written.
     """
-    base = path.resolve().parent
+    base = path.parent.resolve()  # a link of that name is replaced, and not what it points to
     rows = (_cells(record, manifest.labels, base) for record in manifest)
     write_rows(path, COLUMNS, rows, what="the manifest")
 
@@ -178,6 +185,8 @@ def _told_apart(records: Sequence[Record]) -> tuple[Record, ...]:
 
 def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:
     path = record.path.absolute()
+    if ".." in path.parts:
+        path = path.parent.resolve() / path.name
     inside = path.is_relative_to(base)
     lesions = ("" if value is None else str(int(value)) for value in record.lesions.values)
     return (

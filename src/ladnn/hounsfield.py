@@ -33,6 +33,7 @@ from ladnn.greyscale import (
 _MAX_READS = 100_000
 _EIGHT_BITS = Window(level=127.5, width=255)
 _LUNG_REACH = -500.0  # values that cannot go below this cannot hold a lung in HU
+_TISSUE_REACH = -200.0  # a frame that stays below this shows no body in HU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +149,9 @@ def display(
         **_modality(groups, signed, limits),
     }
     settings["hounsfield"] = _is_hounsfield(groups, Display(**settings), stored, signed)
+    if settings["hounsfield"] and not _reaches_tissue(Display(**settings), values):
+        # grey levels of a window, with the rescale left over from the HU that they were made of
+        settings |= {"slope": 1.0, "intercept": 0.0, "hounsfield": False}
     if settings["hounsfield"] and window is not None:
         return Display(**(settings | {"window": window}))
     own = _own_voi(groups, signed and "modality" not in settings, limits)
@@ -189,6 +193,11 @@ def _is_hounsfield(groups: list[Dataset], shown: Display, stored: int, signed: b
     lowest = -(2 ** (stored - 1)) if signed else 0
     reaches = min(lowest * shown.slope, (2**stored - 1) * shown.slope) + shown.intercept
     return units in ("HU", "HU_MOD", "US", "") and reaches <= _LUNG_REACH
+
+
+def _reaches_tissue(shown: Display, values: NDArray[Any]) -> bool:
+    real = _seen(shown, sample(values))
+    return not real.size or bool(real.max() > _TISSUE_REACH)
 
 
 def _modality(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, Any]:

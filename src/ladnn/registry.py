@@ -112,6 +112,11 @@ class Ledger(Protocol):
         ...
 
 
+def _require_reason(why: str) -> None:
+    if not why.strip():
+        raise RegistryError("a change of the registry needs a reason: say why")
+
+
 def versions(events: Sequence[Event]) -> dict[str, Version]:
     """Every version by label, in the order in which they were added."""
     line = champions(events)
@@ -217,9 +222,7 @@ class Registry:
             BundleError: a folder that is no sound bundle.
             RegistryError: a version that is already there, or a name that cannot be a label.
         """
-        bundle = load_bundle(folder)
-        label = label_of(bundle.card.name, bundle.card.version)
-        self._refuse_double(label, self.ledger.events())
+        bundle, label = self.check_addition(folder, why=why)
         files = {
             CARD_FILE: (bundle.path / CARD_FILE).read_bytes(),
             MODEL_FILE: bundle.model,
@@ -237,6 +240,14 @@ class Registry:
 
         self._append(decide, by=by, why=why)
         return label
+
+    def check_addition(self, folder: Path | str, *, why: str) -> tuple[Bundle, str]:
+        """The bundle and its label; raises what `add` would, before anything is judged."""
+        _require_reason(why)
+        bundle = load_bundle(folder)
+        label = label_of(bundle.card.name, bundle.card.version)
+        self._refuse_double(label, self.ledger.events())
+        return bundle, label
 
     def promote(self, label: str, *, by: str, why: str, instead_of: str | None = None) -> None:
         """Make a version the champion; the champion so far retires, in the same transaction.
@@ -320,8 +331,7 @@ class Registry:
     def _append(
         self, decide: Callable[[Sequence[Event]], dict[str, Any]], *, by: str, why: str
     ) -> Event:
-        if not why.strip():
-            raise RegistryError("a change of the registry needs a reason: say why")
+        _require_reason(why)
         for _ in range(_ATTEMPTS):
             events = self.ledger.events()
             event = Event(

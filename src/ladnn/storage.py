@@ -26,9 +26,11 @@ class Store:
     def __init__(self, url: str, endpoint: str = "") -> None:
         """Open a folder or `s3://bucket/prefix`; `endpoint` is of an S3 server not Amazon's.
 
-        Raises ConfigError for an URL of another kind.
+        Raises ConfigError for an URL of another kind, and for none.
         """
         self.url = url.rstrip("/")
+        if not self.url:  # of an empty one files would lie at the root
+            raise ConfigError("no store of versions is named: give a folder or s3://bucket/prefix")
         self._local = "://" not in url
         if not self._local and not url.startswith("s3://"):
             raise ConfigError(f"{url} is no store of versions: give a folder or s3://bucket/prefix")

@@ -16,6 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sites import Site
 from sqlalchemy import MetaData, Table, func, insert, inspect, select, text
+from test_site_batches import add, begin, drain, scans
 
 from bundles import tiny_bundle
 from ladnn.errors import ConfigError, DataError
@@ -25,6 +26,7 @@ from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.settings import Settings, to_environment
 from ladnn.service.tables import Account, Base, Case, CaseImage, new_id, now
+from ladnn.service.tables_batches import BatchItem
 
 CASES = 40
 FIRST = 1_000_000  # keys that no sequence gives in a test
@@ -231,6 +233,30 @@ def test_a_file_that_is_not_what_was_stored_is_lost_and_a_whole_one_takes_its_pl
     other = replace(settings, database_url=f"sqlite:///{tmp_path}/again.db")
     assert restore(other, tmp_path / "whole") == 2
     assert blobs.get(image) == b"image 1"
+
+
+def test_what_a_batch_is_answering_meanwhile_is_of_one_moment_too(
+    site: Site, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    batch = begin(site)
+    add(site, batch, *((name, data + b"what is not kept") for name, data in scans(3)))
+    waiting, read = set(site.services.blobs.names()), Blobs.get
+
+    def get(store: Blobs, digest: str) -> bytes:
+        monkeypatch.setattr(Blobs, "get", read)
+        drain(site)  # each waiting file goes, and what is kept of it has another name
+        return read(store, digest)
+
+    monkeypatch.setattr(Blobs, "get", get)
+    assert backup(site.services.settings, tmp_path / "b") == Copied(cases=3, lost=())
+    assert waiting.isdisjoint(verify(tmp_path / "b")["files"])
+    assert restore(empty, tmp_path / "b") == 3
+    restored = Database(empty.database_url)
+    states = restored.read(lambda session: list(session.scalars(select(BatchItem.state))))
+    blobs = restored.read(lambda session: set(session.scalars(select(CaseImage.blob))))
+    restored.dispose()
+    assert states == ["done"] * 3
+    assert blobs == set(Blobs(empty.storage).names())
 
 
 def test_a_restore_killed_before_the_tables_are_up_to_date_is_begun_again(

@@ -453,9 +453,18 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str):
     assert key.strip() not in str(caught.value)
 
 
-@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize(
+    "url", ["https://ward:secret@site.org", "https://site.org?x=1", "https://site.org#x"]
+)
+def test_an_address_that_would_hide_the_key_or_a_page_is_refused(url: str):
+    with pytest.raises(RemoteError, match=r"has no \?, # or @") as caught:
+        Client(url, key="k")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 def test_a_timeout_that_is_no_time_is_refused(timeout: float):
-    with pytest.raises(RemoteError, match="give a timeout above 0"):
+    with pytest.raises(RemoteError, match="give more than 0 and at most 86400"):
         Client("https://ladnn.example.org", timeout=timeout)
 
 

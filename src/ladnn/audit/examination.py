@@ -127,7 +127,7 @@ def examine(
     people = None if plan.people is None else read_people(plan.people, manifest)
     # Result folders are read first, so that a wrong one is told before minutes are spent.
     for folder in plan.results:
-        outside.read_results(folder, manifest)
+        outside.read_results(folder, manifest, plan.settings.level)
     chosen = capped(listed, plan.cap, plan.seed)
     subjects, failures = look(predictor, chosen, progress)
     return Audit(

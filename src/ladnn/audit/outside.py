@@ -64,7 +64,7 @@ def answer(
     known = learned_from(card, manifest)
     rows = [_row(card.name, known, source, subjects, settings) for source in _sources(subjects)]
     for folder in results:
-        rows += read_results(folder, manifest)
+        rows += read_results(folder, manifest, settings.level)
     return Answer(
         key="outside",
         title="Leave one source out",
@@ -129,11 +129,12 @@ def _against_chance(found: Cell) -> str:
 # ------------------------------------------------------------------ results of other bundles
 
 
-def read_results(folder: Path, manifest: Manifest) -> list[Judged]:
+def read_results(folder: Path, manifest: Manifest, level: float) -> list[Judged]:
     """One row for each source in a folder of `ladnn evaluate`.
 
     Raises:
-        DataError: when the folder is not complete, or of another version.
+        DataError: when the folder is not complete, of another version, or has intervals of another
+            level than the audit's.
     """
     metrics, config = _json(folder / METRICS, folder), _json(folder / CONFIG, folder)
     try:
@@ -142,7 +143,14 @@ def read_results(folder: Path, manifest: Manifest) -> list[Judged]:
                 f"{folder / METRICS} has schema version {metrics['schema_version']!r} and this "
                 f"ladnn reads {SCHEMA_VERSION}: evaluate again"
             )
-        learned = _learned(Path(config["bundle"]["path"]), manifest)
+        found = float(metrics["intervals"]["level"])
+        if found != level:
+            raise DataError(
+                f"{folder} has {100 * found:g}% intervals and this audit {100 * level:g}%: "
+                f"evaluate again with --level {level:g}"
+            )
+        bundle = config["bundle"]
+        learned = _learned(Path(bundle["path"]), bundle["sha256"], manifest)
         return [
             _result_row(metrics["model"]["name"], learned, source, group)
             for source, group in metrics["sources"].items()
@@ -154,12 +162,13 @@ def read_results(folder: Path, manifest: Manifest) -> list[Judged]:
         ) from error
 
 
-def _learned(bundle: Path, manifest: Manifest) -> Learned | None:
-    """What the bundle learned from; None where it is gone."""
+def _learned(bundle: Path, sha256: str, manifest: Manifest) -> Learned | None:
+    """What the bundle of that graph learned from; None where it is gone, also for another one."""
     try:
-        return learned_from(read_card(bundle), manifest)
+        card = read_card(bundle)
     except BundleError:
         return None
+    return learned_from(card, manifest) if card.sha256 == sha256 else None
 
 
 def _result_row(

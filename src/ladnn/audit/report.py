@@ -72,7 +72,7 @@ def _facts(report: Report) -> list[str]:
         f"{plan['cap']} of each source, seed {plan['seed']}){failed}; labels: "
         f"{report['labels'] or 'of the manifest'}.",
         *report["remarks"],
-        f"Numbers in brackets are {intervals['level']:.0%} intervals from "
+        f"Numbers in brackets are {100 * intervals['level']:g}% intervals from "
         f"{intervals['replicates']} resamples of patients.",
     ]
 

@@ -1,8 +1,6 @@
 """Writes an audit: all of its files, or none."""
 
 import json
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from ladnn.audit.report import markdown, page
 from ladnn.errors import DataError
 
 JSON_FILE, MARKDOWN_FILE, HTML_FILE = "audit.json", "audit.md", "audit.html"
-_FILES = (FOLDER, MARKDOWN_FILE, HTML_FILE, JSON_FILE)
+_FILES = (MARKDOWN_FILE, HTML_FILE, JSON_FILE)
 
 
 def write(audit: Audit, folder: Path) -> None:
@@ -29,9 +27,15 @@ def write(audit: Audit, folder: Path) -> None:
             staging = Path(name)
             _make(audit, staging)
             # Gone first and back last: whoever finds it finds the files that belong to it.
+            old = _old_sheets(folder)
             (folder / JSON_FILE).unlink(missing_ok=True)
+            for sheet in old:
+                sheet.unlink(missing_ok=True)
+            (folder / FOLDER).mkdir(exist_ok=True)
+            for sheet in (staging / FOLDER).iterdir():
+                sheet.replace(folder / FOLDER / sheet.name)
             for part in _FILES:
-                _move(staging / part, folder / part)
+                (staging / part).replace(folder / part)
     except OSError as error:
         raise DataError(
             f"the audit cannot be written to {folder} ({error.strerror}): give another folder"
@@ -49,7 +53,11 @@ def _make(audit: Audit, staging: Path) -> None:
     (staging / HTML_FILE).write_text(page(report, sheets), encoding="utf-8")
 
 
-def _move(source: Path, target: Path) -> None:
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    os.replace(source, target)  # noqa: PTH105  # replaces a link, never what it points to
+def _old_sheets(folder: Path) -> list[Path]:
+    """The overlays of the audit that stands in the folder; what lies beside them is not ours."""
+    try:
+        answers = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))["answers"]
+        names = [Path(name).name for answer in answers for name in answer["sheets"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [folder / FOLDER / name for name in names]

@@ -13,7 +13,7 @@ from ladnn.commands.inputs import given
 from ladnn.commands.outputs import AsJson, Overwrite, keep_apart, refuse_existing
 from ladnn.commands.progress import bar
 from ladnn.errors import DataError
-from ladnn.paths import write_whole
+from ladnn.paths import require_writable, write_whole
 
 # Everything heavy is imported where it is used: `ladnn --help` and a wrong call need none of it.
 if TYPE_CHECKING:
@@ -77,11 +77,13 @@ def import_(
     if labels not in LABEL_SETS:
         raise typer.BadParameter(f"{labels!r} is none of {', '.join(LABEL_SETS)}: give --labels")
     refuse_existing(output, overwrite)
-    for other in filter(None, (missing, corrections)):
-        if other.resolve() == output.resolve():
-            raise DataError(f"{output} is given twice, for two files: give another --output")
+    files = [path for path in (output, missing, corrections) if path is not None]
+    for place, path in enumerate(files):
+        if path.resolve() in (other.resolve() for other in files[:place]):
+            raise DataError(f"{path} is given twice, for two files: give another name for one")
     if missing is not None:
         refuse_existing(missing, overwrite)
+        require_writable(missing.parent)
     intake = take_in(
         folders,
         labels=labels,

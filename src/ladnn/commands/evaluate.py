@@ -85,6 +85,7 @@ def evaluate(
 
     settings = Settings(replicates=replicates, level=level, seed=seed)
     listed = read_manifest(manifest)
+    sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()  # of what is judged
     images = evaluation.part_size(listed, split.value)
     loaded, predictor = open_predictor(bundle, operating_point, engine, threads, images)
     with alone(output):
@@ -99,18 +100,18 @@ def evaluate(
                 maps=maps,
                 on_image=stage("evaluate", images),
             )
-        evaluation.write_results(
-            found, output, _config(loaded, manifest, found, engine=engine, threads=threads)
-        )
+        listing = {"path": str(manifest.resolve()), "sha256": sha256, "labels": found.labels}
+        config = _config(loaded, found, engine=engine, threads=threads)
+        evaluation.write_results(found, output, config | {"manifest": listing})
     _report(found, output, as_json=as_json)
     if found.failures:
         raise typer.Exit(1)
 
 
 def _config(
-    bundle: "Bundle", manifest: Path, found: "Evaluation", *, engine: str, threads: int | None
+    bundle: "Bundle", found: "Evaluation", *, engine: str, threads: int | None
 ) -> dict[str, Any]:
-    """Whatever the results depend on, resolved."""
+    """Whatever the results depend on beside the manifest, resolved."""
     from ladnn import __version__
     from ladnn.engines import processor_threads
 
@@ -120,11 +121,6 @@ def _config(
             "path": str(bundle.path.resolve()),
             **found.model,
             "trained_on": _trained_on(bundle.card),
-        },
-        "manifest": {
-            "path": str(manifest.resolve()),
-            "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
-            "labels": found.labels,
         },
         "split": found.split,
         "operating_point": found.operating_point,
@@ -182,7 +178,7 @@ def print_tables(found: "Evaluation", console: "Console") -> None:
         console.print(_lesion_table(found.overall.patient_lesions, found.calibrated, "patient"))
         if not all(found.calibrated.values()):
             console.print("* too few examples: this lesion's probability is not calibrated")
-    low, high = f"{found.settings.level:.0%} intervals", "resamples of patients"
+    low, high = f"{100 * found.settings.level:g}% intervals", "resamples of patients"
     console.print(f"{low} from {found.settings.replicates} {high}; ~ no spread, so wider in truth")
 
 

@@ -105,6 +105,7 @@ def add(
     Example: ladnn model add default --manifest base.csv --registry models --why "the first"
     """
     opened = open_registry(registry, config)
+    opened.check_addition(bundle, why=why)
     files = {} if manifest is None else _judged(opened, bundle, manifest)
     label = opened.add(bundle, files, by=_who(by), why=why)
     typer.echo(f"{label} is a candidate{' that was never judged' if manifest is None else ''}")

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ladnn.dataset import Manifest, Record
@@ -102,10 +103,21 @@ def _shown(case: Case) -> set[Lesion]:
 
 
 def _named(found: Sequence[Case], name: str) -> Case:
-    for case in found:
-        if any(record.path.as_posix().endswith(name) for record in case.records):
-            return case
-    raise DataError(f"no image with a report is called {name}: give the end of its path")
+    """The case of an image by the last parts of its path, that image first."""
+    parts = Path(name).parts
+    named = [
+        (case, record)
+        for case in found
+        for record in case.records
+        if parts and record.path.parts[-len(parts) :] == parts
+    ]
+    if len(named) != 1:
+        which = "several images with a report" if named else "no image with a report"
+        todo = "give more of its path" if named else "give its name, or the end of its path"
+        raise DataError(f"{name!r} names {which}: {todo}")
+    [(case, first)] = named
+    others = [record for record in case.records if record is not first]
+    return replace(case, records=(first, *others))
 
 
 def pieces(report: Report) -> list[Piece]:

@@ -104,7 +104,9 @@ class Run:
     def interval(self) -> str:
         """How intervals were made, in words."""
         draws = self.settings.replicates
-        return f"{self.settings.level:.0%} percentile intervals of {draws} resamples of patients"
+        return (
+            f"{100 * self.settings.level:g}% percentile intervals of {draws} resamples of patients"
+        )
 
     @property
     def sample(self) -> str:
@@ -151,10 +153,16 @@ def read_runs(folders: Sequence[Path], source: str | None = None) -> list[Run]:
     """Read results of `ladnn evaluate`, each by a label of its own, of one source or of all.
 
     Raises:
-        DataError: for a folder that is missing, half written or of another schema, and for a
-            source that was not judged.
+        DataError: for a folder that is missing, half written or of another schema, for a source
+            that was not judged, and for intervals of which one note at the foot cannot tell.
     """
     runs = [read_run(folder) for folder in folders]
+    for run in runs[1:]:
+        if run.interval != runs[0].interval:
+            raise DataError(
+                f"{runs[0].folder} has {runs[0].interval} and {run.folder} {run.interval}: "
+                "evaluate all with the same --level and --replicates"
+            )
     labels = told_apart(short([run.label for run in runs]), folders)
     named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
     return [run if source is None else run.of(source) for run in named]

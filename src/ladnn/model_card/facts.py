@@ -256,7 +256,10 @@ def _performance(metrics: Json) -> str:
         patients = covid.get("per_patient")
         whole = f", per patient {_interval(patients['auc'])}" if patients else ""
         parts.append(f"{name}: AUC {_interval(covid['per_image']['auc'])} per image{whole}")
-    return f"{'; '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    level = metrics.get("intervals", {}).get("level")
+    return f"{'; '.join(parts)}.{f' Brackets: {100 * level:g}% intervals.' if level else ''}"
 
 
 def _interval(estimate: Json) -> str:
@@ -280,7 +283,7 @@ def _results(metrics: Json | None, learned: Sequence[str]) -> Facts:
     ]
     split = f"The {metrics['split']} split"
     within = {name: group for name, group in metrics["sources"].items() if name in learned}
-    internal = _performance({"sources": within})
+    internal = _performance({**metrics, "sources": within})
     return {
         "test": f"{split}. {_performance(metrics)}",
         "internal": f"{split} of what it learned from. {internal}" if internal else "",

@@ -29,6 +29,7 @@ from ladnn.service.schema import METADATA
 from ladnn.service.settings import Settings
 from ladnn.service.tables import now
 from ladnn.service.tables_models import ModelEvent
+from ladnn.service.upkeep import require_file
 from ladnn.storage import Store
 
 LISTING = "backup.json"
@@ -56,16 +57,19 @@ class Copied:
 def backup(settings: Settings, target: Path, advance: Advance = lambda name: None) -> Copied:
     """Copy the site into a new folder while it runs.
 
-    The rows are read in one transaction. Files are copied afterwards: they never change, and one
-    that was deleted meanwhile, with its case, is left out. So is one that is lost: a file that
-    nobody can bring back must not keep the others from being copied. Tables of an older program
-    are copied as they are, for the time to copy a site is before it is brought up to date.
+    The rows are those of one moment whose files could all be copied: where some of them went before
+    their turn, as those of a batch do that are answered, a later moment is taken. What is lost is
+    left out: a file that nobody can bring back must not keep the others from being copied. Tables
+    of an older program are copied as they are, for the time to copy a site is before it is brought
+    up to date.
 
     Raises:
         DataError: a folder that holds something, a site that has no tables, or those of a newer
             program.
-        ConfigError: a storage that cannot be used. DatabaseAway, StorageAway: as they say.
+        ConfigError: no database, or a storage that cannot be used.
+        DatabaseAway, StorageAway: as they say.
     """
+    require_file(settings)
     database = Database(settings.database_url)
     version = migrations.current(database)
     if version is None:
@@ -83,9 +87,8 @@ def backup(settings: Settings, target: Path, advance: Advance = lambda name: Non
         "lost": [],
     }
     try:
-        named = database.read(lambda session: _dump(session, database, target, listing, advance))
-        left_out = _copy_files(files, target, named, listing, advance)
-        listing["lost"] = sorted(left_out.intersection(database.read(_named)))
+        while not database.read(lambda session: _copy(session, files, target, listing, advance)):
+            pass
     finally:
         database.dispose()
     _write(target / LISTING, json.dumps(listing, indent=1, sort_keys=True).encode())
@@ -142,15 +145,34 @@ def verify(source: Path) -> dict[str, Any]:
     return listing
 
 
+def _copy(
+    session: Session, files: "_Files", target: Path, listing: dict[str, Any], advance: Advance
+) -> bool:
+    """Copy what rows name at one moment, then the rows; False where a file was gone before.
+
+    What was named and not there is lost only if it still is named at a later moment: bytes go after
+    the rows that name them.
+    """
+    if session.connection().dialect.name != "sqlite":
+        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    named, before = _named(session), set(listing["lost"])
+    new = [name for name in named if name not in listing["files"]]
+    missing = _copy_files(files, target, new, listing, advance)
+    listing["lost"] = sorted(missing)
+    if missing - before:
+        return False
+    for name in set(listing["files"]).difference(named):  # deleted since it was copied
+        (target / "files" / name).unlink()
+        del listing["files"][name]
+    _dump(session, target, listing, advance)
+    return True
+
+
 # ------------------------------------------------------------------ rows
 
 
-def _dump(
-    session: Session, database: Database, target: Path, listing: dict[str, Any], advance: Advance
-) -> list[str]:
-    """Write every table, and say which files the rows name."""
-    if not database.sqlite:
-        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+def _dump(session: Session, target: Path, listing: dict[str, Any], advance: Advance) -> None:
+    """Write every table."""
     inspector = inspect(session.connection())
     for known in _tables(set(inspector.get_table_names())):
         path = target / "tables" / f"{known.name}.jsonl.gz"
@@ -159,7 +181,6 @@ def _dump(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         listing["tables"][known.name] = {"rows": rows, "sha256": digest}
         advance(known.name)
-    return _named(session)
 
 
 def _with(known: Table, columns: Iterable[str]) -> TableClause:

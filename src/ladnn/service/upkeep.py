@@ -64,15 +64,20 @@ def rescue(site: Services, email: str, *, forget_factor: bool) -> str:
     return site.database.write(write)
 
 
+def require_file(settings: Settings, otherwise: str = "give --config") -> None:
+    """`require_site` of a database of any version."""
+    url = settings.database_url
+    if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():
+        raise ConfigError(f"there is no site at {url}: {otherwise}, or start it with ladnn serve")
+
+
 def require_site(settings: Settings, otherwise: str = "give --config") -> None:
     """Refuse a database that no site was started on: opening it would make an empty one.
 
     `otherwise` is what the ConfigError says can be done beside starting it.
     """
-    url = settings.database_url
-    if url.startswith("sqlite") and not Path(make_url(url).database or "").is_file():
-        raise ConfigError(f"there is no site at {url}: {otherwise}, or start it with ladnn serve")
-    database = Database(url)
+    require_file(settings, otherwise)
+    database = Database(settings.database_url)
     try:
         version = migrations.current(database)
     finally:
