@@ -187,6 +187,13 @@ def test_one_file_is_not_taken_for_two_outputs(tmp_path):
     with pytest.raises(DataError, match="is given twice"):
         run("import", folder, "--missing", out, "-o", out)
     assert not out.exists()
+    review = tmp_path / "review.csv"
+    review.write_text("mine")
+    with pytest.raises(DataError, match="is given twice"):
+        run(
+            "import", folder, "-o", out, "--missing", review, "--corrections", review, "--overwrite"
+        )
+    assert (review.read_text(), out.exists()) == ("mine", False)
 
 
 def test_an_image_whose_name_is_no_text_is_named_and_the_others_are_imported(tmp_path):

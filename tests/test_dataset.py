@@ -77,6 +77,29 @@ def test_images_below_the_manifest_move_with_it(tmp_path):
     assert read_manifest(tmp_path / "b" / "m.csv").records[0].path == tmp_path / "b" / "1.png"
 
 
+def test_a_link_is_replaced_by_a_manifest_of_the_folder_it_lies_in(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "m.csv").symlink_to(tmp_path / "store" / "m.csv")
+    image = tmp_path / "store" / "1.png"
+    write_manifest(Manifest(records=(record("x", path=image),)), tmp_path / "work" / "m.csv")
+    assert read_manifest(tmp_path / "work" / "m.csv").records[0].path == image
+
+
+def test_an_image_outside_is_absolute_however_it_was_named(tmp_path):
+    (tmp_path / "work").mkdir()
+    outside = Manifest(records=(record("x", path=tmp_path / "work" / ".." / "1.png"),))
+    write_manifest(outside, tmp_path / "work" / "m.csv")
+    (tmp_path / "work").rename(tmp_path / "moved")
+    assert read_manifest(tmp_path / "moved" / "m.csv").records[0].path == tmp_path / "1.png"
+
+
+def test_no_source_is_called_as_all_of_them_are(tmp_path):
+    (tmp_path / "m.csv").write_text("path,source,patient,covid\na.png,all,1,1\n")
+    with pytest.raises(DataError, match="a source cannot be called all"):
+        read_manifest(tmp_path / "m.csv")
+
+
 def test_patients_of_one_name_in_two_sources_are_two(tmp_path):
     rows = "a.png,north,1,1\nb.png,south,1,0\nc.png,south,2,0\n"
     (tmp_path / "m.csv").write_text("path,source,patient,covid\n" + rows)

@@ -454,6 +454,15 @@ class TestReading:
         named = [run.label for run in runs.read_runs([folders["worse"], again])]
         assert named == ["worse 1, worse", "worse 1, again"]
 
+    def test_of_unlike_intervals_are_not_drawn_together(self, folders, tmp_path):
+        again = write_result(tmp_path / "again", name="worse")
+        path = again / "metrics.json"
+        data = json.loads(path.read_text())
+        data["intervals"]["level"] = 0.975
+        path.write_text(json.dumps(data))
+        with pytest.raises(DataError, match=r"have 95% percentile.* or 97\.5% percentile"):
+            runs.read_runs([folders["worse"], again])
+
     def test_of_an_unknown_source_is_refused_with_those_there_are(self, folders):
         with pytest.raises(DataError, match="give one of here, there"):
             runs.read_runs([folders["worse"]], "elsewhere")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -303,6 +304,18 @@ class TestReports:
         )
         chosen = captions.choose(captions.cases(manifest), ())
         assert [case.report.text for case in chosen] == [texts[1], texts[2], texts[0]]
+
+    def test_of_an_image_that_is_named_show_it_first(self):
+        manifest = Manifest(records=tuple(record(Path(f"{n}.png"), CAPTION) for n in (12, 2, 3)))
+        (case,) = captions.choose(captions.cases(manifest), ["2.png"])
+        assert [one.path.name for one in case.records] == ["2.png", "12.png", "3.png"]
+
+    @pytest.mark.parametrize(("name", "which"), [("", "no image"), ("1.png", "several images")])
+    def test_of_no_single_image_are_refused(self, name, which):
+        paths = (Path("a/1.png"), Path("b/1.png"))
+        found = captions.cases(Manifest(records=tuple(record(p, CAPTION) for p in paths)))
+        with pytest.raises(DataError, match=f"names {which} with a report"):
+            captions.choose(found, [name])
 
     def test_of_no_caption_are_refused(self):
         with pytest.raises(DataError, match="no image of the manifest has a caption"):

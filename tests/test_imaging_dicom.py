@@ -122,6 +122,25 @@ def test_an_8_bit_secondary_capture_keeps_its_grey():
     assert np.array_equal(image.pixels, EIGHT)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_grey_levels_that_kept_the_rescale_of_what_they_were_made_of_keep_their_grey(kind: type):
+    data = dicom_bytes(EIGHT.astype(kind), intercept=None, RescaleSlope=1, RescaleIntercept=-1024)
+    image = decode(data)
+    assert image.window is None
+    assert np.abs(image.pixels.astype(int) - EIGHT).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "tag", ["PixelRepresentation", "BitsStored", "HighBit", "PhotometricInterpretation"]
+)
+def test_an_element_that_is_plain_to_see_may_lack(tag: str):
+    assert near(dicom_bytes(HU, **{tag: None}), EXPECTED)
+
+
+def test_of_several_slopes_the_first_is_taken():
+    assert near(dicom_bytes(HU, RescaleSlope=[1, 2]), EXPECTED)
+
+
 def test_the_own_window_shows_values_that_are_not_hounsfield():
     values = np.full((8, 8), 300, np.uint16)
     data = dicom_bytes(values, intercept=None, WindowCenter=300.5, WindowWidth=101)

@@ -140,6 +140,30 @@ def test_a_version_cannot_be_added_twice(registry: Registry, tmp_path: Path):
         registry.add(bundle(tmp_path / "again", "1", 9.0), {}, **WHO)
 
 
+def test_a_version_that_was_rolled_back_says_when_and_why(registry: Registry):
+    registry.promote("tiny-1", **WHO)
+    registry.promote("tiny-2", **WHO)
+    registry.rollback(by="eve", why="misses basal opacities")
+    first, second = (registry.versions()[name] for name in ("tiny-1", "tiny-2"))
+    assert [event.kind for event in first.events] == ["promote", "rollback"]
+    assert [event.kind for event in second.events] == ["promote", "retire"]
+    assert second.events[-1].why == "misses basal opacities"
+    registry.rollback(by="eve", why="neither")
+    assert registry.versions()["tiny-1"].events[-1].why == "neither"
+
+
+def test_what_is_refused_leaves_no_file(tmp_path: Path):
+    made = Registry(Store(str(tmp_path / "registry")))
+    with pytest.raises(RegistryError, match="needs a reason"):
+        made.add(bundle(tmp_path, "1"), {}, by="ada", why=" ")
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_store_without_a_name_is_none():
+    with pytest.raises(ConfigError, match="no store of versions is named"):
+        Store("")
+
+
 def test_an_unknown_version_is_named_beside_those_that_are_there(registry: Registry):
     with pytest.raises(RegistryError, match=r"tiny-9.*tiny-1, tiny-2, tiny-3"):
         registry.promote("tiny-9", **WHO)

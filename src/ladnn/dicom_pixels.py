@@ -113,6 +113,16 @@ class _Layout:
         samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
         return self.rows * self.columns * samples * (self.allocated // 8)
 
+    def stated(self) -> dict[str, int | str]:
+        """The elements that a decoder asks for, with what is meant where a file has none."""
+        return {
+            "SamplesPerPixel": self.samples,
+            "BitsStored": self.stored,
+            "HighBit": self.stored - 1,
+            "PixelRepresentation": 0,
+            "PhotometricInterpretation": self.photometric,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class RawFrame:
@@ -314,6 +324,9 @@ def _values(dataset: Dataset, layout: _Layout, index: int, deadline: Deadline) -
             return _unpacked(codes, dataset, layout)
         dataset.PixelData = encapsulate([single])
     dataset.NumberOfFrames = 1
+    for name, value in layout.stated().items():  # some archives leave out what is plain to see
+        if dataset.get(name) is None:
+            setattr(dataset, name, value)
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         dataset.pop(name, None)
     dataset.file_meta.TransferSyntaxUID = UID(layout.syntax)

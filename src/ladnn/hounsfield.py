@@ -152,6 +152,7 @@ def display(
     if settings["hounsfield"] and not _reaches_tissue(Display(**settings), values):
         # grey levels of a window, with the rescale left over from the HU that they were made of
         settings |= {"slope": 1.0, "intercept": 0.0, "hounsfield": False}
+        stored = int(sample(values).max()).bit_length()
     if settings["hounsfield"] and window is not None:
         return Display(**(settings | {"window": window}))
     own = _own_voi(groups, signed and "modality" not in settings, limits)
@@ -196,8 +197,9 @@ def _is_hounsfield(groups: list[Dataset], shown: Display, stored: int, signed: b
 
 
 def _reaches_tissue(shown: Display, values: NDArray[Any]) -> bool:
+    """Whether a frame shows a body in HU; one without a picture is not asked."""
     real = _seen(shown, sample(values))
-    return not real.size or bool(real.max() > _TISSUE_REACH)
+    return not real.size or bool(real.max() > _TISSUE_REACH or real.max() == real.min())
 
 
 def _modality(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, Any]:
@@ -205,9 +207,8 @@ def _modality(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, 
     for group in groups:
         for item in _sequence(group, "ModalityLUTSequence", limits):
             return {"modality": _table(item, signed, scaled=False)}
-    slope = _find(groups, "RescaleSlope")
-    intercept = _find(groups, "RescaleIntercept")
-    slope, intercept = float(slope or 1), float(intercept or 0)
+    slope = _first(_find(groups, "RescaleSlope")) or 1.0
+    intercept = _first(_find(groups, "RescaleIntercept")) or 0.0
     if not (math.isfinite(slope) and math.isfinite(intercept)):
         raise ImageError("has a rescale slope or intercept that is no number: export it again")
     return {"slope": slope, "intercept": intercept}

@@ -8,8 +8,8 @@ write what is already there: a folder, S3, or the database of a site.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +51,8 @@ class Kind(StrEnum):
     ADD = "add"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    RETIRE = "retire"
+    """What a rollback was to the version that it took back; no ledger holds one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,23 +124,38 @@ def versions(events: Sequence[Event]) -> dict[str, Version]:
     line = champions(events)
     now = line[-1] if line else None
     found: dict[str, Version] = {}
+    told = list(_told(events))
     for added in (event for event in events if event.kind == Kind.ADD):
-        happened = tuple(e for e in events if e.label == added.label and e.kind != Kind.ADD)
+        happened = tuple(e for e in told if e.label == added.label and e.kind != Kind.ADD)
         status = Status.RETIRED if happened else Status.CANDIDATE
         status = Status.CHAMPION if added.label == now else status
         found[added.label] = Version(label=added.label, status=status, added=added, events=happened)
     return found
 
 
+def _told(events: Sequence[Event]) -> Iterator[Event]:
+    """The events, a rollback also as one of the version that it took back."""
+    line: list[str] = []
+    for event in events:
+        if event.kind == Kind.ROLLBACK:
+            yield replace(event, kind=Kind.RETIRE, label=line[-1])
+        _follow(line, event)
+        yield event
+
+
 def champions(events: Sequence[Event]) -> list[str]:
     """The champion last, before it the one that a rollback would bring back, and so on."""
     line: list[str] = []
     for event in events:
-        if event.kind == Kind.PROMOTE:
-            line.append(event.label)
-        elif event.kind == Kind.ROLLBACK:
-            line.pop()
+        _follow(line, event)
     return line
+
+
+def _follow(line: list[str], event: Event) -> None:
+    if event.kind == Kind.PROMOTE:
+        line.append(event.label)
+    elif event.kind == Kind.ROLLBACK:
+        line.pop()
 
 
 def _expected(events: Sequence[Event], instead_of: str | None, which: str) -> str:

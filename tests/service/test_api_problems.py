@@ -145,6 +145,27 @@ def test_who_asks_without_a_key_is_let_in_just_where_the_description_says_so(pag
         assert (status != 401) == ({} in one["security"]), name
 
 
+@pytest.mark.parametrize(
+    ("given", "challenge"),
+    [
+        ({}, "Bearer"),
+        ({"authorization": "Basic YTpi"}, "Bearer"),
+        ({"authorization": "Bearer wrong"}, 'Bearer error="invalid_token"'),
+    ],
+)
+def test_who_is_to_show_a_key_is_told_how(page: Site, given: dict, challenge: str):
+    answer = page.browser().post("/api/v1/models/rollback", headers=given)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, challenge)
+
+
+def test_no_page_and_no_other_refusal_asks_for_a_key(page: Site):
+    browser = page.browser()
+    for path, status in (("/account", 401), ("/api/v1/models/none", 404)):
+        answer = browser.get(path)
+        assert answer.status_code == status
+        assert "www-authenticate" not in answer.headers
+
+
 def test_the_page_of_the_interface_says_how_to_show_a_key_and_which_scope_is_needed(page: Site):
     text = page.client.get("/about/api").text
     assert "Authorization: Bearer" in text

@@ -285,6 +285,16 @@ def test_the_table_goes_out_in_pieces_of_many_lines(page: Site):
     assert [piece.count("\r\n") for piece in pieces] == [1, 1000, 1000, 500]
 
 
+def test_whoever_verifies_the_chain_sees_lines_of_it_and_is_noted_once(page: Site):
+    administrator = person(page, "administrator")
+    csrf = {"csrf": administrator.headers["x-csrf-token"]}
+    assert administrator.post("/admin/audit/verify", data=csrf).status_code == 200
+    query = select(AuditEvent).where(AuditEvent.action == "audit.view")
+    [look] = page.services.database.read(lambda session: session.scalars(query).all())
+    assert look.role == "administrator"
+    assert verify(page.services.database).fault is None
+
+
 @pytest.mark.parametrize("path", ["/admin/audit", "/admin/audit.csv"])
 def test_the_last_day_of_the_calendar_narrows_nothing(page: Site, path: str):
     administrator = person(page, "administrator")

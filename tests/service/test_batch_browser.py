@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 from sites import MakeSite, Site, served
+from sqlalchemy import select
 from tabs import choose, drop, newest, payload, send_batch
 from test_site_batches import drain, packed, scans
 
+from ladnn.service import batches
 from ladnn.service.draining import Drainer
+from ladnn.service.tables_batches import Batch
 from synthetic import dicom_bytes
 
 
@@ -225,6 +228,49 @@ def test_a_lost_connection_is_told_where_it_is_seen_and_sending_goes_on_by_itsel
     expect(scripted.get_by_text("All 5 files are with the site")).to_be_in_viewport()
     head(scripted).to_have_text("5 of 5 answered")
     assert len(names(scripted)) == 5
+
+
+def test_a_batch_that_is_deleted_elsewhere_is_sent_nothing_more_and_is_told_to_be_gone(
+    scripted: Page, page: Site
+):
+    site, sent = page.services, brought(scripted)
+    held, read = list[Route](), list[bool]()
+
+    def remove(route: Route) -> None:
+        key = site.database.read(lambda session: session.scalar(select(Batch.id)))
+        if len(sent) > 2 and key is not None:
+            batches.remove_all(site, key)
+        route.continue_()
+
+    def look(route: Route) -> None:
+        if len(sent) > 2 and not read:  # so that the page stays until what it tells is read
+            held.append(route)
+        else:
+            route.continue_()
+
+    scripted.route("**/items", remove)
+    scripted.route(re.compile(r"/api/v1/batches/[^/]+$"), look)
+    scripted.goto("/batches")
+    choose(scripted, "#files", "Test them", *(payload(*file) for file in scans(20)))
+    unsent = scripted.get_by_text("Not sent: ")
+    expect(unsent).to_contain_text("There is nothing here")
+    scripted.wait_for_function("() => sending === 0")
+    assert unsent.count() == 1
+    assert len(sent) < 10
+    read.append(True)
+    for route in held:
+        route.continue_()
+    head(scripted).to_contain_text("There is nothing here")
+
+
+def test_a_batch_that_was_deleted_elsewhere_is_told_to_be_gone_where_it_is_shown(
+    scripted: Page, page: Site
+):
+    send_batch(scripted, scans(1))
+    key = page.services.database.read(lambda session: session.scalar(select(Batch.id)))
+    batches.remove_all(page.services, key)
+    newest(scripted)
+    head(scripted).to_contain_text("There is nothing here")
 
 
 def test_a_site_that_is_busy_is_asked_again_when_it_says_so(scripted: Page):

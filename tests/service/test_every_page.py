@@ -34,6 +34,7 @@ FOLDER = os.environ.get("LADNN_SCREENSHOTS", "")
 """Where screenshots go; empty for none. With it, the images and the model are real ones."""
 THEMES = ("light", "dark")
 PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 844}  # as far as pages reflow: WCAG 2.2, 1.4.10
 DESK = {"width": 1440, "height": 900}
 
 
@@ -324,8 +325,9 @@ def test_axe_finds_nothing_serious_in_either_theme_and_a_phone_shows_it_whole(
     assert faults(tab) == []
     tab.emulate_media(color_scheme="dark")
     assert faults(tab, "color-contrast") == []
-    tab.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for place in (NARROW, PHONE):
+        tab.set_viewport_size(place)  # type: ignore[arg-type]
+        assert tab.evaluate("document.documentElement.scrollWidth") <= place["width"]
     assert tab.evaluate(WIDER_THAN_THEIR_PLACE) == []
     if FOLDER:
         photograph(tab, request.node.callspec.id)

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -21,6 +22,7 @@ from ladnn.sources.archives import members
 from synthetic import dicom_bytes, encode
 
 SOURCES = ("codestream", "dicom_pixels", "greyscale", "hounsfield", "imaging", "service/decoding")
+ARCHIVES = Path(ladnn.__file__).parent / "sources" / "archives.py"
 OF_PATHS = ("regular file", "not exist", "may not be read", "is a folder", "cannot be opened")
 """What the program says of paths, which no upload has."""
 
@@ -39,10 +41,19 @@ def said() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ImageError":
                 yield from _text(node.args[0])
-    archives = Path(ladnn.__file__).parent / "sources" / "archives.py"
-    for node in ast.walk(ast.parse(archives.read_text(encoding="utf-8"))):
+    archives = ast.parse(ARCHIVES.read_text(encoding="utf-8"))
+    for node in ast.walk(archives):
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "problem":
             yield from filter(None, _text(node.value))
+
+
+def of_archives() -> Iterator[str]:
+    """Every sentence why no more of an archive that was sent is read."""
+    for function in ast.parse(ARCHIVES.read_text(encoding="utf-8")).body:
+        if getattr(function, "name", "") in ("members", "_check_total"):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DataError":
+                    yield from _text(node.args[0])
 
 
 def _text(node: ast.expr) -> Iterator[str]:
@@ -74,6 +85,42 @@ def test_every_sentence_of_the_decoder_is_known(sentence: str, language: str):
     assert len(asked) == 1
     assert told.startswith("scan.png ")
     assert "--" not in told
+
+
+@pytest.mark.parametrize("sentence", list(of_archives()))
+def test_every_sentence_of_an_archive_is_told_in_each_language(sentence: str):
+    told = {one: retell(partial(read_catalogues().say, one), sentence) for one in LANGUAGES}
+    assert told["en"] == sentence
+    assert not re.search("[a-z]", told["zh"].replace("zip", ""))
+    assert told["zh"].count("7") == sentence.count("7")
+
+
+def test_there_are_sentences_of_archives():
+    assert len(list(of_archives())) == 4
+
+
+def test_why_an_archive_is_not_taken_is_told_in_chinese_and_then_in_english(page: Site):
+    page.client.headers["accept-language"] = "zh"
+    form = {"csrf": page.client.get("/batches").text.split('name="csrf" value="')[1][:64]}
+    broken = {"file": ("all.zip", b"PK\x03\x04" + bytes(100))}
+    answer = page.client.post("/batches", data=form, files=broken)
+    assert answer.status_code == 422
+    assert "不是可以读取的 zip 压缩包" in answer.text
+    assert "this is no readable zip archive: pack it again." in answer.text  # data-in-en
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"GIF89a", "GIF"), (b"%PDF-1.4", "PDF"), (b"\0\0\0\x0cjP  ", "JPEG 2000")]
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_file_is_instead_is_told_without_english_words(
+    language: str, data: bytes, kind: str
+):
+    with pytest.raises(ImageError) as cause:
+        decode(data + bytes(100), name="a.png")
+    told = retell(partial(read_catalogues().say, language), str(cause.value))
+    assert re.search(rf"\W{kind}\W", told)
+    assert not re.search(rf"\b(a|an) {kind}|{kind} \w", told)
 
 
 def test_a_sentence_that_is_not_known_stays_as_it_is():

@@ -103,10 +103,8 @@ class Run:
     @property
     def interval(self) -> str:
         """How intervals were made, in words."""
-        draws = self.settings.replicates
-        return (
-            f"{100 * self.settings.level:g}% percentile intervals of {draws} resamples of patients"
-        )
+        level, draws = f"{100 * self.settings.level:g}%", self.settings.replicates
+        return f"{level} percentile intervals of {draws} resamples of patients"
 
     @property
     def sample(self) -> str:
@@ -152,17 +150,13 @@ class Run:
 def read_runs(folders: Sequence[Path], source: str | None = None) -> list[Run]:
     """Read results of `ladnn evaluate`, each by a label of its own, of one source or of all.
 
-    Raises:
-        DataError: for a folder that is missing, half written or of another schema, for a source
-            that was not judged, and for intervals of which one note at the foot cannot tell.
+    Raises DataError for a folder that is missing, half written or of another schema, for a source
+    that was not judged, and for intervals of which one note at the foot cannot tell.
     """
     runs = [read_run(folder) for folder in folders]
-    for run in runs[1:]:
-        if run.interval != runs[0].interval:
-            raise DataError(
-                f"{runs[0].folder} has {runs[0].interval} and {run.folder} {run.interval}: "
-                "evaluate all with the same --level and --replicates"
-            )
+    hows = sorted({run.interval for run in runs})
+    if len(hows) > 1:
+        raise DataError(f"results have {' or '.join(hows)}: evaluate all with the same options")
     labels = told_apart(short([run.label for run in runs]), folders)
     named = [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
     return [run if source is None else run.of(source) for run in named]
@@ -223,9 +217,7 @@ def _run(folder: Path, metrics: dict[str, Any], config: dict[str, Any], cases: C
         scores=_scores(metrics["all"]),
         sources=sources,
         trained_on=tuple(config.get("bundle", {}).get("trained_on") or ()),
-        uncalibrated=tuple(
-            name for name, said in metrics["lesion_calibration"].items() if said != CALIBRATED
-        ),
+        uncalibrated=tuple(n for n, s in metrics["lesion_calibration"].items() if s != CALIBRATED),
     )
     _agree(run)
     return run

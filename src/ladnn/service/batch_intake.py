@@ -28,6 +28,7 @@ from ladnn.service.context import Services
 from ladnn.service.errors import BadRequest, NotFound, ServiceError
 from ladnn.service.incoming import Incoming, members_of, short_name
 from ladnn.service.limits import Room
+from ladnn.service.refusals import Refusal
 from ladnn.service.tables_batches import (
     ARRIVING,
     CANCELLED,
@@ -205,7 +206,7 @@ class _Queue:
                 self._commit(ready)
         except DataError as error:
             self._end(more=more, loose=loose)
-            raise BadRequest("batch.bad_archive", why=str(error)) from error
+            raise BadRequest("batch.bad_archive", why=Refusal(error)) from error
         except ServiceError:  # whoever sent it comes again, and the series is to be whole then
             raise
         except Exception:  # sent again it fails again, so that nothing more is to be waited for

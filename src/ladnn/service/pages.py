@@ -16,7 +16,7 @@ from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import identify
 from ladnn.service.context import services
 from ladnn.service.i18n import LANGUAGES, language_of
-from ladnn.service.refusals import retell
+from ladnn.service.refusals import Refusal, retell
 from ladnn.service.wording import moment, percent
 
 THEMES = ("light", "dark")
@@ -102,7 +102,16 @@ def say(request: Request, key: str, **values: object) -> Told:
     """The sentence of a key in the language of the request."""
     site = services(request)
     language = language_of(request, site.settings.language)
-    return Told(language, lambda one: site.catalogues.say(one, key, **values))
+
+    def again(one: str) -> str:
+        within = partial(site.catalogues.say, one)
+        told = {
+            name: retell(within, value) if isinstance(value, Refusal) else value
+            for name, value in values.items()
+        }
+        return within(key, **told)
+
+    return Told(language, again)
 
 
 def say_again(request: Request, sentence: str) -> Told:

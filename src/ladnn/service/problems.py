@@ -66,6 +66,8 @@ def answer(request: Request, status: int, detail: str, **more: Any) -> Response:
     headers = {"retry-after": _RETRY[status]} if status in _RETRY else {}
     headers |= more.pop("headers", None) or {}
     if is_api(request):
+        if status == 401:
+            headers["www-authenticate"] = _challenge(request)
         body = {
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,
@@ -84,6 +86,15 @@ def answer(request: Request, status: int, detail: str, **more: Any) -> Response:
     )
     page.headers.update(headers)
     return page
+
+
+def _challenge(request: Request) -> str:
+    """How to show who one is (RFC 9110, 11.6.1), and of a key that was shown that it does not work.
+
+    Bearer alone (RFC 6750), for which no browser opens a dialog of its own.
+    """
+    scheme = request.headers.get("authorization", "").partition(" ")[0]
+    return 'Bearer error="invalid_token"' if scheme.lower() == "bearer" else "Bearer"
 
 
 def _service_error(request: Request, error: Exception) -> Response:

@@ -7,9 +7,16 @@ from ladnn.service.wording import Say
 _REFUSALS = tuple(
     (key, re.compile(rf"(?:^|(?<=\s))(?:{pattern})"))
     for key, pattern in (
+        ("no_archive", r"this is no readable zip archive: "),
+        ("many_files", r"the archive holds (?P<count>\d+) files: give at most (?P<limit>\d+)"),
+        ("unpacks", r"the archive unpacks to more than (?P<limit>\d+) bytes: "),
+        ("inflates", r"the archive unpacks to more than (?P<ratio>\d+) times its size, "),
         ("empty", r"is empty: "),
         ("large", r"is larger than the limit of (?P<limit>\S+) MiB: "),
-        ("foreign", r"is (?P<kind>an? [A-Za-z0-9 ]{1,20}), not a PNG"),
+        (  # without article and noun, which are English: GIF, ZIP, JPEG 2000
+            "foreign",
+            r"is an? (?P<kind>[A-Za-z0-9 ]{1,20}?)( archive| picture| file| drawing)?, not a PNG",
+        ),
         ("text", r"is text, not an image: "),
         ("drawn", r"is an overlay of LA-DNN, "),
         ("unknown", r"is of an unknown format: "),
@@ -48,6 +55,12 @@ _REFUSALS = tuple(
     )
 )
 """Keys of `refusal.*` in the catalogues, and how the decoder's sentence goes on after the name."""
+
+
+class Refusal(str):
+    """A refusal that stands in another sentence, and is told in the language of that."""
+
+    __slots__ = ()
 
 
 def retell(say: Say, sentence: str) -> str:

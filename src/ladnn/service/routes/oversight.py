@@ -59,9 +59,7 @@ def log(
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Response:
     """Show the newest lines that fit the filter."""
-    services(request).database.write(
-        lambda session: audit_log.record(session, principal, "audit.view", "", {})
-    )
+    _note_look(request, principal)
     return _page(request, chosen, before)
 
 
@@ -80,9 +78,10 @@ def table(request: Request, principal: Reader, chosen: Wanted) -> Response:
 
 
 @router.post("/audit/verify")
-def verify(request: Request, _: Reader) -> Response:
-    """Walk the chain and say whether it holds."""
+def verify(request: Request, principal: Reader) -> Response:
+    """Walk the chain as it is found and say whether it holds, above the newest lines."""
     verdict = services(request).database.read(audit_log.verify)
+    _note_look(request, principal)
     return _page(request, audit_log.Filter(), None, verdict)
 
 
@@ -103,6 +102,13 @@ def purge(request: Request, principal: Administrator) -> Response:
     )
     retention.purge(site)
     return RedirectResponse("/admin/retention", status_code=303)
+
+
+def _note_look(request: Request, principal: Principal) -> None:
+    """Write down who is about to see lines of the log."""
+    services(request).database.write(
+        lambda session: audit_log.record(session, principal, "audit.view", "", {})
+    )
 
 
 def _page(

@@ -230,9 +230,10 @@ const sendAll = async (form, files, shut) => {
       if (rest.length) await post(rest, more);
       return;
     }
+    const told = refused;
+    refused = refused || [401, 403, 404].includes(answer.status); // told once: no other file fares better
     if (answer.ok) done += some.length;
-    else if (!refused) say.unsent(some[0].name, await detail(answer));
-    refused = refused || [401, 403].includes(answer.status); // told once: no other file fares better
+    else if (!told) say.unsent(some[0].name, await detail(answer));
     left -= some.length;
     say.sent(done, total, left);
   };
@@ -270,8 +271,10 @@ const follow = async (root) => {
       if (before && state !== before) await renew(root);
       before = state;
       ended = now.finished && !busy && !sending;
-    } else if (answer.status === 401 && !sending) location.reload(); // the page says that the session is over
-    else if ([401, 404].includes(answer.status)) return;
+    } else if ([401, 404].includes(answer.status) && !sending) {
+      location.reload(); // the page says that the session is over, or that the batch was deleted
+      return;
+    } else if (answer.status === 401) return;
   }
 };
 
@@ -299,7 +302,11 @@ const start = () => {
   document.querySelectorAll("[data-with-script]").forEach((element) => { element.hidden = false; });
   document.querySelectorAll("form[data-batch]").forEach(receiveBatch);
   const root = document.querySelector("[data-progress]");
-  if (root) follow(root);
+  if (!root) return;
+  follow(root);
+  root.querySelector('form[action$="/delete"]')?.addEventListener("submit", () => {
+    if (!sending) watch += 1; // a look that finds nothing must not come before the page that follows
+  });
 };
 
 document.addEventListener("DOMContentLoaded", () => {
