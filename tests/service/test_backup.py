@@ -430,6 +430,10 @@ def test_a_folder_that_holds_something_is_not_written_to(page: Site, tmp_path: P
 
 def test_where_there_is_no_site_there_is_nothing_to_back_up(page: Site, tmp_path: Path):
     other = replace(page.services.settings, database_url=f"sqlite:///{tmp_path}/none.db")
+    with pytest.raises(ConfigError, match="there is no site at sqlite"):
+        backup(other, tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "none.db").touch()
     with pytest.raises(DataError, match="nothing to back up"):
         backup(other, tmp_path / "b")
 
