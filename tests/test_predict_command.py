@@ -200,6 +200,14 @@ def test_an_unknown_operating_point_is_a_wrong_call(bundle, image):
     assert (result.exit_code, "balanced, screening" in result.stderr) == (2, True)
 
 
+def test_no_overlays_are_told_of_where_none_was_drawn(bundle, image, tmp_path):
+    overlays = tmp_path / "overlays"
+    (tmp_path / "no.png").write_text("text")
+    none = run(tmp_path / "no.png", "--bundle", bundle, "--heatmaps", overlays)
+    assert (none.exit_code, "Overlays:" in none.stdout) == (1, False)
+    assert "Overlays:" in run(image, "--bundle", bundle, "--heatmaps", overlays).stdout
+
+
 def test_a_missing_bundle_is_a_failure_with_a_sentence(image, tmp_path):
     result = run(image, "--bundle", tmp_path / "none")
     assert isinstance(result.exception, BundleError)

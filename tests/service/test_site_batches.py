@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from bundles import TOO_FEW
 from ladnn.findings import Decision
 from ladnn.phantom import hounsfield, thorax
-from ladnn.service import leases
+from ladnn.service import leases, predictions
 from ladnn.service.draining import Drainer
 from ladnn.service.routes import batch as routes_batch
 from ladnn.service.tables import AuditEvent, CaseImage
@@ -77,6 +77,24 @@ def test_the_same_bytes_again_are_the_same_item(site: Site):
     first, again = add(site, batch, file), add(site, batch, ("other.png", file[1]))
     assert (again.status_code, again.json()["new"]) == (200, 0)
     assert again.json()["items"] == first.json()["items"]
+
+
+def test_an_image_that_two_requests_bring_at_once_is_new_to_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    batch, [scan], assess = begin(site), scans(1), predictions.assess
+    first = []
+
+    def late(*given: object, **named: object) -> predictions.Tested:
+        monkeypatch.setattr(predictions, "assess", assess)
+        first.append(add(site, batch, scan))
+        return assess(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictions, "assess", late)
+    second = add(site, batch, scan)
+    told = [(answer.status_code, answer.json()["new"]) for answer in (*first, second)]
+    assert told == [(201, 1), (200, 0)]
+    assert first[0].json()["items"] == second.json()["items"]
 
 
 def test_no_row_names_bytes_that_are_not_stored_yet(site: Site, monkeypatch: pytest.MonkeyPatch):

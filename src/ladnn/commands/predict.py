@@ -89,7 +89,7 @@ def predict(
     if study:
         for one in slices.results(predictor.card, operating_point):
             printer.study(one)
-    printer.end(heatmaps)
+    printer.end(heatmaps if failed < len(items) else None)
     if failed:
         raise typer.Exit(1)
 

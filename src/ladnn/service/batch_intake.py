@@ -135,7 +135,7 @@ def _answer(site: Services, principal: Principal, batch: Batch, member: Member) 
     known = site.database.read(lambda session: _known(session, batch, upload.sha256))
     if known is not None and not known.void:
         return Received(items=[known], new=0, answered=known.state == DONE)
-    put: list[BatchItem] = []
+    put: list[tuple[BatchItem, bool]] = []
 
     def settle(session: Session, case_id: int | None, error: str = "") -> None:
         put[:] = [_settle(session, site, batch, upload, case_id=case_id, error=error)]
@@ -146,7 +146,9 @@ def _answer(site: Services, principal: Principal, batch: Batch, member: Member) 
     except ImageError as error:
         sentence = str(error)
         site.database.write(lambda session: settle(session, None, sentence))
-    return Received(items=put, new=1, answered=True)
+    [(item, ours)] = put
+    answered = item.state not in (WAITING, ARRIVING)
+    return Received(items=[item], new=int(ours), answered=answered)
 
 
 def _settle(
@@ -157,8 +159,8 @@ def _settle(
     *,
     case_id: int | None,
     error: str,
-) -> BatchItem:
-    """Write what became of one image; the one that was there, if two requests brought it."""
+) -> tuple[BatchItem, bool]:
+    """Write what became of one image; False with the item of another request that brought it."""
     _hold(session, site, batch)
     item = _known(session, batch, upload.sha256)
     if item is None:
@@ -166,11 +168,11 @@ def _settle(
         item.files = [BatchFile(batch_id=batch.id, sha256=upload.sha256)]
         session.add(item)
     elif not item.void:
-        return item
+        return item, False
     item.case_id, item.error, item.created_at = case_id, error, site.clock()
     item.state = FAILED if error else DONE
     session.flush()
-    return item
+    return item, True
 
 
 def _hold(session: Session, site: Services, batch: Batch) -> None:
