@@ -149,16 +149,17 @@ def display(
         **_modality(groups, signed, limits),
     }
     settings["hounsfield"] = _is_hounsfield(groups, Display(**settings), stored, signed)
+    wanted = window or LUNG_WINDOW
     if settings["hounsfield"] and not _reaches_tissue(Display(**settings), values):
-        # grey levels of a window, with the rescale left over from the HU that they were made of
+        # grey levels, with rescale and window left over from the HU that they were made of
         settings |= {"slope": 1.0, "intercept": 0.0, "hounsfield": False}
-        stored = int(sample(values).max()).bit_length()
+        bits = int(sample(values).max()).bit_length()
+        return Display(**(settings | _guessed(Display(**settings), values, bits, wanted)))
     if settings["hounsfield"] and window is not None:
         return Display(**(settings | {"window": window}))
     own = _own_voi(groups, signed and "modality" not in settings, limits)
     if own or settings["hounsfield"]:
         return Display(**(settings | own))
-    wanted = window or LUNG_WINDOW
     return Display(**(settings | _guessed(Display(**settings), values, stored, wanted)))
 
 
