@@ -182,6 +182,12 @@ def test_import_reports_to_programs(tmp_path):
     assert (said["images"], said["failures"], said["labels"]) == (24, [], "paper")
 
 
+def test_the_folder_of_what_is_missing_is_made(tmp_path):
+    folder, names = albums.plain(tmp_path / "h"), tmp_path / "lists" / "missing.txt"
+    assert run("import", folder, "-o", tmp_path / "m.csv", "--missing", names).exit_code == 0
+    assert names.read_text() == ""
+
+
 def test_one_file_is_not_taken_for_two_outputs(tmp_path):
     folder, out = albums.plain(tmp_path / "h"), tmp_path / "m.csv"
     with pytest.raises(DataError, match="is given twice"):

@@ -153,8 +153,9 @@ def display(
     if settings["hounsfield"] and not _reaches_tissue(Display(**settings), values):
         # grey levels, with rescale and window left over from the HU that they were made of
         settings |= {"slope": 1.0, "intercept": 0.0, "hounsfield": False}
-        bits = int(sample(values).max()).bit_length()
-        return Display(**(settings | _guessed(Display(**settings), values, bits, wanted)))
+        grey = Display(**settings)
+        bits = int(_seen(grey, sample(values)).max()).bit_length()
+        return Display(**(settings | _guessed(grey, values, bits, wanted)))
     if settings["hounsfield"] and window is not None:
         return Display(**(settings | {"window": window}))
     own = _own_voi(groups, signed and "modality" not in settings, limits)

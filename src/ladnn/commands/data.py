@@ -237,6 +237,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def _write_names(path: Path, intake: "Intake") -> None:
     names = (name for names in intake.missing.values() for name in names)
+    path.parent.mkdir(parents=True, exist_ok=True)  # as that of the manifest
     write_whole(path, "".join(f"{name}\n" for name in names))
 
 
