@@ -209,7 +209,7 @@ def draw(chosen: Sequence[Case]) -> "Figure":
         _words(figure, placed, top, share, height)
         top -= share
     shared = (
-        "; the first two of the images that share a report"
+        "; two of the images that share a report"
         if any(len(case.records) > SIDE_BY_SIDE for case in chosen)
         else ""
     )
