@@ -13,7 +13,8 @@ from bundles import tiny_bundle
 from ladnn.bundle import MODEL_FILE
 from ladnn.commands.model import app
 from ladnn.errors import ConfigError, OvertakenError, RegistryError
-from ladnn.registry import EVENTS, FileLedger, Registry, Status
+from ladnn.ledger import EVENTS, FileLedger, Status
+from ladnn.registry import Registry
 from ladnn.storage import Store, Taken
 
 WHO = {"by": "ada", "why": "a test"}
@@ -116,6 +117,41 @@ def test_an_altered_file_is_refused(registry: Registry, store: Store, name: str)
     store.write(f"{folder}/{name}", store.read(f"{folder}/{name}") + b" ")
     with pytest.raises(RegistryError, match="is not the file that was added"):
         registry.read("tiny-1", name)
+
+
+def test_a_version_that_is_judged_later_stays_what_it_was_and_is_judged_once(
+    registry: Registry, store: Store
+):
+    registry.promote("tiny-1", **WHO)
+    registry.promote("tiny-2", **WHO)
+    for label in ("tiny-1", "tiny-3"):
+        registry.judge(label, {"trial.json": b"{}"}, by="grace", why="to be compared")
+        assert registry.read(label, "trial.json") == b"{}"
+        assert registry.open(label).card.version == label[-1]
+    assert list(statuses(registry).values()) == ["retired", "champion", "candidate"]
+    judged = registry.versions()["tiny-3"].events[-1]
+    assert (judged.kind, judged.by, judged.why) == ("judge", "grace", "to be compared")
+    with pytest.raises(RegistryError, match=r"tiny-3 has its trial\.json already"):
+        registry.judge("tiny-3", {"trial.json": b"other"}, **WHO)
+    with pytest.raises(RegistryError, match="there is no version 'tiny-9'"):
+        registry.judge("tiny-9", {"trial.json": b"{}"}, **WHO)
+    store.write(f"{judged.folder}/trial.json", b"other")
+    with pytest.raises(RegistryError, match="is not the file that was added"):
+        registry.read("tiny-3", "trial.json")
+
+
+def test_what_forbids_a_change_is_asked_beside_the_events_of_the_moment(
+    registry: Registry, tmp_path: Path
+):
+    def forbid() -> None:
+        raise ConfigError("another test is locked by now")
+
+    events = len(registry.ledger.events())
+    with pytest.raises(ConfigError):
+        registry.add(bundle(tmp_path, "4"), {}, **WHO, check=forbid)
+    with pytest.raises(ConfigError):
+        registry.judge("tiny-1", {"trial.json": b"{}"}, **WHO, check=forbid)
+    assert len(registry.ledger.events()) == events
 
 
 def test_a_version_that_cannot_be_opened_does_not_become_champion(registry: Registry, store: Store):

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -179,6 +180,49 @@ def test_who_promotes_by_hand_is_told_what_the_gate_says(registry: Registry, tmp
     assert done.exit_code == 0, done.output
     assert own.champion() == "other-1"
     assert "nothing shows how it does beside phantom-1 (other-1 was never judged" in done.stderr
+
+
+def test_a_version_without_a_trial_is_judged_later_on_the_locked_test_alone(
+    base: Manifest, registry: Registry, tmp_path: Path
+):
+    own = _with_a_champion_of_its_own(registry, tmp_path)
+    own.add(tiny_bundle(tmp_path / "c", name="other"), {}, by="ada", why="x")
+    place = ["--why", "to be compared", "--registry", own._store.url]
+    write_manifest(base, tmp_path / "base.csv")
+    write_manifest(Manifest(records=base.records[:-1], labels="paper"), tmp_path / "fewer.csv")
+    words = ["judge", "other-1", "--manifest"]
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "fewer.csv"), *place])
+    assert isinstance(done.exception, DataError)
+    assert "not the one that phantom-1 was judged on" in str(done.exception)
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "base.csv"), *place])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "other-1 was judged: `ladnn model list` shows how it did\n"
+    trial = read_trial(own, "other-1")
+    assert trial is not None
+    assert trial.test == read_trial(own, "phantom-1").test
+    assert lock.compare_versions(own, "phantom-1", "other-1").checks
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "base.csv"), *place])
+    assert "other-1 has its evaluation.json already" in str(done.exception)
+
+
+def test_two_first_versions_that_are_judged_at_once_do_not_lock_two_tests(
+    base: Manifest, registry: Registry, tmp_path: Path, monkeypatch
+):
+    own = Registry(Store(str(tmp_path / "own")))
+    write_manifest(Manifest(records=base.records[:-1], labels="paper"), tmp_path / "fewer.csv")
+    evidence = lock.evidence
+
+    def overtaken(*given: Any) -> bytes:
+        trial = {EVALUATION: registry.read("phantom-1", EVALUATION)}
+        own.add(tiny_bundle(tmp_path / "b", name="faster"), trial, by="me", why="first")
+        return evidence(*given)
+
+    monkeypatch.setattr(lock, "evidence", overtaken)
+    words = ["add", str(tiny_bundle(tmp_path / "c", name="slower")), "--why", "first"]
+    place = ["--manifest", str(tmp_path / "fewer.csv"), "--registry", own._store.url]
+    done = CliRunner().invoke(app, [*words, *place])
+    assert "not the one that faster-1 was judged on" in str(done.exception)
+    assert list(own.versions()) == ["faster-1"]
 
 
 def test_every_version_was_judged_on_the_same_locked_test(base: Manifest, registry: Registry):

@@ -163,7 +163,7 @@ class Judgement:
 def _kept(registry: Registry, label: str, name: str) -> Any:  # noqa: ANN401  # what JSON holds
     """What a version's file says; None where it was added without one."""
     version = registry.versions().get(label)
-    if version is not None and name not in version.added.files:
+    if version is not None and version.brought(name) is None:
         return None
     return json.loads(registry.read(label, name))
 
@@ -230,9 +230,7 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
     for label in (first, second):
         trial = read_trial(registry, label)
         if trial is None:
-            raise RegistryError(
-                f"{label} was never judged: compare versions that were added with --manifest"
-            )
+            raise RegistryError(f"{label} was never judged: `ladnn model judge {label}` does it")
         trials.append(trial)
     old, new = trials
     if old.test["sha256"] != new.test["sha256"]:

@@ -8,21 +8,21 @@ write what is already there: a folder, S3, or the database of a site.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Bundle, load_bundle
 from ladnn.errors import DamagedError, OvertakenError, RegistryError
+from ladnn.ledger import Event, FileLedger, Kind, Ledger, Version, champions, versions
 from ladnn.storage import Store, Taken
 
-EVENTS, VERSIONS = "events", "versions"
+VERSIONS = "versions"
 MAX_LABEL = 80
 """Characters of a label."""
+_ATTEMPTS = 50
 _LABEL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_LABEL - 1}}}")
 
 
@@ -34,128 +34,9 @@ def label_of(name: str, version: str) -> str:
     return label
 
 
-_ATTEMPTS = 50
-
-
-class Status(StrEnum):
-    """What a version is at this moment."""
-
-    CANDIDATE = "candidate"
-    CHAMPION = "champion"
-    RETIRED = "retired"
-
-
-class Kind(StrEnum):
-    """What an event did."""
-
-    ADD = "add"
-    PROMOTE = "promote"
-    ROLLBACK = "rollback"
-    RETIRE = "retire"
-    """What a rollback was to the version that it took back; no ledger holds one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One transition: what, of which version, who, when and why.
-
-    Attributes:
-        number: from 1, without a gap.
-        label: of the version that was added, or that became champion; empty where a rollback
-            left none.
-        files: of `ADD`: sha256 by file name.
-        folder: of `ADD`: where the files lie.
-    """
-
-    number: int
-    kind: Kind
-    label: str
-    by: str
-    at: datetime
-    why: str
-    files: Mapping[str, str] = field(default_factory=dict)
-    folder: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` is its inverse."""
-        return asdict(self) | {"at": self.at.isoformat()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Event":
-        """Read what `to_json` wrote; raises ValueError, TypeError or KeyError for anything else."""
-        at = datetime.fromisoformat(data["at"])
-        return cls(**{**data, "kind": Kind(data["kind"]), "at": at})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One bundle of the registry.
-
-    Attributes:
-        added: the event that brought it, with its files.
-        events: all that happened to it since, the newest last.
-    """
-
-    label: str
-    status: Status
-    added: Event
-    events: tuple[Event, ...] = ()
-
-
-class Ledger(Protocol):
-    """Where the events are kept."""
-
-    def events(self) -> list[Event]:
-        """All events by number."""
-        ...
-
-    def append(self, event: Event) -> None:
-        """Keep the event, whole, unless its number is taken: then raise `Taken`."""
-        ...
-
-
 def _require_reason(why: str) -> None:
     if not why.strip():
         raise RegistryError("a change of the registry needs a reason: say why")
-
-
-def versions(events: Sequence[Event]) -> dict[str, Version]:
-    """Every version by label, in the order in which they were added."""
-    line = champions(events)
-    now = line[-1] if line else None
-    found: dict[str, Version] = {}
-    told = list(_told(events))
-    for added in (event for event in events if event.kind == Kind.ADD):
-        happened = tuple(e for e in told if e.label == added.label and e.kind != Kind.ADD)
-        status = Status.RETIRED if happened else Status.CANDIDATE
-        status = Status.CHAMPION if added.label == now else status
-        found[added.label] = Version(label=added.label, status=status, added=added, events=happened)
-    return found
-
-
-def _told(events: Sequence[Event]) -> Iterator[Event]:
-    """The events, a rollback also as one of the version that it took back."""
-    line: list[str] = []
-    for event in events:
-        if event.kind == Kind.ROLLBACK:
-            yield replace(event, kind=Kind.RETIRE, label=line[-1])
-        _follow(line, event)
-        yield event
-
-
-def champions(events: Sequence[Event]) -> list[str]:
-    """The champion last, before it the one that a rollback would bring back, and so on."""
-    line: list[str] = []
-    for event in events:
-        _follow(line, event)
-    return line
-
-
-def _follow(line: list[str], event: Event) -> None:
-    if event.kind == Kind.PROMOTE:
-        line.append(event.label)
-    elif event.kind == Kind.ROLLBACK:
-        line.pop()
 
 
 def _expected(events: Sequence[Event], instead_of: str | None, which: str) -> str:
@@ -168,33 +49,6 @@ def _expected(events: Sequence[Event], instead_of: str | None, which: str) -> st
             now,
         )
     return now
-
-
-class FileLedger:
-    """The events as files of a folder or of S3, one each, never changed."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def events(self) -> list[Event]:
-        """All events by number; raises RegistryError for a file that is none, or a gap."""
-        found = []
-        for number, name in enumerate(sorted(self._store.names(EVENTS)), start=1):
-            try:
-                event = Event.from_json(json.loads(self._store.read(f"{EVENTS}/{name}")))
-            except (ValueError, TypeError, KeyError) as error:
-                raise RegistryError(
-                    f"the event {name} of the registry is damaged: restore it"
-                ) from error
-            if event.number != number:
-                raise RegistryError(f"the event {number} of the registry is missing: restore it")
-            found.append(event)
-        return found
-
-    def append(self, event: Event) -> None:
-        """Write the event as a file that was not there; raises Taken when it was."""
-        text = json.dumps(event.to_json(), indent=2, ensure_ascii=False) + "\n"
-        self._store.create(f"{EVENTS}/{event.number:06d}.json", text.encode())
 
 
 class Registry:
@@ -223,7 +77,15 @@ class Registry:
         """See `champions`."""
         return champions(self.ledger.events())
 
-    def add(self, folder: Path | str, evidence: Mapping[str, bytes], *, by: str, why: str) -> str:
+    def add(
+        self,
+        folder: Path | str,
+        evidence: Mapping[str, bytes],
+        *,
+        by: str,
+        why: str,
+        check: Callable[[], None] = lambda: None,
+    ) -> str:
         """Take in a bundle as a candidate, with what was measured of it.
 
         Args:
@@ -231,6 +93,7 @@ class Registry:
             evidence: more files by name.
             by: who adds it.
             why: for which reason.
+            check: raises what forbids the evidence beside the events of the moment.
 
         Returns:
             Its label, the bundle's name and version.
@@ -245,18 +108,44 @@ class Registry:
             MODEL_FILE: bundle.model,
             **evidence,
         }
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        whole = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-        place = f"{VERSIONS}/{label}@{whole[:12]}"
-        for name, data in files.items():
-            self._store.write(f"{place}/{name}", data)
+        kept = self._keep(label, files)
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             self._refuse_double(label, events)
-            return {"kind": Kind.ADD, "label": label, "files": hashes, "folder": place}
+            check()
+            return {"kind": Kind.ADD, "label": label, **kept}
 
         self._append(decide, by=by, why=why)
         return label
+
+    def judge(
+        self,
+        label: str,
+        evidence: Mapping[str, bytes],
+        *,
+        by: str,
+        why: str,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keep what was measured of a version that is there without it; arguments as of `add`.
+
+        Raises:
+            RegistryError: no such version, or one that has such a file.
+        """
+        kept = self._keep(label, evidence)
+
+        def decide(events: Sequence[Event]) -> dict[str, Any]:
+            for name in evidence:
+                self._refuse_second(label, name, events)
+            check()
+            return {"kind": Kind.JUDGE, "label": label, **kept}
+
+        self._append(decide, by=by, why=why)
+
+    def check_judging(self, label: str, name: str, *, why: str) -> None:
+        """Raise what `judge` would for a file of that name, before anything is judged."""
+        _require_reason(why)
+        self._refuse_second(label, name, self.ledger.events())
 
     def check_addition(self, folder: Path | str, *, why: str) -> tuple[Bundle, str]:
         """The bundle and its label; raises what `add` would, before anything is judged."""
@@ -334,16 +223,27 @@ class Registry:
 
     def read(self, label: str, name: str) -> bytes:
         """One file of a version; raises RegistryError where it has none, or when it was altered."""
-        added = self._known(label, self.ledger.events()).added
-        if name not in added.files:
-            raise RegistryError(f"{label} has no {name}: it has {', '.join(sorted(added.files))}")
-        data = self._store.read(f"{added.folder}/{name}")
-        if hashlib.sha256(data).hexdigest() != added.files[name]:
+        version = self._known(label, self.ledger.events())
+        brought = version.brought(name)
+        if brought is None:
+            there = {one for event in (version.added, *version.events) for one in event.files}
+            raise RegistryError(f"{label} has no {name}: it has {', '.join(sorted(there))}")
+        data = self._store.read(f"{brought.folder}/{name}")
+        if hashlib.sha256(data).hexdigest() != brought.files[name]:
             raise DamagedError(
                 f"{name} of {label} is not the file that was added: restore it from a backup, or "
                 "promote another version"
             )
         return data
+
+    def _keep(self, label: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+        """Write the files where their hashes say; an event's `files` and `folder`."""
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        whole = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+        place = f"{VERSIONS}/{label}@{whole[:12]}"
+        for name, data in files.items():
+            self._store.write(f"{place}/{name}", data)
+        return {"files": hashes, "folder": place}
 
     def _append(
         self, decide: Callable[[Sequence[Event]], dict[str, Any]], *, by: str, why: str
@@ -371,3 +271,7 @@ class Registry:
     def _refuse_double(self, label: str, events: Sequence[Event]) -> None:
         if label in versions(events):
             raise RegistryError(f"{label} is there already: export with another name or version")
+
+    def _refuse_second(self, label: str, name: str, events: Sequence[Event]) -> None:
+        if self._known(label, events).brought(name):
+            raise RegistryError(f"{label} has its {name} already: judge a version without one")

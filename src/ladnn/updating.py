@@ -24,6 +24,7 @@ from ladnn.gate import Gate, Verdict, compare, joined
 from ladnn.inspection import Viewed, view
 from ladnn.intake import Intake, take_in
 from ladnn.learner import TrainConfig, new_network
+from ladnn.ledger import Status
 from ladnn.locked_test import (
     EVALUATION,
     VERDICT,
@@ -36,7 +37,7 @@ from ladnn.locked_test import (
     subgroups,
 )
 from ladnn.quantising import quantise
-from ladnn.registry import Registry, Status, label_of
+from ladnn.registry import Registry, label_of
 from ladnn.stored import EIGHT_BITS, Stored
 from ladnn.training import fit, training_records
 
@@ -172,7 +173,7 @@ def update(
         made, exact = _challenger(*parts, old=old.card, config=config, stage=stage)
         verdict, trial = _judge_all(rivals, made, base, config.gate, stage)
         found = Judgement(champion=champion, gate=config.gate, verdict=verdict)
-        label = _take_in(registry, made, found, trial, by=by, but=exact)
+        label = _take_in(registry, made, found, trial, base, by=by, but=exact)
     return Update(
         label=label,
         judgement=_promoted(registry, label, by=by),
@@ -229,7 +230,14 @@ def _taken_in(registry: Registry, folder: Path, gate: Gate) -> str | None:
 
 
 def _take_in(
-    registry: Registry, made: Bundle, found: Judgement, trial: bytes, *, by: str, but: str
+    registry: Registry,
+    made: Bundle,
+    found: Judgement,
+    trial: bytes,
+    base: Manifest,
+    *,
+    by: str,
+    but: str,
 ) -> str:
     """Add the challenger with what was found of it, and say its label."""
     outcome = "passed" if found.verdict.passed else "refused"
@@ -239,6 +247,7 @@ def _take_in(
         {EVALUATION: trial, VERDICT: kept},
         by=by,
         why="; ".join(filter(None, (f"{outcome} {found.verdict.reason}", but))),
+        check=lambda: check_test(registry, base),
     )
 
 

@@ -27,6 +27,7 @@ from ladnn.bundle import Card
 from ladnn.cli import app as cli
 from ladnn.commands.model import _row
 from ladnn.errors import UnreachableError
+from ladnn.ledger import Kind
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, migrations, models
@@ -491,6 +492,12 @@ def test_a_version_shows_its_results_its_curve_and_its_history(page: Site, tmp_p
     assert "0.875" in shown
     assert 'class="line n1" d="M0.0 100.0' in shown
     assert "a test" in shown
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_event_of_a_version_is_named_in_the_language_of_the_page(language: str):
+    say = partial(read_catalogues().say, language)
+    assert len({say(f"models.kind.{kind}") for kind in Kind}) == len(Kind)
 
 
 def test_who_promoted_is_not_shown_to_visitors(page: Site, tmp_path: Path):

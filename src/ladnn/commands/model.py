@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,10 @@ from ladnn.commands.outputs import AsJson
 from ladnn.commands.progress import stages
 
 if TYPE_CHECKING:
+    from ladnn.bundle import Bundle
     from ladnn.gate import Verdict
-    from ladnn.registry import Registry, Version
+    from ladnn.ledger import Version
+    from ladnn.registry import Registry
     from ladnn.updating import Update
 
 app = typer.Typer(help="Versions of the model: which answers, and which may.", no_args_is_help=True)
@@ -105,26 +108,57 @@ def add(
     Example: ladnn model add default --manifest base.csv --registry models --why "the first"
     """
     opened = open_registry(registry, config)
-    opened.check_addition(bundle, why=why)
-    files = {} if manifest is None else _judged(opened, bundle, manifest)
-    label = opened.add(bundle, files, by=_who(by), why=why)
-    typer.echo(f"{label} is a candidate{' that was never judged' if manifest is None else ''}")
+    loaded, _ = opened.check_addition(bundle, why=why)
+    if manifest is None:
+        label = opened.add(bundle, {}, by=_who(by), why=why)
+        typer.echo(f"{label} is a candidate that was never judged")
+        return
+    files, still_locked = _judged(opened, loaded, manifest)
+    label = opened.add(bundle, files, by=_who(by), why=why, check=still_locked)
+    typer.echo(f"{label} is a candidate")
 
 
-def _judged(opened: "Registry", bundle: str, manifest: Path) -> dict[str, bytes]:
-    """What a registry keeps of a bundle's trial on the manifest's test split."""
-    from ladnn.bundle import load_bundle
+@app.command()
+def judge(
+    label: Label,
+    manifest: Annotated[
+        Path, typer.Option(parser=given, help="Its test split is locked, as `add` locks it.")
+    ],
+    why: Why,
+    registry: Place = None,
+    config: SiteConfig = None,
+    by: By = None,
+) -> None:
+    """Judge a version that was added without a manifest.
+
+    Example: ladnn model judge default-9 --manifest base.csv --why "to be compared"
+    """
+    from ladnn.locked_test import EVALUATION
+
+    opened = open_registry(registry, config)
+    opened.check_judging(label, EVALUATION, why=why)
+    files, still_locked = _judged(opened, opened.open(label), manifest)
+    opened.judge(label, files, by=_who(by), why=why, check=still_locked)
+    typer.echo(f"{label} was judged: `ladnn model list` shows how it did")
+
+
+def _judged(
+    opened: "Registry", bundle: "Bundle", manifest: Path
+) -> tuple[dict[str, bytes], Callable[[], None]]:
+    """What a registry keeps of a bundle's trial on a manifest's test split.
+
+    And the check that this split is still the locked one, for two may be judged at the same time.
+    """
     from ladnn.dataset import read_manifest
     from ladnn.gate import Gate
     from ladnn.locked_test import EVALUATION, check_test, evidence, judge
 
     listed = read_manifest(manifest)
     check_test(opened, listed)
-    loaded = load_bundle(bundle)
     with stages() as stage:
         advance = stage("locked test", len(listed.part("test")))
-        found = judge(loaded, listed, Gate(), advance)
-    return {EVALUATION: evidence(loaded, found, listed)}
+        found = judge(bundle, listed, Gate(), advance)
+    return {EVALUATION: evidence(bundle, found, listed)}, lambda: check_test(opened, listed)
 
 
 @app.command()

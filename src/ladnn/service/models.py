@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ladnn.registry import MAX_LABEL, Event, Kind, Registry, Version
+from ladnn.ledger import Event, Kind, Version
+from ladnn.registry import MAX_LABEL, Registry
 from ladnn.runtime import Bundle, load_bundle
 from ladnn.service import audit_log
 from ladnn.service.accounts.principals import Principal

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ladnn.gate import Verdict
-from ladnn.registry import MAX_LABEL, Event, Kind, Status
+from ladnn.ledger import Event, Kind, Status
+from ladnn.registry import MAX_LABEL
 from ladnn.service.promotion import MAX_REASON
 from ladnn.service.schemas import Asked
 from ladnn.service.version_views import Row

@@ -10,7 +10,7 @@ from ladnn.service.tables import Base
 
 
 class ModelEvent(Base):
-    """One event of the registry (`ladnn.registry.Event`); its number is what makes it whole.
+    """One event of the registry (`ladnn.ledger.Event`); its number is what makes it whole.
 
     Attributes:
         token: tells the own event from another's when a commit's answer was lost.

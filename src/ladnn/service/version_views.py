@@ -11,8 +11,9 @@ from ladnn.bundle import MODEL_FILE, Card
 from ladnn.errors import BundleError, DamagedError, RegistryError, UnreachableError
 from ladnn.findings import LESIONS
 from ladnn.gate import Answers, Verdict
+from ladnn.ledger import Event, Status, Version
 from ladnn.locked_test import Trial, compare_versions, read_trial
-from ladnn.registry import Event, Registry, Status, Version
+from ladnn.registry import Registry
 from ladnn.service.context import Services
 from ladnn.service.models import known, registry_of
 from ladnn.service.watching import Agreement, Week, agreement

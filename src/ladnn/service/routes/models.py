@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from ladnn.registry import MAX_LABEL, Status
+from ladnn.ledger import Status
+from ladnn.registry import MAX_LABEL
 from ladnn.service import about, models, promotion, version_views
 from ladnn.service.accounts.permissions import Permission
 from ladnn.service.accounts.principals import Principal, requires
