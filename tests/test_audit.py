@@ -273,7 +273,7 @@ class TestCommand:
     def arguments(self, manifest, bundle, tmp_path):
         listed = tmp_path / "m.csv"
         write_manifest(manifest, listed)
-        options = ["--manifest", str(listed), "--cap", "6", "--sample", "2", "--replicates", "20"]
+        options = ["--manifest", str(listed), "--cap", "6", "--sample", "2", "--replicates", "40"]
         return ["audit", str(bundle), *options, "-o", str(tmp_path / "out")]
 
     def test_prints_the_findings_and_where_the_report_is(self, arguments, tmp_path):

@@ -34,7 +34,7 @@ from ladnn.lungfield import TISSUE_LEVEL, model_input
 from ladnn.phantom import thorax
 from ladnn.scoring import Case, Settings
 
-QUICK = Settings(replicates=20)
+QUICK = Settings(replicates=40)
 RNG = np.random.default_rng(0)
 
 

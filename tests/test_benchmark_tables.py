@@ -65,7 +65,7 @@ def cases(seed, *, lift, lesions=True, size=80):
 def write_run(output, run, found, split):
     folder = output / run.name
     claim(folder, run.config, "")
-    overall = score(found, {}, Settings(replicates=20))
+    overall = score(found, {}, Settings(replicates=40))
     evaluation = Evaluation(
         model={}, split=split, labels="paper", operating_point=HALF, settings=Settings(),
         cases=found, failures=(), overall=overall, sources={"one": overall}, calibrated={},

@@ -521,6 +521,7 @@ class TestCommand:
             ["--engine", "abacus"],
             ["--level", "95"],
             ["--replicates", "0"],
+            ["--replicates", "39"],
         ],
     )
     def test_a_wrong_call_ends_with_two(self, arguments, wrong):

@@ -244,13 +244,13 @@ def test_evaluation_keeps_the_maps_of_every_image_and_removes_those_of_an_earlie
     predictor = Predictor(load_bundle(tiny_bundle(tmp_path)), engine="onnxruntime", threads=1)
     manifest, results = Manifest(records=tuple(records)), tmp_path / "results"
     prepare_folder(results)
-    found = evaluate(predictor, manifest, "val", settings=Settings(replicates=20), maps=True)
+    found = evaluate(predictor, manifest, "val", settings=Settings(replicates=40), maps=True)
     write_results(found, results, {})
     cases = runs.read_run(results).cases
     maps = read_heatmaps(results, cases.paths)
     expected = np.where(maps.values[:, 0].any(axis=(1, 2)), cases.probabilities, 0)
     assert_allclose(maps.values[:, 0].max(axis=(1, 2)), expected, atol=1e-3)
-    again = evaluate(predictor, manifest, "val", settings=Settings(replicates=20))
+    again = evaluate(predictor, manifest, "val", settings=Settings(replicates=40))
     write_results(again, results, {})
     assert not (results / MAPS).exists()
 

@@ -19,6 +19,7 @@ from ladnn.errors import DataError
 from ladnn.intervals import (
     bands,
     bootstrap,
+    check_settings,
     delong_test,
     paired_bootstrap,
     student_interval,
@@ -149,7 +150,7 @@ class TestBands:
 
     def test_of_one_patient_are_not_numbers(self):
         labels, scores, _, _ = sample()
-        low, high = bands(columns, labels, scores, ["p"] * labels.size, replicates=20)
+        low, high = bands(columns, labels, scores, ["p"] * labels.size, replicates=40)
         assert np.isnan([low, high]).all()
 
     def test_are_not_numbers_where_the_curve_is_defined_too_rarely(self):
@@ -213,6 +214,12 @@ class TestUndefined:
     def test_refuses_impossible_settings(self, options):
         with pytest.raises(DataError):
             auc_of([0, 1], [0.1, 0.2], "ab", **options)
+
+    @pytest.mark.parametrize(("level", "fewest"), [(0.5, 4), (0.9, 20), (0.95, 40), (0.99, 200)])
+    def test_asks_for_a_resample_in_either_tail(self, level, fewest):
+        check_settings(fewest, level)
+        with pytest.raises(DataError, match=f"give {fewest} or more"):
+            check_settings(fewest - 1, level)
 
 
 class TestPairedBootstrap:

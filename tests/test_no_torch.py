@@ -124,7 +124,7 @@ def test_evaluate_needs_no_torch_and_opens_no_socket(bundle: Path, tmp_path: Pat
     manifest = write_listing(tmp_path)
     results = tmp_path / "results"
     done = ladnn(
-        "evaluate", "--manifest", manifest, "--bundle", bundle, "-o", results, "--replicates", "20"
+        "evaluate", "--manifest", manifest, "--bundle", bundle, "-o", results, "--replicates", "40"
     )
     assert done.returncode == 0, done.stderr
     assert (results / "metrics.json").is_file()

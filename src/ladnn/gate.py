@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ladnn.errors import ConfigError, DataError
 from ladnn.findings import Decision
-from ladnn.intervals import Metric, paired_bootstrap
+from ladnn.intervals import Metric, check_settings, paired_bootstrap
 from ladnn.runtime import DEFAULT_POINT
 from ladnn.scoring import Case
 from ladnn.statistics import at_threshold, roc_auc
@@ -43,10 +43,10 @@ class Gate:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give a share in [0, 1)")
         if self.subgroup_minimum < 1:
             raise ConfigError(f"subgroup_minimum is {self.subgroup_minimum}: give at least 1")
-        if self.replicates < 1:
-            raise ConfigError(f"replicates is {self.replicates}: give at least 1")
-        if not 0 < self.level < 1:
-            raise ConfigError(f"level is {self.level}: give a share in (0, 1), as 0.95")
+        try:
+            check_settings(self.replicates, self.level)
+        except DataError as error:
+            raise ConfigError(str(error)) from error
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}: give 0 or more")
 

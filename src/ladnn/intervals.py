@@ -6,7 +6,7 @@ drew images would be too narrow.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import erfc, sqrt
+from math import ceil, erfc, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -67,11 +67,15 @@ def _blocks(codes: NDArray[np.intp], replicates: int, seed: int) -> Iterator[Flo
         yield counts[:, codes].astype(np.float64)
 
 
-def _check_settings(replicates: int, level: float) -> None:
-    if replicates < 1:
-        raise DataError(f"{replicates} replicates make no interval: give 1 or more")
+def check_settings(replicates: int, level: float) -> None:
+    """Raise DataError unless the level is in (0, 1) and a resample is left for either tail."""
     if not 0 < level < 1:
         raise DataError(f"a level of {level} cannot be: give a share in (0, 1), as 0.95")
+    fewest = ceil(round(2 / (1 - level), 6))  # 40 of 95%, which is 40.000..04 in binary
+    if replicates < fewest:
+        raise DataError(
+            f"{replicates} resamples make no interval of {100 * level:g}%: give {fewest} or more"
+        )
 
 
 def _percentiles(draws: FloatArray, level: float) -> tuple[float, float] | None:
@@ -110,7 +114,7 @@ def bootstrap(
     Raises:
         DataError: for lengths that differ, and what the metrics refuse.
     """
-    _check_settings(replicates, level)
+    check_settings(replicates, level)
     truth = np.asarray(labels)
     codes = _codes(clusters, truth.size)
     values = {name: float(metric(truth, scores, None)) for name, metric in metrics.items()}
@@ -174,7 +178,7 @@ def bands(
     Raises:
         DataError: as `bootstrap`.
     """
-    _check_settings(replicates, level)
+    check_settings(replicates, level)
     truth = np.asarray(labels)
     codes = _codes(clusters, truth.size)
     heights = [curve(truth, scores, weights) for weights in _blocks(codes, replicates, seed)]
@@ -202,7 +206,7 @@ def paired_bootstrap(
     smaller share of resamples on one side of zero, counting one more on each side, so it is never
     zero: with R replicates at least 2 / (R + 1). Arguments and errors as `bootstrap`.
     """
-    _check_settings(replicates, level)
+    check_settings(replicates, level)
     truth = np.asarray(labels)
     codes = _codes(clusters, truth.size)
     value = float(metric(truth, first, None) - metric(truth, second, None))

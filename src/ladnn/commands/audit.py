@@ -9,7 +9,7 @@ import typer
 from ladnn.commands.evaluate import Part
 from ladnn.commands.extras import auditing_side
 from ladnn.commands.inputs import given, one_of
-from ladnn.commands.opening import open_predictor
+from ladnn.commands.opening import interval_settings, open_predictor
 from ladnn.commands.progress import bars
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.paths import alone
@@ -69,8 +69,9 @@ def audit(
     from ladnn.audit.examination import Plan, examine
     from ladnn.audit.writing import write
     from ladnn.dataset import read_manifest
-    from ladnn.scoring import Settings
+    from ladnn.intervals import LEVEL
 
+    settings = interval_settings(replicates, LEVEL, seed)
     listed = read_manifest(manifest)
     images = len(evaluation.part_of(listed, split.value))
     _, predictor = open_predictor(bundle, operating_point, engine, threads, images)
@@ -80,7 +81,7 @@ def audit(
         sample=sample,
         seed=seed,
         point=operating_point,
-        settings=Settings(replicates=replicates, seed=seed),
+        settings=settings,
         people=people,
         results=tuple(results or ()),
         acknowledged=tuple(acknowledged or ()),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ladnn.commands.inputs import given, one_of
-from ladnn.commands.opening import open_predictor
+from ladnn.commands.opening import interval_settings, open_predictor
 from ladnn.commands.progress import stages
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.paths import alone
@@ -77,13 +77,10 @@ def evaluate(
 
     Example: ladnn evaluate --manifest manifest.csv --split test -o results/default
     """
-    if not 0 < level < 1:
-        raise typer.BadParameter(f"{level} is no level of an interval: give a share, as 0.95")
     from ladnn import evaluation
     from ladnn.dataset import read_manifest
-    from ladnn.scoring import Settings
 
-    settings = Settings(replicates=replicates, level=level, seed=seed)
+    settings = interval_settings(replicates, level, seed)
     listed = read_manifest(manifest)
     sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()  # of what is judged
     images = evaluation.part_size(listed, split.value)

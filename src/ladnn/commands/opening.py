@@ -1,14 +1,27 @@
-"""Opens a bundle for the commands that predict, and refuses a wrong engine or operating point."""
+"""What the commands that judge open first, refused where an option names what cannot be."""
 
 from typing import TYPE_CHECKING
 
 import typer
 
-from ladnn.errors import BundleError
+from ladnn.errors import BundleError, DataError
 
 if TYPE_CHECKING:
     from ladnn.bundle import Bundle
     from ladnn.runtime import Predictor
+    from ladnn.scoring import Settings
+
+
+def interval_settings(replicates: int, level: float, seed: int) -> "Settings":
+    """How intervals are made; raises typer.BadParameter for what makes none."""
+    from ladnn.intervals import check_settings
+    from ladnn.scoring import Settings
+
+    try:
+        check_settings(replicates, level)
+    except DataError as error:
+        raise typer.BadParameter(str(error)) from error
+    return Settings(replicates=replicates, level=level, seed=seed)
 
 
 def open_predictor(
