@@ -40,6 +40,13 @@ HU = hounsfield(4, size=(64, 80)).clip(-1024, 3071)
 PICTURES = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
 
+def tiff(more: dict[int, int]) -> bytes:
+    """The header of a TIFF of 64 x 64, with more tags and no pixels."""
+    tags = {256: 64, 257: 64, 259: 1, 262: 1} | more
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
 def sentence(data: bytes, name: str = "slice.png", **options) -> str:
     with pytest.raises(ImageError) as caught:
         decode(data, name=name, **options)
@@ -63,6 +70,7 @@ def sentence(data: bytes, name: str = "slice.png", **options) -> str:
         (b"\x89PNG\r\n\x1a\n", "is damaged or truncated"),
         (b"\xff\xd8\xff", "is damaged or truncated"),
         (b"RIFF\0\0\0\0WEBP", "is a damaged WebP file"),
+        (tiff({258: 64, 339: 3}), "is damaged, or a TIFF of a kind not read: export it as PNG"),
         (bytes(128) + b"DICM", "is truncated"),
     ],
 )
@@ -188,20 +196,7 @@ def test_a_webp_that_takes_too_much_memory_to_decode_is_sent_on_to_png():
 
 
 def test_a_tiff_of_huge_tiles_is_refused():
-    tags = {
-        256: 64,
-        257: 64,
-        258: 8,
-        259: 1,
-        262: 1,
-        277: 1,
-        322: 200000,
-        323: 200000,
-        324: 8,
-        325: 9,
-    }
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    data = tiff({258: 8, 277: 1, 322: 200000, 323: 200000, 324: 8, 325: 9})
     assert "more than the limit of 40 megapixels" in sentence(data)
 
 

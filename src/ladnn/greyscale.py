@@ -56,6 +56,12 @@ class Limits:
     seconds: float = 10.0
     memory: int = 512 << 20
 
+    def check_bytes(self, count: int) -> None:
+        """Raise ImageError for a file that is larger than the limit."""
+        if count > self.bytes:
+            most = self.bytes / (1 << 20)
+            raise ImageError(f"is larger than the limit of {most:g} MiB: reduce it first")
+
     def check_pixels(self, width: int, height: int) -> None:
         """Raise ImageError when a declared size is empty or above the limit."""
         if width < 1 or height < 1:

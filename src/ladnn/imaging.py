@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ladnn.codestream import jpeg_size, webp_size
 from ladnn.errors import ImageError
+from ladnn.formats import kind_of
 from ladnn.greyscale import (
     LIMITS,
     LUNG_WINDOW,
@@ -42,34 +43,23 @@ __all__ = [
     "Limits",
     "Window",
     "decode",
-    "kind_of",
     "one_sentence",
     "read_bytes",
     "read_image",
 ]
 
-FORMATS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+_MANY_KINDS = ("TIFF", "BMP")  # of which Pillow reads some
+_UNOPENED = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
+_DAMAGED = "is damaged or truncated: copy or export it again"
+_SENTENCES: dict[type[Exception], str] = {
+    FileNotFoundError: "does not exist: check the path",
+    PermissionError: "may not be read: ask for permission to read it",
+    IsADirectoryError: "is a folder: give an image file",
+    MemoryError: "needs too much memory to decode: reduce it first",
+}
 LONGER_SIDE = 1024
 """Larger pictures are reduced to this, in pixels."""
 
-_SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"BM": "BMP",
-    b"RIFF": "WEBP",
-}
-_OTHERS = {
-    b"GIF8": "a GIF",
-    b"%PDF": "a PDF",
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
-    b"8BPS": "a Photoshop file",
-    b"<?xml": "an XML file",
-    b"<svg": "an SVG drawing",
-}
 _COST = {"PNG": 9, "JPEG": 7, "TIFF": 10, "BMP": 9, "WEBP": 17}
 """Bytes of memory per pixel at the peak of decoding, measured on 40 megapixels."""
 
@@ -139,7 +129,9 @@ def read_bytes(path: Path, *, limits: Limits = LIMITS) -> bytes:
     Raises ImageError, one sentence that names the file.
     """
     with one_sentence(str(path)):
-        return _small_enough(_read_file(path, limits), limits)
+        data = _read_file(path, limits)
+        limits.check_bytes(len(data))
+        return data
 
 
 def decode(
@@ -201,56 +193,17 @@ def one_sentence(name: str) -> Iterator[None]:
     shown = f"...{shown[-200:]}" if len(shown) > 200 else shown or "the image"
     try:
         yield
-    except ImageError as error:
-        raise ImageError(f"{shown} {error}") from None
-    except FileNotFoundError:
-        raise ImageError(f"{shown} does not exist: check the path") from None
-    except PermissionError:
-        raise ImageError(f"{shown} may not be read: ask for permission to read it") from None
-    except IsADirectoryError:
-        raise ImageError(f"{shown} is a folder: give an image file") from None
-    except MemoryError:
-        raise ImageError(f"{shown} needs too much memory to decode: reduce it first") from None
-    except OSError as error:
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
-            raise ImageError(f"{shown} cannot be opened: check the path") from None
-        raise ImageError(f"{shown} is damaged or truncated: copy or export it again") from None
-    except Exception:  # decoders raise anything on hostile input; none of it is for the reader
-        raise ImageError(f"{shown} is damaged or truncated: copy or export it again") from None
+    except Exception as error:  # decoders raise anything on hostile input, not for the reader
+        raise ImageError(f"{shown} {_said(error)}") from None
 
 
-def kind_of(data: bytes, limits: Limits) -> str:
-    """Name the format by the first bytes; raises ImageError for everything not on the list."""
-    if not data:
-        raise ImageError(f"is empty: give a {FORMATS} file")
-    if _looks_like_dicom(_small_enough(data, limits)):
-        return "DICOM"
-    for signature, kind in _SIGNATURES.items():
-        if data.startswith(signature) and (kind != "WEBP" or data[8:12] == b"WEBP"):
-            return kind
-    for signature, other in _OTHERS.items():
-        if data.startswith(signature):
-            raise ImageError(f"is {other}, not a {FORMATS} file: export the slice as one")
-    head = data[:512]
-    text = all(byte in b"\t\n\r\f\x1b" or byte >= 32 for byte in head)
-    what = "is text, not an image" if text else "is of an unknown format"
-    raise ImageError(f"{what}: give a {FORMATS} file")
-
-
-def _small_enough(data: bytes, limits: Limits) -> bytes:
-    if len(data) > limits.bytes:
-        most = limits.bytes / (1 << 20)
-        raise ImageError(f"is larger than the limit of {most:g} MiB: reduce it first")
-    return data
-
-
-def _looks_like_dicom(data: bytes) -> bool:
-    """Tell a DICOM file by its prefix, or by a first element of group 2 or 8 when it has none."""
-    if data[128:132] == b"DICM":
-        return True
-    group, element = data[:2], data[2:4]
-    little = group in (b"\x02\0", b"\x08\0") and element[1:] == b"\0"
-    return len(data) > 16 and (little or (group == b"\0\x08" and element[:1] == b"\0"))
+def _said(error: Exception) -> str:
+    if isinstance(error, ImageError):
+        return str(error)
+    if getattr(error, "errno", None) in _UNOPENED:
+        return "cannot be opened: check the path"
+    told = (said for kind, said in _SENTENCES.items() if isinstance(error, kind))
+    return next(told, _DAMAGED)
 
 
 def _decode_dicom(data: bytes, window: Window | None, frame: int | None, limits: Limits) -> CtImage:
@@ -291,6 +244,8 @@ def _decode_picture(
     except Image.DecompressionBombError:
         limits.refuse_pixels()
     except Exception as error:
+        if kind in _MANY_KINDS and isinstance(error, UnidentifiedImageError):
+            error = ImageError(f"is damaged, or a {kind} of a kind not read: export it as PNG")
         raise stream.failure or error from error
     if (turn := _TURNS.get(orientation)) is not None:
         pixels = pixels.transpose(turn)

@@ -21,7 +21,15 @@ from ladnn.service.refusals import retell
 from ladnn.sources.archives import members
 from synthetic import dicom_bytes, encode
 
-SOURCES = ("codestream", "dicom_pixels", "greyscale", "hounsfield", "imaging", "service/decoding")
+SOURCES = (
+    "codestream",
+    "dicom_pixels",
+    "formats",
+    "greyscale",
+    "hounsfield",
+    "imaging",
+    "service/decoding",
+)
 ARCHIVES = Path(ladnn.__file__).parent / "sources" / "archives.py"
 OF_PATHS = ("regular file", "not exist", "may not be read", "is a folder", "cannot be opened")
 """What the program says of paths, which no upload has."""
@@ -29,10 +37,11 @@ OF_PATHS = ("regular file", "not exist", "may not be read", "is a folder", "cann
 
 def said() -> Iterator[str]:
     """Every sentence of an ImageError in the sources, each placeholder being 7."""
-    from ladnn import jpeg_headers, rle
+    from ladnn import imaging, jpeg_headers, rle
     from ladnn.service import decoding
 
     yield from (jpeg_headers.DAMAGED, jpeg_headers.UNUSUAL, rle._DAMAGED, decoding._FAILED)
+    yield from (imaging._DAMAGED, *imaging._SENTENCES.values())
     yield from (f"is {kind}, not a PNG or so" for kind in ("a GIF", "a JPEG 2000 picture"))
     yield NO_FILES
     yield from ("is text, not an image: give", "is of an unknown format: give")

@@ -21,7 +21,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ladnn.errors import DataError, ImageError
-from ladnn.imaging import LIMITS, kind_of
+from ladnn.formats import kind_of
+from ladnn.imaging import LIMITS
 from ladnn.service import audit_log, blobs, leases, predictions
 from ladnn.service.accounts.principals import Principal
 from ladnn.service.context import Services

@@ -21,7 +21,8 @@ from typing import Any
 from PIL import Image
 
 from ladnn.errors import ImageError
-from ladnn.imaging import LIMITS, LUNG_WINDOW, CtImage, Window, decode, kind_of, one_sentence
+from ladnn.formats import kind_of
+from ladnn.imaging import LIMITS, LUNG_WINDOW, CtImage, Window, decode, one_sentence
 from ladnn.looks import take_look
 from ladnn.lungfield import FRAMES
 from ladnn.service.bare import UnknownError, bare

@@ -9,7 +9,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ladnn import overlay
 from ladnn.findings import LESIONS, OUTPUTS, Prediction
-from ladnn.imaging import LIMITS, Window, kind_of
+from ladnn.formats import kind_of
+from ladnn.imaging import LIMITS, Window
 from ladnn.service.context import Services
 from ladnn.service.errors import NotFound
 from ladnn.service.predictions import read_maps

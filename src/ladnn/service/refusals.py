@@ -47,6 +47,7 @@ _REFUSALS = tuple(
             r"has -?\d+ (bits (per sample|of which)|samples per pixel)|"
             r"is compressed in a way that is not for CT|has JPEG pixel data of a kind not used ",
         ),
+        ("odd", r"is damaged, or a (?P<kind>\w{1,9}) of a kind not read: "),
         (
             "damaged",
             r"(is|has) (a )?damaged |has (pixel data of another size|too large a structure|a "
