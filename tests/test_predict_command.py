@@ -397,6 +397,30 @@ main()
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_a_ctrl_c_that_python_drops_stops_the_program_all_the_same():
+    dropped = """
+import sys, time, types, weakref
+loading = types.ModuleType("ladnn.cli")
+def main():
+    class Lost: pass
+    def collected(_):
+        raise KeyboardInterrupt
+    lost = Lost()
+    kept = weakref.ref(lost, collected)
+    del lost
+    time.sleep(30)
+loading.main = main
+sys.modules["ladnn.cli"] = loading
+from ladnn.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", dropped], capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode != 0
+    assert "ignored" not in done.stderr
+
+
 def test_a_name_that_the_terminal_cannot_write_costs_no_result(bundle, tmp_path):
     draw(tmp_path / "in" / "肺.png")
     draw(tmp_path / "in" / "z.png")

@@ -4,6 +4,12 @@ import errno
 import gc
 import os
 import sys
+from _thread import interrupt_main
+from threading import Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 STOPPED = 130
 """The exit code of a program that Ctrl-C ended, as shells have it."""
@@ -23,6 +29,7 @@ def main() -> None:
         gc.set_threshold(*COLLECTING)
         # its threads, which nothing here needs, would wait busily on the cores that compile
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.unraisablehook = _heed
     try:
         from ladnn.cli import main as run
     except KeyboardInterrupt:
@@ -33,6 +40,16 @@ def main() -> None:
         if quick and isinstance(done.code, int):
             _leave(done.code)
         raise
+
+
+def _heed(lost: "UnraisableHookArgs") -> None:
+    """Press Ctrl-C once more where Python dropped it, as it does in what a collection calls."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    again = Timer(0.05, interrupt_main)  # from outside: here it would be dropped again
+    again.daemon = True
+    again.start()
 
 
 def _leave(code: int) -> None:
