@@ -3,9 +3,9 @@
 import errno
 import gc
 import os
+import signal
 import sys
-from _thread import interrupt_main
-from threading import Timer
+from threading import Timer, main_thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def _heed(lost: "UnraisableHookArgs") -> None:
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    again = Timer(0.05, interrupt_main)  # from outside: here it would be dropped again
+    # From another thread, for here it would be dropped again.
+    again = Timer(0.05, signal.pthread_kill, (main_thread().ident, signal.SIGINT))
     again.daemon = True
     again.start()
 
