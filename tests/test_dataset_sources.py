@@ -92,6 +92,16 @@ def test_a_table_that_does_not_hold_is_refused_in_a_sentence(tmp_path, old, new,
         read(folder, tmp_path)
 
 
+@pytest.mark.parametrize("again", ["GGO", "consolidation(Csld)"])
+def test_a_lesion_that_two_columns_name_is_refused(tmp_path, again):
+    folder = albums.covid_ct_new(tmp_path / "n")
+    table = next(folder.rglob("*meta*.csv"))
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{head},{again}", *(f"{row}," for row in rows), ""]))
+    with pytest.raises(DataError, match="one column for each label"):
+        read(folder, tmp_path)
+
+
 def test_an_image_without_a_patient_is_refused(tmp_path):
     folder = albums.covid_ct(tmp_path / "d")
     edit(folder / "meta" / "NonCOVID-CT-MetaInfo.csv", "2.png", "9.png")

@@ -125,6 +125,15 @@ def test_the_images_of_a_figure_may_be_told_apart_by_order():
     assert (first.report[Lesion.CSLD].present, second.report[Lesion.CSLD].present) == (True, False)
 
 
+def test_the_lone_carriage_returns_of_a_finding_leave_its_row_whole(tmp_path):
+    text = "Bilateral ground-glass\ropacities\rand consolidation"
+    (tmp_path / "in.csv").write_bytes(f'image,caption\r\na.png,"{text}"\r\nb.png,GGO\r\n'.encode())
+    run("reports", "label", tmp_path / "in.csv", "-o", tmp_path / "out.csv")
+    first, second = written(tmp_path / "out.csv")
+    assert (first["image"], first["Csld"], second["image"]) == ("a.png", "1", "b.png")
+    assert "ground-glass\ropacities" in first["GGO_words"]
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -69,6 +69,24 @@ def _reason(error: csv.Error) -> str:
     return said
 
 
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """The rows as CSV, a newline behind each; `read_rows` is the inverse for text."""
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """What `csv.writer` writes, a row at a time, with a newline where it put two characters.
+
+    Python's writer quotes a lone carriage return only where its own rows end in one, and a reader
+    takes one that is not quoted for the end of the row.
+    """
+
+    def write(self, row: str) -> None:
+        self.append(row.removesuffix("\r\n") + "\n")
+
+
 def write_rows(
     path: Path, head: Sequence[str], rows: Iterable[Iterable[object]], *, what: str
 ) -> None:
@@ -76,14 +94,11 @@ def write_rows(
 
     `what` names the file in the DataError that is raised where it cannot be written.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
+    text = csv_text([head, *rows])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"{what} {path} cannot be written ({error.strerror}): give another place"
         ) from error
-    write_whole(path, text.getvalue(), what=what)
+    write_whole(path, text, what=what)

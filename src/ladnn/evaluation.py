@@ -1,7 +1,5 @@
 """A predictor and a manifest in; predictions.csv, metrics.json and config.json out."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from ladnn.bundle import Card, StudyRule
+from ladnn.csvs import csv_text
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
@@ -357,9 +356,7 @@ def _json(data: Mapping[str, Any]) -> str:
 
 def _csv(evaluation: Evaluation) -> str:
     """One row per image judged; probabilities in full, so that metrics can be made from them."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[Iterable[object]] = [COLUMNS]
     for case in evaluation.cases:
         chances = case.lesion_probabilities or (None,) * len(LESIONS)
         lesions: list[object] = []
@@ -367,5 +364,5 @@ def _csv(evaluation: Evaluation) -> str:
             lesions += ["" if chance is None else chance, "" if label is None else int(label)]
         decision = case.decisions[evaluation.operating_point]
         head = (case.path, case.source, case.patient, int(case.label), case.probability, decision)
-        writer.writerow((*head, *lesions, case.in_distribution))  # None is an empty cell
-    return text.getvalue()
+        rows.append((*head, *lesions, case.in_distribution))  # None is an empty cell
+    return csv_text(rows)

@@ -144,13 +144,12 @@ def label_table(
 def _column(table: Table, name: str) -> int:
     head = clean(name).lower()
     if head in table.heads or not head.isdecimal():
-        number = table.column(head)
         if table.heads.count(head) > 1:
             raise DataError(
                 f"{table.path.name} has {table.heads.count(head)} columns {head!r}: "
                 "give the number of the one that is meant, counted from 1"
             )
-        return number
+        return table.column(head)
     if not 1 <= int(head) <= len(table.heads):
         raise DataError(
             f"{table.path.name} has no column {head}: its columns go from 1 to {len(table.heads)}"

@@ -1,6 +1,5 @@
 """The results of a batch to take away: a table, or an archive with predictions and overlays."""
 
-import csv
 import io
 import itertools
 import json
@@ -11,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
+from ladnn.csvs import csv_text
 from ladnn.errors import ImageError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE
 from ladnn.service import maps, views
@@ -180,8 +180,6 @@ def _state(item: BatchItem, case: Case | None) -> str:
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:
-    target = io.StringIO()
-    csv.writer(target, lineterminator="\n").writerows(
+    return csv_text(
         [harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
-    )
-    return target.getvalue().encode()
+    ).encode()

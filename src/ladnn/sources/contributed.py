@@ -2,10 +2,10 @@
 
 import csv
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ladnn.csvs import csv_text
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.sources.entry import Collection, Entry
@@ -27,11 +27,7 @@ _FLAGS = {"1": True, "0": False}
 
 def table_text(rows: Sequence[Mapping[str, str]]) -> str:
     """The table as CSV; its SHA-256 is the hash of the version, images included."""
-    target = io.StringIO()
-    writer = csv.DictWriter(target, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return target.getvalue()
+    return csv_text([COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
 
 
 def matches(folder: Path) -> bool:

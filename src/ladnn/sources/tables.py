@@ -63,10 +63,12 @@ class Table:
     rows: tuple[Row, ...]
 
     def column(self, name: str) -> int:
-        """Number of the column headed `name`; raises DataError where there is none."""
+        """Number of the column headed `name`; raises DataError where there is none, or several."""
         if name not in self.heads:
             heads = ", ".join(repr(head) for head in self.heads)
             raise DataError(f"{self.path.name} has no column {name!r}: its columns are {heads}")
+        if self.heads.count(name) > 1:
+            raise DataError(f"{self.path.name} has several columns {name!r}: keep one")
         return self.heads.index(name)
 
 
@@ -140,8 +142,8 @@ class LabelColumns:
     def of(cls, table: Table, *, other: Iterable[str]) -> "LabelColumns":
         """Find them in `table`, whose remaining heads must be in `other`.
 
-        Raises DataError for a head that nobody knows and for a label without a column: a label
-        that is silently not read is how the authors' code lost two lesions.
+        Raises DataError for a head that nobody knows and for a label without a column or with
+        several: a label that is silently not read is how the authors' code lost two lesions.
         """
         known = {"", *other}
         unknown = [
@@ -150,11 +152,9 @@ class LabelColumns:
         if unknown:
             raise DataError(f"{table.path.name} has the unknown column {unknown[0]!r}: {_KNOWN}")
         flags = [i for i, head in enumerate(table.heads) if head in FLAG_HEADS]
-        lesions = {
-            LESION_HEADS[head]: i for i, head in enumerate(table.heads) if head in LESION_HEADS
-        }
-        absent = [lesion for lesion in Lesion if lesion not in lesions]
-        if absent or len(flags) != 1:
+        found = [i for i, head in enumerate(table.heads) if head in LESION_HEADS]
+        lesions = {LESION_HEADS[table.heads[i]]: i for i in found}
+        if set(lesions) != set(Lesion) or len(found) != len(Lesion) or len(flags) != 1:
             raise DataError(f"{table.path.name} needs one column for each label: {_KNOWN}")
         return cls(flag=flags[0], lesions=tuple((lesion, lesions[lesion]) for lesion in Lesion))
 
