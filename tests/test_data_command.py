@@ -18,7 +18,7 @@ import albums
 from forbidden import forbid
 from ladnn import fetching
 from ladnn.commands.data import app
-from ladnn.dataset import Manifest, Record, read_manifest
+from ladnn.dataset import Manifest, Record, leaks, read_manifest
 from ladnn.errors import DataError
 from ladnn.imaging import read_image
 from ladnn.similarity import pixel_hash
@@ -274,6 +274,21 @@ def test_the_same_blank_picture_on_two_sides_is_an_error(tmp_path):
         rows.append(f"{name},h,{name},{int(split == 'train')},{split}")
     (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
     assert problems(tmp_path / "m.csv", 1) == {("leak", True), ("flags", False)}
+
+
+def test_an_import_says_that_two_sources_share_pictures_across_the_split_and_a_split_parts_them(
+    tmp_path,
+):
+    folders = albums.plain(tmp_path / "a"), albums.plain(tmp_path / "b", patients=9)
+    done = run("import", *folders, "-o", tmp_path / "ab.csv")
+    assert "pictures lie in two parts of the split" in done.stderr
+    one, other = leaks(read_manifest(tmp_path / "ab.csv"))[0]
+    assert one.split != other.split
+    assert read_image(one.path).pixels.tobytes() == read_image(other.path).pixels.tobytes()
+    split = ("split", tmp_path / "ab.csv", "-o", tmp_path / "c.csv")
+    run(*split)
+    assert leaks(read_manifest(tmp_path / "c.csv")) == []
+    assert run("import", folders[0], "-o", tmp_path / "a.csv").stderr == ""
 
 
 def test_an_acknowledged_leak_is_a_note(tmp_path):

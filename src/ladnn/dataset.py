@@ -128,6 +128,16 @@ def hash_records(records: Iterable[Record]) -> str:
     return digest.hexdigest()
 
 
+def leaks(records: Iterable[Record]) -> list[tuple[Record, Record]]:
+    """Of each picture that lies in two parts of the split two records, told by its pixels' hash."""
+    parts: dict[str, dict[str, Record]] = {}
+    for record in records:
+        if record.pixel_hash and record.split:
+            parts.setdefault(record.pixel_hash, {}).setdefault(record.split, record)
+    twice = (list(found.values()) for found in parts.values() if len(found) > 1)
+    return [(one, other) for one, other, *_ in twice]
+
+
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` as UTF-8 CSV, all of it or nothing.
 

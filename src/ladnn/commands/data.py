@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ladnn.commands.inputs import given
-from ladnn.commands.outputs import AsJson, Overwrite, keep_apart, refuse_existing
+from ladnn.commands.outputs import AsJson, Overwrite, keep_apart, refuse_existing, tell_leaks
 from ladnn.commands.progress import bar
 from ladnn.errors import DataError
 from ladnn.paths import require_writable, write_whole
@@ -99,6 +99,7 @@ def import_(
         _print_json(_intake_json(intake, output))
     else:
         _print_intake(intake, output)
+    tell_leaks(intake.manifest)
     if intake.failures:
         raise typer.Exit(1)
 

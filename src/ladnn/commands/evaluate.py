@@ -12,6 +12,7 @@ import typer
 
 from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import interval_settings, open_predictor
+from ladnn.commands.outputs import tell_leaks
 from ladnn.commands.progress import stages
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.paths import alone
@@ -83,6 +84,7 @@ def evaluate(
     settings = interval_settings(replicates, level, seed)
     listed = read_manifest(manifest)
     sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()  # of what is judged
+    tell_leaks(listed)
     images = evaluation.part_size(listed, split.value)
     loaded, predictor = open_predictor(bundle, operating_point, engine, threads, images)
     with alone(output):

@@ -7,6 +7,7 @@ import typer
 
 from ladnn.commands.extras import training_side
 from ladnn.commands.inputs import given
+from ladnn.commands.outputs import tell_leaks
 
 app = typer.Typer()
 
@@ -38,5 +39,7 @@ def train(
     from ladnn.dataset import read_manifest
 
     chosen = read_config(config, settings or [], TrainConfig)
-    best = fit(chosen, read_manifest(manifest), output)
+    listed = read_manifest(manifest)
+    tell_leaks(listed)
+    best = fit(chosen, listed, output)
     typer.echo(f"{output}: epoch {best.epoch + 1}, validation AUC {best.val_auc:.3f}")
