@@ -176,3 +176,46 @@ def test_what_was_found_tells_of_the_figure_and_what_is_usual_does_not(text, exp
 )
 def test_a_hyphen_hides_no_finding_whose_sign_is_denied(text, expected):
     assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ground-glass opacities (n=0).", ""),
+        ("Consolidation (n=0) and GGO (n=12).", "GGO"),
+        ("0 consolidations. GGO.", "GGO"),
+        ("Day 0: GGO. Day 0 consolidations.", "GGO Csld"),
+        ("GGO free lungs with consolidation.", "Csld"),
+        ("None of ground-glass opacity, consolidation or crazy paving was seen.", ""),
+        ("None of the patients with GGO had consolidation.", "GGO"),
+    ],
+)
+def test_naught_of_a_lesion_is_none(text, expected):
+    assert labels(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The patient tested negative (SARS-CoV-2).", "negative"),
+        ("PCR undetectable for SARS-CoV-2", "negative"),
+        ("Covid-19 neg.", "negative"),
+        ("COVID-19 was not diagnosed.", "negative"),
+        ("COVID-19 was not the cause.", "negative"),
+        ("Pneumonia of other cause than COVID-19.", "negative"),
+        ("COVID-19 pneumonia cannot be diagnosed; swabs negative x3.", "negative"),
+        ("COVID-19 seems improbable.", "unstated"),
+        ("COVID-19 is implausible.", "unstated"),
+        ("COVID-19 mimics: organizing pneumonia.", "unstated"),
+        ("COVID-19 patient's wife, normal CT.", "unstated"),
+        ("Differential diagnosis: COVID-19, influenza.", "unstated"),
+        ("Differential diagnosis included influenza and COVID-19.", "unstated"),
+        ("Ddx: COVID-19 vs. influenza", "unstated"),
+        ("COVID-19 patient's CT shows GGO.", "positive"),
+        ("The patient tested positive (SARS-CoV-2).", "positive"),
+        ("COVID-19 was not diagnosed at first; later RT-PCR was positive.", "positive"),
+        ("The differential diagnosis was broad, and RT-PCR confirmed COVID-19.", "positive"),
+    ],
+)
+def test_what_is_weighed_denied_or_of_a_relative_is_no_covid(text, expected):
+    assert label_report(text).covid == expected

@@ -40,7 +40,8 @@ _SIGN = (
 # The other order: `a positive RT-PCR`, `two negative swabs for SARS-CoV-2`.
 _BEFORE_TEST = rf"\s+(?:(?!(?:and|but|or)\b)[\w-]+\s+){{0,3}}?{_TESTS}\b"
 _SOUGHT = (
-    rf"(?:\s+(?:tests?|assays?|results?|testing))?(?:\s+(?:for|of)\s+(?:the\s+)?(?:{_NAMES}))?"
+    r"(?:\s+(?:tests?|assays?|results?|testing))?"
+    rf"(?:\s+(?:for|of)\s+(?:the\s+)?(?:{_NAMES})|\s*\((?:{_NAMES})\))?"
 )
 _AGAIN = r"(?:second|third|fourth|fifth|next|last|final|repeat(?:ed)?)"
 _ONE_TEST = r"(?:(?:rt\s*-?\s*)?(?:pcr\s+)?(?:test(?:ing)?|swab|sample|specimen|result)|one)"
@@ -52,7 +53,8 @@ _POSITIVE = (
     rf"|{_SIGN % '[+]'}|(?<!false[\s-])\bpositive{_BEFORE_TEST}"
 )
 _NEGATIVE = (
-    rf"{_TEST}(?:(?<!false[\s-])negative|undetect(?:ed|able)|not\s+detected|non\s*-?\s*reactive)\b"
+    rf"(?:{_TEST}(?:(?<!false[\s-])negative|undetect(?:ed|able)|not\s+detected|non\s*-?\s*reactive)"
+    rf"|\btest(?:s|ed|ing)?\s+negative(?=\s*\())\b{_SOUGHT}"
     rf"|{_SIGN % '-'}|(?<!false[\s-])\bnegative{_BEFORE_TEST}{_SOUGHT}"
 )
 # Not follow-up (`control CT`) and not an authority (`Disease Control`).
@@ -95,7 +97,7 @@ _CAUSED = (
 )
 _NAME = re.compile(_NAMES)
 _EXPRESSION = re.compile(
-    rf"(?P<without>(?:{_NAMES})[\s-]{{0,2}}negative\b|\b(?:other\s+than|unrelated\s+to)\s+(?:{_NAMES}))"
+    rf"(?P<without>(?:{_NAMES})[\s-]{{0,2}}neg(?:ative)?\b|\b(?:other(?:\s+\w+){{0,2}}?\s+than|unrelated\s+to)\s+(?:{_NAMES}))"
     rf"|(?P<name>{_NAMES})|(?P<positive>{_POSITIVE})|(?P<negative>{_NEGATIVE})"
     r"|(?P<other>\bhealthy\s+(?:\w+\s+)?"
     r"(?:volunteers?|subjects?|people|persons?|individuals?|adults?|m[ae]n|wom[ae]n|controls?)\b"
@@ -163,6 +165,9 @@ _LEFT_OPEN = re.compile(
     r"(?:evaluat|assess|investigat|work-?up)\w*\s+for|quer(?:y|ied)|"
     rf"{CONTRAST}|(?:differ|distinguish)\w*\s+from)\s+|(?:^|[\s.;:,(])\?\s*)"
     r"(?:(?:an?|the|active|acute|current|prior|previous|recent|typical)\s+)*$"
+    # What is only weighed: `differential diagnosis: influenza, COVID-19`.
+    r"|\b(?:d+dx|d/d|differential(?:\s+diagnos[ei]s)?)(?:\s+(?:includ\w+|is|was|of))?\s*:?\s+"
+    r"(?:(?!confirm|diagnos|prove)[\w-]+,?\s+|vs\.?\s+){0,4}$"
 )
 # Another disease that is only compared: `unlike bacterial pneumonia`.
 _UNLIKE = re.compile(
@@ -178,10 +183,16 @@ _NOT_SO = re.compile(r"\b(?:no|non|not|without)[\s-]+(?:severe|critical|serious|
 # And right after it, where nothing later in the sentence finds it.
 _LEFT_OPEN_AFTER = re.compile(
     r"(?:\s+(?:pneumonia|infection|disease|involvement))?(?:"
+    r"\s+(?:vs\b\.?|versus)|\s+cannot\s+(?:yet\s+)?be\s+diagnosed|"
     r"\s+(?:is|was|are|were)\s+(?:not\s+(?:suspected|likely|favou?red|probable)|"
     r"(?:\w+\s+){0,2}?less\s+(?:likely|probable))|"
     r"\s+status\s*:?\s+(?:(?:is|was)\s+)?(?:unknown|unclear|uncertain|not\s+known|pending))\b"
     r"(?![^.;]*(?<!not\s)(?<!be\s)\b(?:confirmed|positive|diagnosed|detected|proven)\b)"
+)
+# And what says that it is not this: `COVID-19 was not the cause`.
+_NOT_IT = re.compile(
+    r"(?:\s+(?:pneumonia|infection|disease))?\s+(?:is|was|were)\s+(?:not|never)\s+(?:been\s+)?"
+    r"(?:diagnosed|the\s+(?:\w+\s+)?(?:cause|diagnosis|reason|explanation|culprit))\b"
 )
 # A test or an illness of someone near the patient: `his wife had`, `father died of`.
 _KIN = (
@@ -208,8 +219,9 @@ _MET = re.compile(
 )
 # `a COVID-19 ward`, `the COVID-19 pandemic`, `a COVID-19 contact`: nobody's illness.
 _NOBODYS = re.compile(
+    rf"[\s-]+patients?'s?\s+{_KIN}\b|"
     r"[\s-]+(?:wards?|units?|hospitals?|clinics?|cent(?:er|re)s?|hotlines?|teams?|pandemic|epidemic|"
-    r"era|outbreak|crisis|lockdown|contacts?|exposure|vaccin\w+|screening|suspects?|suspicion|"
+    r"mimics?|mimick?ers?|era|outbreak|crisis|lockdown|contacts?|exposure|vaccin\w+|screening|suspects?|suspicion|"
     r"(?:test|swab)s?\s+(?:is|are|was|were)?\s*pending|pending)\b"
 )
 # What is denied or doubted of a patient with it: `no consolidation in COVID-19`.
@@ -333,6 +345,8 @@ def _named(judged: Judged, lower: str, sentence: tuple[int, int]) -> Judged:
     before = _before(judged, lower, sentence)
     if _NOBODYS.match(lower, judged.term.end, sentence[1]):
         return replace(judged, course=Course.UNCERTAIN)
+    if _NOT_IT.match(lower, judged.term.end, sentence[1]):
+        return replace(judged, course=Course.NEGATED)
     if judged.cue and _OF_SOMEONE.search(lower, judged.cue.end, judged.term.start):
         judged = replace(judged, course=Course.PRESENT, cue=None)
     if judged.course is Course.NEGATED and (_NOT_TYPICAL.search(before) or _NOT_SO.search(before)):

@@ -75,7 +75,7 @@ _CELL = rf"(?:{_DENIED}|{_ZERO}){_END}"
 _BARE_CELL = r"(?:no|none|nil|absent)(?=\s*(?:[.;,|)](?!\s*\d)|$))"
 DOUBTED = (
     r"(?:(?:very|highly|quite|also|not) )?(?:possibl[ey]|probabl[ey]|(?:un)?likely|suspected|"
-    r"suspicious|questionable|doubtful|equivocal|uncertain)"
+    r"suspicious|questionable|improbable|implausible|doubtful|equivocal|uncertain)"
 )
 
 # Kind of words, side, phrases; the more special first, for the first that fits hides the others.
@@ -169,6 +169,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no|zero|0) "
             r"(?:of|out of|lobes?|lungs?|images?|patients?|cases?)",
+            r"\( ?n ?= ?0 ?\)",
+            r"(?<=\w\s)free(?= (?:lungs?|lobes?|parenchyma))",
             r"\((?:0(?:\.0+)? ?%|0 ?/ ?\d+|0 of \d+)[^()]{0,20}\)",
             rf"{BE} not(?: (?:very|so))? (?:obvious|noticeable)",
             rf"(?:in|on) none{_END}",
@@ -211,8 +213,12 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             r"held) (?:to be|as|for)(?: an?)?",
             r"no(?: other)? (?:patients?|cases?|one|subjects?|images?|scans?|lobes?)(?: \w+){0,3}? "
             r"(?:had|has|have|showed|shows?|with)",
-            r"(?:none of|neither)(?: \w+){0,3}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
+            r"(?:none of|neither)(?: [\w-]+){0,5}? (?:had|has|have|show(?:s|ed)?|contain(?:s|ed)?)"
             r"(?: any)?",
+            # But who has what: `none of the patients with GGO had consolidation`.
+            r"none of(?: the)?(?= (?:following|ggo|ground|consolid|crazy|air|interlob|sept|thick))",
+            r"(?<!\d\s)(?<!day\s)(?<!week\s)(?<!hour\s)0(?= (?:[\w-]+ ){0,2}"
+            r"(?:consolidations|opacities|ggos|bronchograms))",
             rf"nor {BE}(?: \w+){{1,3}}? {_SHOW}(?: any)?",
             rf"(?:nor|neither) {BE}(?: there)?(?: any)?",
             # `Consolidation was absent, as were air bronchograms.`
@@ -248,8 +254,8 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
         Course.UNCERTAIN,
         Side.AFTER,
         (
-            rf"{BE} (?:considered )?(?:possible|(?:un)?likely|suspected|questionable|uncertain|"
-            r"doubtful)",
+            rf"(?:{BE}|seem(?:s|ed)?|appear(?:s|ed)?) (?:considered )?(?:possible|(?:un)?likely|"
+            r"suspected|questionable|uncertain|doubtful|improbable|implausible)",
             rf"(?:very )?unlikely{_END}",
             rf"(?:may|might|could) (?:also |well |still )?be (?:{SEEN}|there)",
             # The adjective behind its noun, and the cell of a form: `consolidation: possible`.
