@@ -23,6 +23,7 @@ from ladnn import engines
 from ladnn import export as exporting
 from ladnn.backbones import BACKBONES
 from ladnn.bundle import CARD_FILE, MODEL_FILE, load_bundle
+from ladnn.calibration import HOTTEST
 from ladnn.commands.export import app
 from ladnn.conversion import (
     open_engine,
@@ -462,6 +463,19 @@ def test_the_command_says_when_nothing_shows_that_the_manifest_is_that_of_the_tr
     said = CliRunner().invoke(app, given)
     assert said.exit_code == 0
     assert ("nothing shows" in said.stderr) == (not sources)
+
+
+@pytest.mark.parametrize("temperature", [HOTTEST, HOTTEST - 1])
+def test_the_command_says_when_no_higher_temperature_is_fitted(
+    bundle, manifest, tmp_path, monkeypatch, temperature
+):
+    card = replace(bundle.card, temperature=temperature)
+    monkeypatch.setattr("ladnn.export.export", lambda *_args, **_kwargs: card)
+    write_manifest(manifest, tmp_path / "m.csv")
+    given = ["run", "--manifest", str(tmp_path / "m.csv"), "-o", "out", "--name", "drawn"]
+    said = CliRunner().invoke(app, given)
+    assert said.exit_code == 0
+    assert ("tells next to nothing" in said.stderr) == (temperature == HOTTEST)
 
 
 def test_lesions_with_few_validation_cases_are_not_calibrated(bundle):

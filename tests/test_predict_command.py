@@ -236,6 +236,20 @@ def test_frames_are_counted_from_1(bundle, tmp_path):
     assert "choose frame 1 to 2" in said[3].output
 
 
+def test_a_sheet_names_the_frame_of_a_file_of_several(bundle, tmp_path, monkeypatch):
+    path, drawn = tmp_path / "pages.tiff", []
+    first, second = (Image.fromarray(thorax(seed, size=(64, 64))) for seed in (1, 2))
+    first.save(path, save_all=True, append_images=[second])
+    draw_sheet = overlay.draw
+    monkeypatch.setattr(
+        overlay, "draw", lambda *a, **k: drawn.append(k["name"]) or draw_sheet(*a, **k)
+    )
+    heatmaps = ("--heatmaps", tmp_path / "maps", "--bundle", bundle)
+    assert run(path, *heatmaps, "--frame", 2).exit_code == 0
+    assert run(draw(tmp_path / "one.png"), *heatmaps).exit_code == 0
+    assert drawn == [f"{path}   frame 2 of 2", str(tmp_path / "one.png")]
+
+
 def test_a_window_that_begins_with_a_minus_can_be_given(bundle, image):
     assert run(image, "--bundle", bundle, "--window", "-600/1500").exit_code == 0
 

@@ -61,7 +61,8 @@ class Fitted:
 def fit(scored: Scored) -> Fitted:
     """Fit temperatures, operating points, the band and the study rule.
 
-    Small sources are repeated, so that a large collection does not set the cuts alone.
+    Images of small sources are repeated for the temperature and the cuts of an image, so that a
+    large collection does not set them alone. The cuts of a study rest on patients as they are.
 
     Raises:
         DataError: validation without both classes.

@@ -62,6 +62,7 @@ def export(
     with training_side("exporting"):
         from ladnn.export import UNSTATED, Identity, Options
         from ladnn.export import export as make
+    from ladnn.calibration import HOTTEST
     from ladnn.dataset import read_manifest
 
     options = Options(flip=flip, stored=weights, precision=precision.value, force=force)
@@ -78,6 +79,12 @@ def export(
         typer.echo(
             f"nothing shows that the checkpoints were trained on {manifest} as it is: if they "
             "learned images of its validation split, the bundle's probabilities are too sure",
+            err=True,
+        )
+    if card.temperature >= HOTTEST:
+        typer.echo(
+            f"the temperature is {HOTTEST:g}, the highest that is fitted, so on validation the "
+            "network tells next to nothing: train for longer, or look at its validation AUC",
             err=True,
         )
     if as_json:

@@ -206,7 +206,7 @@ def _finisher(
                 box=said.field.box,
                 calibrated=card.calibrated,
                 cuts=(point.low, point.high),
-                name=str(item.path),
+                name=_shown(item, image),
             )
             try:
                 overlay.save(sheet, target)
@@ -218,6 +218,12 @@ def _finisher(
         )
 
     return finish
+
+
+def _shown(item: Item, image: "CtImage") -> str:
+    """What a sheet calls its image: the path, and the frame where the file has several."""
+    several = f"   frame {image.frame + 1} of {image.frames}" if image.frames > 1 else ""
+    return f"{item.path}{several}"
 
 
 class _Studies:

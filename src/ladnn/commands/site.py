@@ -38,7 +38,7 @@ def verify_log(
     def work(site: "Services") -> tuple[int, str, str]:
         from ladnn.service import audit_log
 
-        verdict = site.database.read(lambda session: audit_log.verify(session, head))
+        verdict = audit_log.verify(site.database, head)
         fault = verdict.fault
         told = site.catalogues.say("en", fault, line=verdict.line) if fault else ""
         return verdict.lines, verdict.head, told
