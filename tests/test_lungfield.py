@@ -139,6 +139,13 @@ def test_of_lungs_cropped_too_tightly_the_whole_image_is_seen():
     assert locate(pixels).box == (0.0, 0.0, 1.0, 1.0)
 
 
+def test_a_lung_that_a_tight_crop_cuts_through_is_seen_beside_the_other():
+    cropped = thorax(3)[77:161, 67:285]  # through the left of the image and above and below
+    field = locate(cropped)
+    assert field.kind == "lung"
+    assert (field.box[0] < 0.15, field.box[2] > 0.95) == (True, True)
+
+
 def test_a_pair_is_the_box_above_the_lungs_alone(phantom):
     pair, field = model_input(phantom, 64, "lungpair-1")
     above, below = model_input(phantom, 64, "lungbox-1")[0], model_input(phantom, 64, "lungs-2")[0]

@@ -36,6 +36,7 @@ _CORE = (0.70, 0.55)  # of the body box, always inside: a consolidated lung is n
 _MIN_LUNG, _MIN_BODY = 0.03, 0.10  # share of the image below which a find is not believed
 _MIN_LUNG_OF_BODY = 0.12  # or this share of the body, in a wide field of view
 _MAX_BORDER = 0.12  # share of the image border that a lung cut by a tight crop may touch
+_HALF = (0.2, 0.2)  # and of one that fills so much of the image: no air around a body does
 _MIN_CONTRAST = 12.0
 _MIN_BODY_WIDTH = 0.6  # of the image: what is less wide is the mediastinum between cropped lungs
 _FULL = (0.0, 0.0, 1.0, 1.0)
@@ -218,7 +219,8 @@ def find_lungs(small: Pixels, threshold: int) -> Mask:
     touching = np.bincount(border, minlength=count + 1) / border.size
     area = np.bincount(labels.ravel(), minlength=count + 1) / labels.size
     ends = np.r_[:_CORNER, -_CORNER:0]
-    keep = (area >= 0.004) & (touching <= _MAX_BORDER)
+    most = np.where(area >= _HALF[0], _HALF[1], _MAX_BORDER)
+    keep = (area >= 0.004) & (touching <= most)
     keep[labels[np.ix_(ends, ends)]] = False
     keep[0] = False
     lungs: Mask = keep[labels]
