@@ -238,6 +238,20 @@ def test_a_recovery_code_stands_in_once(site: Site):
     assert statuses == [303, 401]
 
 
+def test_a_recovery_code_lets_in_where_the_site_s_secret_is_another_by_now(site: Site):
+    account = make_account(site, Role.CURATOR, password=PASSWORD)
+    give_factor(site, account)
+    codes = site.services.database.write(
+        lambda session: second_factor.renew_recovery_codes(session, account)
+    )
+    right = site.services.database.write(
+        lambda session: second_factor.check(
+            session, account, codes[0], b"another" * 8, site.services.clock()
+        )
+    )
+    assert right
+
+
 def test_no_code_is_asked_for_without_a_right_password_first(page: Site):
     assert page.client.get("/sign-in/code").status_code == 401
     assert page.client.get("/sign-in/second-factor").status_code == 401

@@ -1,6 +1,7 @@
 """The audit log: what is chained, what verifying finds, what retention leaves verifiable."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -31,7 +32,7 @@ def record(database: Database, *actions: str) -> None:
 
 
 def verify(database: Database, noted: str | None = None) -> audit_log.Verdict:
-    return database.read(lambda session: audit_log.verify(session, noted))
+    return audit_log.verify(database, noted)
 
 
 @pytest.fixture
@@ -58,6 +59,24 @@ def test_an_untouched_log_holds_and_says_its_head(filled: Database):
     verdict = verify(filled)
     assert (verdict.lines, verdict.fault) == (5, None)
     assert verdict.head.startswith("5:")
+
+
+def test_a_log_that_grows_while_it_is_verified_holds(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+):
+    chain = audit_log._chain
+
+    def overtaken(session: Session) -> object:
+        monkeypatch.undo()
+        found = chain(session)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(record, filled, "session.begin").result()
+        return found
+
+    monkeypatch.setattr(audit_log, "_chain", overtaken)
+    verdict = verify(filled)
+    assert (verdict.lines, verdict.fault) == (5, None)
+    assert verify(filled).lines == 6
 
 
 def test_an_empty_log_holds(database: Database):

@@ -1,9 +1,13 @@
 """No other site acts for somebody: tokens, origins, cookies, headers."""
 
+from dataclasses import replace
+
 import pytest
 from personas import PASSWORD, as_role, browser_of, key_of, make_account, post, token_on
 from sites import MakeSite, Site
+from starlette.requests import Request
 
+from ladnn.service import csrf
 from ladnn.service.accounts.permissions import Role
 
 PREFERENCE = {"theme": "dark", "back": "/"}
@@ -32,6 +36,28 @@ def test_a_form_sent_from_this_site_is_taken(page: Site):
     fields = PREFERENCE | {"csrf": token_on(page.client)}
     headers = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
     assert page.client.post("/preferences", data=fields, headers=headers).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("public", "origin", "own"),
+    [
+        ("https://LADNN.Example.org:443", "https://ladnn.example.org", True),
+        ("https://ladnn.example.org", "https://ladnn.example.org", True),
+        ("http://ladnn.example.org:80", "http://ladnn.example.org", True),
+        ("https://ladnn.example.org:8443", "https://ladnn.example.org", False),
+        ("https://ladnn.example.org:80", "https://ladnn.example.org", False),
+        ("", "http://127.0.0.1:8000", True),
+        ("", "http://127.0.0.1", False),
+    ],
+)
+def test_the_site_s_own_address_is_known_in_any_writing(
+    page: Site, public: str, origin: str, own: bool
+):
+    settings = replace(page.services.settings, public_url=public)
+    page.app.state.services = replace(page.services, settings=settings)
+    headers = [(b"origin", origin.encode()), (b"host", b"127.0.0.1:8000")]
+    request = Request({"type": "http", "headers": headers, "app": page.app})
+    assert csrf._is_own_origin(request) == own
 
 
 def test_a_form_needs_the_token_of_this_very_session(page: Site):

@@ -1,5 +1,6 @@
 """nginx before two replicas on one database: a promotion while requests go on."""
 
+import http.client
 import shutil
 import subprocess
 import threading
@@ -120,6 +121,22 @@ def test_a_replica_that_is_busy_or_misses_something_is_not_taken_for_one_that_is
                 asked = [httpx.get(f"{proxy}/{status}").status_code for _ in range(6)]
                 assert asked == [status] * 6
             assert [httpx.get(proxy).status_code for _ in range(4)] == [200] * 4
+
+
+def test_the_proxy_writes_no_secret_address_of_a_request_that_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    with nginx(tmp_path, (free_port(), free_port())) as proxy:
+        wait_for(lambda: reached(f"{proxy}/metrics"))
+        told = {"referer": f"{proxy}/results/SECRET-PAGE"}
+        assert httpx.get(f"{proxy}/results/SECRET-TOKEN", headers=told).status_code >= 500
+        link = http.client.HTTPConnection(proxy.removeprefix("http://"), timeout=10)
+        link.request("POST", "/setup/SECRET-LINK", headers={"content-length": str(1 << 40)})
+        assert link.getresponse().status == 413
+        link.close()
+    written = "".join(capfd.readouterr()) + (tmp_path / "access.log").read_text()
+    assert "SECRET" not in written
+    assert " 502 " in written
 
 
 def test_an_upload_goes_to_the_replica_that_is_there(tmp_path: Path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import structlog
-from personas import person
+from personas import as_role, browser_of, make_account, person, token_on
 from sites import MakeSite, Site, plain_logs, sqlite_url
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -424,6 +424,26 @@ def test_deleting_works_on_a_full_disk(
         assert retention.purge_when_due(later) is not None
     assert page.services.database.read(lambda s: s.scalar(select(func.count(Case.id)))) == 0
     assert held.exists() == (by == "retention")  # which makes it anew at its end
+
+
+@pytest.mark.parametrize("what", ["sign-out", "sessions", "account", "admin sessions"])
+def test_access_is_taken_away_on_a_full_disk(
+    page: Site, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    account = make_account(page, Role.CLINICIAN)
+    browser, admin = browser_of(page, account), as_role(page, Role.ADMINISTRATOR)
+    at = f"/admin/accounts/{account.public_id}"
+    sender, form, path = {
+        "sign-out": (browser, "/account", "/sign-out"),
+        "sessions": (browser, "/account", "/account/sessions/end"),
+        "account": (admin, "/admin/accounts", f"{at}/disable"),
+        "admin sessions": (admin, "/admin/accounts", f"{at}/sessions"),
+    }[what]
+    token = token_on(sender, form)
+    held = fill_disk(page, monkeypatch)
+    assert sender.post(path, data={"csrf": token}).status_code == 303
+    assert not held.exists()
+    assert browser.get("/account").status_code != 200
 
 
 def test_a_body_that_finds_no_room_on_its_way_is_507(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ladnn.errors import ConfigError
+from ladnn.service.addresses import both_ways
 from ladnn.service.settings import Settings, read_settings, to_environment
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
@@ -94,3 +95,8 @@ def test_every_setting_is_documented_with_its_default():
 def test_every_setting_is_told_in_the_docstring():
     words = set(re.findall(r"\w+", Settings.__doc__ or ""))
     assert {item.name for item in fields(Settings)} - words == set()
+
+
+def test_the_ipv4_proxies_of_a_site_that_listens_on_both_are_known_in_ipv6_too():
+    assert both_ways(["10.0.0.0/8", "::1"]) == ["10.0.0.0/8", "::1/128", "::ffff:10.0.0.0/104"]
+    assert both_ways(["127.0.0.1", "*"]) == ["*"]

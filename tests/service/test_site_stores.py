@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -10,18 +11,20 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 from sites import PostgreSql, Site, free_port
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from ladnn.errors import ConfigError
 from ladnn.service import blobs as store
 from ladnn.service import retention
 from ladnn.service.blobs import Blobs
-from ladnn.service.database import Database
+from ladnn.service.database import Database, opening
 from ladnn.service.errors import BadRequest, DatabaseAway, NotFound, StorageAway, StorageFull
 from ladnn.service.tables import Account, Secret, now
 
@@ -164,6 +167,16 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
 
 
+def test_a_folder_that_can_only_be_read_is_said_to_be_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    blobs = Blobs(str(tmp_path / "blobs"))
+    blobs.check()
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
+    with pytest.raises(StorageAway):
+        blobs.check()
+
+
 def secret(name: str) -> Secret:
     return Secret(name=name, value=b"x")
 
@@ -300,6 +313,63 @@ def test_a_database_that_stays_away_is_said_to_be_away():
     database = Database(f"postgresql+psycopg://ladnn@127.0.0.1:{free_port()}/x")
     with pytest.raises(DatabaseAway):
         database.read(lambda session: session.scalar(select(1)))
+
+
+def test_a_database_whose_connections_are_all_taken_is_said_to_be_away(database: Database):
+    def taken(_session: Session) -> None:
+        raise PoolTimeout
+
+    with pytest.raises(DatabaseAway):
+        database.read(taken)
+
+
+def test_a_database_that_can_only_be_read_is_said_to_be_away_until_it_can_be_written(
+    postgresql: PostgreSql,
+):
+    database = Database(postgresql.fresh("prepared"))
+    name = database.engine.url.database
+    switch = f'ALTER DATABASE "{name}" SET default_transaction_read_only = '
+    database.check()
+    database.write(lambda session: session.execute(text(f"{switch} on")))
+    database.engine.dispose()
+    with pytest.raises(DatabaseAway):
+        database.write(lambda session: session.add(secret("a")))
+    with pytest.raises(DatabaseAway):
+        database.check()
+    with psycopg.connect(_plain(database), autocommit=True) as server:
+        server.execute("SET default_transaction_read_only = off")
+        server.execute(f"{switch} off")
+    database.write(lambda session: session.add(secret("b")))
+    database.check()
+    database.dispose()
+
+
+def _plain(database: Database) -> str:
+    return database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_database_on_a_full_disk_opens_by_its_reserve_or_says_that_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
+):
+    database = Database(f"sqlite:///{tmp_path}/site.db")
+    assert database.reserve is not None
+    if room:
+        database.reserve.keep()
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+
+    def no_log() -> None:
+        if not room or (tmp_path / "site.db-reserve").exists():
+            raise OperationalError("PRAGMA", {}, Exception("disk I/O error"))
+
+    if room:
+        with opening(database):
+            no_log()
+    else:
+        said = pytest.raises(ConfigError, match=r"disk of the database .* is full: make room")
+        with said, opening(database):
+            no_log()
 
 
 @pytest.mark.parametrize("reason", ["database or disk is full", "could not extend: disk full"])

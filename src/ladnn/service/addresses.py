@@ -30,6 +30,23 @@ def read_network(text: str) -> Network:
     return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
+def both_ways(networks: Iterable[str]) -> list[str]:
+    """The networks, those of IPv4 in IPv6 too: so whoever listens on `::` is told of their callers.
+
+    For programs that do not tell the two to be one, as `is_within` does; "*", for all, stays.
+    """
+    given = list(networks)
+    if "*" in given:
+        return ["*"]
+    read = [read_network(text) for text in given]
+    mapped = [
+        f"::ffff:{network.network_address}/{network.prefixlen + _MAPPED_BITS}"
+        for network in read
+        if network.version == 4
+    ]
+    return [*map(str, read), *mapped]
+
+
 def is_within(host: str, networks: Iterable[str]) -> bool:
     """Whether a caller's address lies in one of these networks."""
     address = read_address(host)

@@ -177,13 +177,17 @@ class Verdict:
     line: int = 0
 
 
-def verify(session: Session, noted: str | None = None) -> Verdict:
-    """Walk the chain from end to end.
+def verify(database: Database, noted: str | None = None) -> Verdict:
+    """Walk the chain from end to end, as it is at one moment: others may write meanwhile.
 
     Args:
-        session: of a transaction that sees one moment.
+        database: of the site.
         noted: a head that was noted earlier, `NUMBER:HASH`: the chain still has to hold it.
     """
+    return database.read_one_moment(lambda session: _walk(session, noted))
+
+
+def _walk(session: Session, noted: str | None) -> Verdict:
     chain = _chain(session)
     number, digest = chain.start, chain.start_hash
     told = (0, ZEROS)

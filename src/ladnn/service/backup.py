@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table, column, func, insert, inspect, select, table, text
+from sqlalchemy import Table, column, func, insert, inspect, select, table
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import TableClause
 
@@ -87,7 +87,9 @@ def backup(settings: Settings, target: Path, advance: Advance = lambda name: Non
         "lost": [],
     }
     try:
-        while not database.read(lambda session: _copy(session, files, target, listing, advance)):
+        while not database.read_one_moment(
+            lambda session: _copy(session, files, target, listing, advance)
+        ):
             pass
     finally:
         database.dispose()
@@ -153,8 +155,6 @@ def _copy(
     What was named and not there is lost only if it still is named at a later moment: bytes go after
     the rows that name them.
     """
-    if session.connection().dialect.name != "sqlite":
-        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     named, before = _named(session), set(listing["lost"])
     new = [name for name in named if name not in listing["files"]]
     missing = _copy_files(files, target, new, listing, advance)

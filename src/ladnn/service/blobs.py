@@ -118,8 +118,10 @@ class Blobs:
                     path.unlink()
 
     def check(self) -> None:
-        """Raise StorageAway when the store cannot be reached."""
+        """Raise StorageAway when the store cannot be reached, or its folder only be read."""
         self._require_root()
+        if self._local and not os.access(self._root, os.W_OK | os.X_OK):
+            raise StorageAway
 
     def _require_root(self) -> None:
         """Raise StorageAway for a folder or a bucket that is gone.

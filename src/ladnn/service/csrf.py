@@ -23,6 +23,7 @@ SENT = "sent"
 """Where the state of a request has the form that a browser sent from a page of this site."""
 
 _OWN_SITE = ("same-origin", "none")
+_PORTS = {"http": 80, "https": 443}
 
 
 def token(request: Request) -> str:
@@ -86,8 +87,18 @@ def _is_own_origin(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return True
-    public = urlsplit(services(request).settings.public_url).netloc
+    public = urlsplit(services(request).settings.public_url)
     try:
-        return urlsplit(origin).netloc in {request.headers.get("host"), public} - {""}
+        told = urlsplit(origin)
     except ValueError:  # no address at all
         return False
+    own = {
+        _plain(request.headers.get("host", ""), told.scheme),
+        _plain(public.netloc, public.scheme),
+    }
+    return _plain(told.netloc, told.scheme) in own - {""}
+
+
+def _plain(netloc: str, scheme: str) -> str:
+    """Host and port as a browser writes them in an origin: in small letters, no default port."""
+    return netloc.lower().removesuffix(f":{_PORTS.get(scheme)}")

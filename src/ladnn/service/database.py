@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sqlalchemy.exc import (
     InterfaceError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -30,12 +32,14 @@ Result = TypeVar("Result")
 _WRITES = "ladnn_writes"
 _PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts; a restart of the server takes about one
 _LONGEST = 30.0  # seconds that a writer of SQLite waits for its turn, and then for other processes
+_LEAST = 1 << 20  # bytes free below which SQLite can make neither its log nor its index
 _CONNECT = 10  # seconds that a server of PostgreSQL has to answer, unless the URL says so
 _RETRIED = (
     *("40001", "40P01"),  # serialization, deadlock
     *("23503", "23505"),  # a row that another transaction deleted, or wrote first
     *("57P01", "57P02", "57P03"),  # going down
 )
+_READ_ONLY = ("25006",)  # a standby, or a server that has no room left
 _FULL = ("53100", "disk is full", "disk full")
 
 
@@ -53,6 +57,16 @@ class Database:
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Run `work` in a transaction that changes nothing; see `write`."""
         return self._run(self.engine, work)
+
+    def read_one_moment(self, work: Callable[[Session], Result]) -> Result:
+        """`read` in which all statements see the same moment, whatever others write beside them."""
+
+        def frozen(session: Session) -> Result:
+            if not self.sqlite:  # where every transaction sees one moment
+                session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            return work(session)
+
+        return self.read(frozen)
 
     def write(self, work: Callable[[Session], Result], *, deletes: bool = False) -> Result:
         """Run `work` in one transaction and commit it; on SQLite no other writer runs beside it.
@@ -73,6 +87,20 @@ class Database:
                 if not (deletes and self.reserve and self.reserve.give_up()):
                     raise
                 return self._run(self._writing, work)
+
+    def check(self) -> None:
+        """Raise DatabaseAway when it cannot be reached, or only be read."""
+        asked = "SELECT 1" if self.sqlite else "SHOW transaction_read_only"
+        if self.read(lambda session: session.scalar(text(asked))) == "on":
+            self.engine.dispose()
+            raise DatabaseAway
+
+    def is_full(self) -> bool:
+        """Whether the disk of a database that is a file has no room for its log."""
+        if not self.sqlite:
+            return False
+        folder = Path(str(self.engine.url.database)).resolve().parent
+        return folder.is_dir() and shutil.disk_usage(folder).free < _LEAST
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -102,7 +130,12 @@ class Database:
             except StaleDataError:  # a row that this transaction held was deleted meanwhile
                 if pause is None:
                     raise
+            except PoolTimeout as error:  # all connections were taken, for as long as one waits
+                raise DatabaseAway from error
             except DBAPIError as error:
+                if _matches(error, _READ_ONLY):
+                    self.engine.dispose()  # another connection may find another server there
+                    raise DatabaseAway from error
                 _tell(error)
                 if pause is None or time.monotonic() > start + _LONGEST:
                     raise DatabaseAway from error
@@ -119,10 +152,21 @@ class Database:
 
 @contextmanager
 def opening(database: Database) -> Iterator[None]:
-    """Raise ConfigError, one sentence without secrets, where a database cannot be used."""
+    """Raise ConfigError, one sentence without secrets, where a database cannot be used.
+
+    SQLite needs a little room to open at all. Where there is none, the reserve makes it: whoever
+    cannot open the database can delete nothing either.
+    """
+    full = database.is_full()
+    if full and database.reserve and database.reserve.give_up():
+        full = False
     try:
         yield
     except DBAPIError as error:
+        if full:
+            raise ConfigError(
+                f"the disk of the database {database.engine.url.database} is full: make room on it"
+            ) from error
         url = database.engine.url
         where = f" at {url.host}:{url.port or 5432}" if url.host else ""
         raise ConfigError(

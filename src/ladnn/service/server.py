@@ -16,6 +16,7 @@ from ladnn.findings import RESEARCH_NOTICE
 from ladnn.runtime import load_bundle
 from ladnn.service import migrations
 from ladnn.service.accounts.people import link_for_first
+from ladnn.service.addresses import both_ways
 from ladnn.service.blobs import Blobs
 from ladnn.service.database import Database
 from ladnn.service.metrics import counted_together
@@ -54,7 +55,7 @@ def serve(settings: Settings) -> None:
             log_config=None,
             log_level="warning",
             proxy_headers=True,
-            forwarded_allow_ips=list(settings.trusted_proxies),
+            forwarded_allow_ips=both_ways(settings.trusted_proxies),
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated
@@ -16,7 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from ladnn.service.accounts import api_keys, sessions
 from ladnn.service.accounts.permissions import PERMISSIONS, Permission, Role
 from ladnn.service.context import Services, services
-from ladnn.service.errors import NotAllowed, SignInNeeded
+from ladnn.service.errors import NotAllowed, SignInNeeded, StorageFull
 from ladnn.service.limits import address_of
 from ladnn.service.settings import Settings
 from ladnn.service.tables import Account
@@ -160,7 +161,8 @@ def _by_key(site: Services, text: str) -> Principal:
     if key is None:
         raise SignInNeeded("error.key")
     if key.used_at is None or present - key.used_at > sessions.TOUCH:
-        site.database.write(lambda session: api_keys.touch(session, key.id, present))
+        with suppress(StorageFull):
+            site.database.write(lambda session: api_keys.touch(session, key.id, present))
     scopes = frozenset(Permission(scope) for scope in key.scopes)
     return replace(of_account(key.account), scopes=scopes)
 
@@ -176,7 +178,8 @@ def by_session(site: Services, token: str) -> Principal | None:
     if found is None:
         return None
     if sessions.is_stale(found, present, lifetimes):
-        site.database.write(lambda session: sessions.touch(session, found.id, present))
+        with suppress(StorageFull):  # or nobody could sign out, or delete, to make room
+            site.database.write(lambda session: sessions.touch(session, found.id, present))
     return replace(of_account(found.account), ambient=True, session_id=found.id)
 
 

@@ -109,7 +109,8 @@ def check(session: Session, account: Account, code: str, secret: bytes, present:
     kept = _of(session, account)
     if kept is None or kept.confirmed_at is None:
         return False
-    return _use(session, kept, account, code, secret, present) or _recover(session, account, code)
+    # First the codes that need no secret: where that was changed, they are what is left.
+    return _recover(session, account, code) or _use(session, kept, account, code, secret, present)
 
 
 def renew(

@@ -102,7 +102,7 @@ def end_session(request: Request, principal: Self, session_id: str) -> Response:
         if not sessions.end(session, mine.id, session_id):
             raise NotFound
 
-    return _change(request, principal, "session.end", work, object=session_id)
+    return _change(request, principal, "session.end", work, object=session_id, locks_out=True)
 
 
 @router.post("/sessions/end")
@@ -113,6 +113,7 @@ def end_sessions(request: Request, principal: Self) -> Response:
         principal,
         "session.end_all",
         lambda session, mine: sessions.end_all(session, mine.id),
+        locks_out=True,
     )
     answer = RedirectResponse("/sign-in", status_code=303)
     return leave(request, answer)
@@ -154,7 +155,7 @@ def revoke_key(request: Request, principal: Self, key_id: str) -> Response:
         if not api_keys.revoke(session, key_id, present, mine.id):
             raise NotFound
 
-    return _change(request, principal, "api_key.revoke", work, object=key_id)
+    return _change(request, principal, "api_key.revoke", work, object=key_id, locks_out=True)
 
 
 @router.get("/second-factor")
@@ -248,8 +249,13 @@ def _change(
     action: str,
     work: Callable[[Session, Account], object],
     object: str = "",  # noqa: A002  # the log's own word
+    *,
+    locks_out: bool = False,
 ) -> Response:
-    """Change something of one's own account, note it, and go back to the page."""
+    """Change something of one's own account, note it, and go back to the page.
+
+    What only `locks_out`, such as a key that is revoked, has to work on a full disk too.
+    """
 
     def write(session: Session) -> None:
         account = _held(session, principal)
@@ -257,7 +263,7 @@ def _change(
         audit_log.record(session, principal, action, object or account.public_id, {})
 
     try:
-        services(request).database.write(write)
+        services(request).database.write(write, deletes=locks_out)
     except BadRequest as error:
         return _page(request, principal, error=error)
     return RedirectResponse("/account", status_code=303)

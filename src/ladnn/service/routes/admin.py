@@ -60,7 +60,7 @@ def cancel_invitation(request: Request, principal: Administrator, account_id: st
     def work(session: Session, account: Account) -> None:
         people.cancel_invitation(session, database, account)
 
-    return _change(request, principal, account_id, "account.uninvite", work)
+    return _change(request, principal, account_id, "account.uninvite", work, locks_out=True)
 
 
 @router.post("/accounts/{account_id}/password")
@@ -111,7 +111,7 @@ def reset_second_factor(request: Request, principal: Administrator, account_id: 
         people.unlink(session, account)
         sessions.end_all(session, account.id)
 
-    return _change(request, principal, account_id, "second_factor.reset", work)
+    return _change(request, principal, account_id, "second_factor.reset", work, locks_out=True)
 
 
 @router.post("/accounts/{account_id}/sessions")
@@ -123,6 +123,7 @@ def end_sessions(request: Request, principal: Administrator, account_id: str) ->
         account_id,
         "session.end_all",
         lambda session, account: sessions.end_all(session, account.id),
+        locks_out=True,
     )
 
 
@@ -147,7 +148,7 @@ def revoke_key(request: Request, principal: Administrator, key_id: str) -> Respo
             raise NotFound
         audit_log.record(session, principal, "api_key.revoke", key_id, {})
 
-    site.database.write(write)
+    site.database.write(write, deletes=True)
     return RedirectResponse("/admin/keys", status_code=303)
 
 
@@ -160,7 +161,7 @@ def _set_status(
         people.change_status(session, database, account, active)
 
     action = "account.enable" if active else "account.disable"
-    return _change(request, principal, account_id, action, work)
+    return _change(request, principal, account_id, action, work, locks_out=not active)
 
 
 def _change(
@@ -170,15 +171,20 @@ def _change(
     action: str,
     work: Callable[[Session, Account], object],
     detail: dict[str, Any] | None = None,
+    *,
+    locks_out: bool = False,
 ) -> Response:
-    """Change something of an account, note it, and go back to the list."""
+    """Change something of an account, note it, and go back to the list.
+
+    What only `locks_out`, such as sessions that end, has to work on a full disk too.
+    """
 
     def write(session: Session) -> None:
         work(session, people.by_public_id(session, account_id))
         audit_log.record(session, principal, action, account_id, detail or {})
 
     try:
-        services(request).database.write(write)
+        services(request).database.write(write, deletes=locks_out)
     except BadRequest as error:
         return _page(request, error)
     return RedirectResponse("/admin/accounts", status_code=303)

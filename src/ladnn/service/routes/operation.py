@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from sqlalchemy import text
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ladnn.service.accounts.permissions import Permission
@@ -29,7 +28,7 @@ async def health(_: Operator) -> PlainTextResponse:
 def ready(request: Request, _: Operator) -> PlainTextResponse:
     """The database, the files and the model are there; 503 while they are not."""
     site = services(request)
-    site.database.read(lambda session: session.execute(text("SELECT 1")))
+    site.database.check()
     site.blobs.check()
     site.predictor()
     return PlainTextResponse("ready\n")

@@ -121,7 +121,7 @@ def sign_out(request: Request, principal: Anyone) -> Response:
             sessions.end_one(session, principal.session_id or 0)
             audit_log.record(session, principal, "session.end", "", {})
 
-        site.database.write(end)
+        site.database.write(end, deletes=True)
     return leave(request, answer)
 
 
