@@ -1,5 +1,6 @@
 """Database and files: what is kept, what is given back, what a full disk leaves behind."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 from sites import PostgreSql, Site, free_port
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -379,6 +380,24 @@ def test_a_database_without_room_is_said_to_be_full(database: Database, reason: 
 
     with pytest.raises(StorageFull):
         database.write(full)
+
+
+def test_a_server_of_postgresql_is_given_up_in_time_unless_the_url_says_otherwise():
+    def given(query: str) -> dict[str, object]:
+        database = Database(f"postgresql+psycopg://ladnn@127.0.0.1/x{query}")
+        asked: dict[str, object] = {}
+
+        @event.listens_for(database.engine, "do_connect")
+        def note(_dialect: object, _record: object, _args: object, words: dict[str, object]):
+            asked.update(words)
+            raise DatabaseAway
+
+        with contextlib.suppress(DatabaseAway):
+            database.read(lambda session: session.scalar(select(1)))
+        return asked
+
+    assert (given("")["connect_timeout"], given("")["tcp_user_timeout"]) == (10, 30_000)
+    assert given("?tcp_user_timeout=5000")["tcp_user_timeout"] == "5000"
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://host/name", "sqlite://"])

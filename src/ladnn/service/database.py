@@ -33,7 +33,13 @@ _WRITES = "ladnn_writes"
 _PAUSES = (0.05, 0.2, 0.5)  # seconds between attempts; a restart of the server takes about one
 _LONGEST = 30.0  # seconds that a writer of SQLite waits for its turn, and then for other processes
 _LEAST = 1 << 20  # bytes free below which SQLite can make neither its log nor its index
-_CONNECT = 10  # seconds that a server of PostgreSQL has to answer, unless the URL says so
+_PATIENCE = {  # with a server of PostgreSQL, by libpq's names, unless the URL says so
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 30_000,  # milliseconds until a host that is gone without a word is given up
+    "keepalives_idle": 15,  # seconds, and the same while nothing is sent
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 _RETRIED = (
     *("40001", "40P01"),  # serialization, deadlock
     *("23503", "23505"),  # a row that another transaction deleted, or wrote first
@@ -233,14 +239,13 @@ def _make_engine(url: str) -> Engine:
         raise ConfigError(
             f"database_url begins with {parsed.drivername}: expected sqlite or postgresql+psycopg"
         )
-    patience = {} if "connect_timeout" in parsed.query else {"connect_timeout": _CONNECT}
     return create_engine(
         parsed,
         pool_size=10,
         max_overflow=10,
         pool_timeout=10,
         pool_recycle=1800,
-        connect_args=patience,
+        connect_args={key: value for key, value in _PATIENCE.items() if key not in parsed.query},
     )
 
 
