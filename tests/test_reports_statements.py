@@ -182,6 +182,7 @@ def test_a_hyphen_hides_no_finding_whose_sign_is_denied(text, expected):
     ("text", "expected"),
     [
         ("Ground-glass opacities (n=0).", ""),
+        ("Consolidation (n = 0 of 4). GGO (n = 2 of 4).", "GGO"),
         ("Consolidation (n=0) and GGO (n=12).", "GGO"),
         ("0 consolidations. GGO.", "GGO"),
         ("Day 0: GGO. Day 0 consolidations.", "GGO Csld"),
@@ -199,6 +200,8 @@ def test_naught_of_a_lesion_is_none(text, expected):
     [
         ("The patient tested negative (SARS-CoV-2).", "negative"),
         ("PCR undetectable for SARS-CoV-2", "negative"),
+        ("The patient tested negative (influenza A and B).", "unstated"),
+        ("COVID-19 was not the only cause of death.", "positive"),
         ("Covid-19 neg.", "negative"),
         ("COVID-19 was not diagnosed.", "negative"),
         ("COVID-19 was not the cause.", "negative"),

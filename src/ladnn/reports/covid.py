@@ -54,7 +54,7 @@ _POSITIVE = (
 )
 _NEGATIVE = (
     rf"(?:{_TEST}(?:(?<!false[\s-])negative|undetect(?:ed|able)|not\s+detected|non\s*-?\s*reactive)"
-    rf"|\btest(?:s|ed|ing)?\s+negative(?=\s*\())\b{_SOUGHT}"
+    rf"|\btest(?:s|ed|ing)?\s+negative(?=\s*\((?:{_NAMES})\)))\b{_SOUGHT}"
     rf"|{_SIGN % '-'}|(?<!false[\s-])\bnegative{_BEFORE_TEST}{_SOUGHT}"
 )
 # Not follow-up (`control CT`) and not an authority (`Disease Control`).
@@ -192,7 +192,7 @@ _LEFT_OPEN_AFTER = re.compile(
 # And what says that it is not this: `COVID-19 was not the cause`.
 _NOT_IT = re.compile(
     r"(?:\s+(?:pneumonia|infection|disease))?\s+(?:is|was|were)\s+(?:not|never)\s+(?:been\s+)?"
-    r"(?:diagnosed|the\s+(?:\w+\s+)?(?:cause|diagnosis|reason|explanation|culprit))\b"
+    r"(?:diagnosed|the\s+(?:(?!only|sole|main|primary|leading)\w+\s+)?(?:cause|diagnosis|reason|explanation|culprit))\b"
 )
 # A test or an illness of someone near the patient: `his wife had`, `father died of`.
 _KIN = (

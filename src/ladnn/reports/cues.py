@@ -169,7 +169,7 @@ _PHRASES: tuple[tuple[Course | None, Side, tuple[str, ...]], ...] = (
             rf"{BE} (?:not|never)(?: yet)? (?:develop|occur|appear|exist)\w*",
             rf"(?:{BE} )?(?:{SEEN} )?(?:in|on) (?:none|neither|no|zero|0) "
             r"(?:of|out of|lobes?|lungs?|images?|patients?|cases?)",
-            r"\( ?n ?= ?0 ?\)",
+            r"\( ?n ?= ?0(?: of \d+| ?/ ?\d+)? ?\)",
             r"(?<=\w\s)free(?= (?:lungs?|lobes?|parenchyma))",
             r"\((?:0(?:\.0+)? ?%|0 ?/ ?\d+|0 of \d+)[^()]{0,20}\)",
             rf"{BE} not(?: (?:very|so))? (?:obvious|noticeable)",
