@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ladnn.csvs import LONGEST_CELL
-from ladnn.dataset import COLUMNS, Manifest, Record, read_manifest, write_manifest
+from ladnn.dataset import (
+    COLUMNS,
+    Manifest,
+    Record,
+    hash_records,
+    read_manifest,
+    write_manifest,
+)
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.splitting import PARTS
@@ -105,6 +112,15 @@ def test_patients_of_one_name_in_two_sources_are_two(tmp_path):
     (tmp_path / "m.csv").write_text("path,source,patient,covid\n" + rows)
     found = read_manifest(tmp_path / "m.csv")
     assert [record.patient for record in found] == ["north/1", "south/1", "2"]
+
+
+def test_what_a_run_learned_from_is_known_beside_a_source_with_patients_of_the_same_names(tmp_path):
+    head, north = "path,source,patient,covid,split\n", "a.png,north,1,1,test\n"
+    (tmp_path / "one.csv").write_text(head + north)
+    (tmp_path / "two.csv").write_text(head + north + "b.png,south,1,0,test\n")
+    alone, beside = (read_manifest(tmp_path / name) for name in ("one.csv", "two.csv"))
+    assert hash_records(alone) == hash_records(beside.part("test", source="north"))
+    assert hash_records(alone) != hash_records(beside)
 
 
 def test_a_manifest_without_optional_columns_is_read(tmp_path):

@@ -120,10 +120,14 @@ class Manifest:
 
 
 def hash_records(records: Iterable[Record]) -> str:
-    """sha256 over what a run learns from: pixels, labels, patients and splits, in order."""
+    """sha256 over what a run learns from: pixels, labels, patients and splits, in order.
+
+    It is the same whichever other sources the manifest holds, whose patients may have these names.
+    """
     digest = hashlib.sha256()
     for item in records:
-        row = item.pixel_hash or item.sha256 or str(item.path), item.patient, item.source
+        patient = _name_for(item.source, item.patient)
+        row = item.pixel_hash or item.sha256 or str(item.path), patient, item.source
         digest.update(repr((*row, item.covid, item.lesions.values, item.split)).encode())
     return digest.hexdigest()
 
@@ -188,9 +192,14 @@ def _told_apart(records: Sequence[Record]) -> tuple[Record, ...]:
         sources[record.patient].add(record.source)
     shared = {patient for patient, found in sources.items() if len(found) > 1}
     return tuple(
-        replace(one, patient=f"{one.source}/{one.patient}") if one.patient in shared else one
+        replace(one, patient=_name_for(one.source, one.patient)) if one.patient in shared else one
         for one in records
     )
+
+
+def _name_for(source: str, patient: str) -> str:
+    """A patient's name with the source in front, once."""
+    return patient if patient.startswith(f"{source}/") else f"{source}/{patient}"
 
 
 def _cells(record: Record, labels: str, base: Path) -> Iterable[str]:

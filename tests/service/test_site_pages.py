@@ -83,6 +83,15 @@ def test_the_first_page_weighs_less_than_150_kb_and_asks_nobody_else(page: Site)
     assert len(first.content) + sum(len(part.content) for part in parts) < 150_000
 
 
+def test_a_browser_may_keep_a_static_file_also_after_it_asked_for_it_again(page: Site):
+    [sheet] = re.findall(r'href="(/static/app\.css[^"]*)"', page.client.get("/").text)
+    whole = page.client.get(sheet)
+    again = page.client.get(sheet, headers={"if-none-match": whole.headers["etag"]})
+    assert (whole.status_code, again.status_code) == (200, 304)
+    assert whole.headers["cache-control"] == again.headers["cache-control"]
+    assert "immutable" in again.headers["cache-control"]
+
+
 @pytest.mark.parametrize("path", ["/", "/nothing", "/healthz", "/api/v1/predictions/none"])
 def test_every_answer_has_the_headers_that_protect(page: Site, path: str):
     headers = page.client.get(path).headers

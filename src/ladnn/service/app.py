@@ -231,6 +231,6 @@ class _Static(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer with a year's life."""
         response = await super().get_response(path, scope)
-        if response.status_code == 200:
+        if response.status_code in (200, 304):
             response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
