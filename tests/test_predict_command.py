@@ -413,7 +413,8 @@ main()
 
 def test_a_ctrl_c_that_python_drops_stops_the_program_all_the_same():
     dropped = """
-import sys, time, types, weakref
+import signal, sys, time, types, weakref
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 loading = types.ModuleType("ladnn.cli")
 def main():
     class Lost: pass
