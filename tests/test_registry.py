@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bundles import tiny_bundle
 from ladnn.bundle import MODEL_FILE
 from ladnn.commands.model import app
-from ladnn.errors import ConfigError, OvertakenError, RegistryError
+from ladnn.errors import BundleError, ConfigError, OvertakenError, RegistryError
 from ladnn.ledger import EVENTS, FileLedger, Status
 from ladnn.registry import Registry
 from ladnn.storage import Store, Taken
@@ -164,6 +164,14 @@ def test_a_version_that_cannot_be_opened_does_not_become_champion(registry: Regi
     with pytest.raises(RegistryError, match="is not the file that was added"):
         registry.rollback(by="ada", why="a test")
     assert registry.champion() == "tiny-2"
+
+
+def test_a_version_that_cannot_be_run_does_not_become_champion(registry: Registry, tmp_path: Path):
+    strange = tiny_bundle(tmp_path / "strange", version="4", preprocessing="of a later program")
+    registry.add(strange, {}, **WHO)
+    with pytest.raises(BundleError, match="is not known"):
+        registry.promote("tiny-4", by="ada", why="a test")
+    assert registry.champion() is None
 
 
 def test_a_file_that_a_version_lacks_is_named_beside_those_it_has(registry: Registry):

@@ -8,7 +8,7 @@ from typing import Any
 from ladnn.bundle import Bundle
 from ladnn.config import build
 from ladnn.dataset import Manifest, Record, hash_records
-from ladnn.errors import ConfigError, DataError, RegistryError
+from ladnn.errors import BundleError, ConfigError, DataError, RegistryError
 from ladnn.evaluation import Evaluation, evaluate
 from ladnn.findings import LESIONS, Decision
 from ladnn.gate import Answers, Check, Gate, Verdict, compare
@@ -56,7 +56,10 @@ def judge(
 
 
 def subgroups(records: Sequence[Record]) -> dict[str, list[int]]:
-    """Positions by subgroup: each source, each flag, both, each diagnosis, each lesion shown."""
+    """Positions by subgroup: each source, each flag, both, each diagnosis, each lesion shown.
+
+    Those of one name are one subgroup, in which a position stands once.
+    """
     found: dict[str, list[int]] = {}
     for row, record in enumerate(records):
         flag = "positives" if record.covid else "negatives"
@@ -64,7 +67,7 @@ def subgroups(records: Sequence[Record]) -> dict[str, list[int]]:
         names += [record.diagnosis] if record.diagnosis else []
         shown = zip(LESIONS, record.lesions.values, strict=True)
         names += [f"images with {lesion}" for lesion, present in shown if present]
-        for name in names:
+        for name in dict.fromkeys(names):  # a source may bear the name of a diagnosis
             found.setdefault(name, []).append(row)
     return found
 
@@ -224,7 +227,8 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
 
     By the gate that the second had to pass; by the usual one where no update made it.
 
-    Raises RegistryError where one was never judged, or the two on different tests.
+    Raises RegistryError where one was never judged, or the two on different tests, or what is kept
+    of them cannot be read by this program.
     """
     trials = []
     for label in (first, second):
@@ -238,12 +242,15 @@ def compare_versions(registry: Registry, first: str, second: str) -> Verdict:
             f"{first} and {second} were judged on different tests: compare versions of one"
         )
     richer = max(old.subgroups, new.subgroups, key=len)  # the test is the same, so both are of it
-    judged = read_judgement(registry, second)
-    gate = judged.gate if judged else Gate()
-    before, after = (
-        _answers_at(registry, label, trial, gate.operating_point)
-        for label, trial in zip((first, second), trials, strict=True)
-    )
+    try:
+        judged = read_judgement(registry, second)
+        gate = judged.gate if judged else Gate()
+        before, after = (
+            _answers_at(registry, label, trial, gate.operating_point)
+            for label, trial in zip((first, second), trials, strict=True)
+        )
+    except (BundleError, ConfigError) as error:
+        raise RegistryError(f"{first} and {second} cannot be compared: {error}") from error
     return compare(before, after, richer, gate)
 
 
@@ -257,7 +264,7 @@ def objection(registry: Registry, label: str) -> str:
         return ""
     try:
         verdict = compare_versions(registry, champion, label)
-    except (RegistryError, ConfigError) as error:
+    except RegistryError as error:
         return f"nothing shows how it does beside {champion} ({error})"
     if verdict.passed:
         return ""

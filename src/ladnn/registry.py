@@ -17,6 +17,7 @@ from typing import Any
 from ladnn.bundle import CARD_FILE, MODEL_FILE, Bundle, load_bundle
 from ladnn.errors import DamagedError, OvertakenError, RegistryError
 from ladnn.ledger import Event, FileLedger, Kind, Ledger, Version, champions, versions
+from ladnn.runtime import Predictor
 from ladnn.storage import Store, Taken
 
 VERSIONS = "versions"
@@ -169,9 +170,9 @@ class Registry:
             OvertakenError: another champion by now.
             RegistryError: no such version, one whose files are missing or altered, or the champion
                 itself.
-            BundleError: a version that this program cannot read.
+            BundleError: a version that this program cannot run.
         """
-        self.open(label)  # or every replica that starts from now on would fail
+        self._try(label)
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
             self._known(label, events)
@@ -196,7 +197,7 @@ class Registry:
         Raises:
             OvertakenError: another champion by now.
             RegistryError: no champion, or files of the one before are missing or altered.
-            BundleError: the one before cannot be read by this program.
+            BundleError: the one before cannot be run by this program.
         """
 
         def decide(events: Sequence[Event]) -> dict[str, Any]:
@@ -206,10 +207,14 @@ class Registry:
                 raise RegistryError("there is no champion to go back from: promote one first")
             label = line[-2] if len(line) > 1 else ""
             if label:
-                self.open(label)
+                self._try(label)
             return {"kind": Kind.ROLLBACK, "label": label}
 
         return self._append(decide, by=by, why=why).label
+
+    def _try(self, label: str) -> None:
+        """Raise what a site would that opens the version: each that starts later would fail."""
+        Predictor(self.open(label), threads=1)
 
     def open(self, label: str) -> Bundle:
         """The bundle of a version, every byte checked against the hashes of its event.

@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from sites import MakeSite, Site, served
 from starlette.testclient import TestClient
 from tabs import enter, fill_in
+from test_accounts_meanwhile import change_during
 
 from ladnn.errors import ConfigError
 from ladnn.service import audit_log
@@ -259,6 +260,17 @@ def test_a_link_is_asked_for_by_whom_it_is_shown_to_and_not_for_long(page_site: 
     later = page_site.services.clock() + timedelta(minutes=11)
     page_site.app.state.services = replace(page_site.services, clock=lambda: later)
     assert mine.get("/account/provider/link").status_code == 403
+
+
+@pytest.mark.parametrize("change", ["reset", "deleted"])
+def test_a_link_on_its_way_comes_to_nothing_once_the_account_changes(
+    page_site: Site, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    account = make_account(page_site, Role.CLINICIAN, "c@h.org", PASSWORD)
+    browser = browser_of(page_site, account)
+    change_during(monkeypatch, "check_password", page_site, account, change)
+    assert link(browser, proof=PASSWORD) == 401
+    assert identities(page_site) == 0
 
 
 def test_an_account_is_unlinked_given_its_password(page_site: Site):

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from personas import browser_of, make_account, post
 from sites import MakeSite, Site, sqlite_url
@@ -23,11 +24,12 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from bundles import tiny_bundle
-from ladnn.bundle import Card
+from ladnn.bundle import Card, OperatingPoint
 from ladnn.cli import app as cli
 from ladnn.commands.model import _row
-from ladnn.errors import UnreachableError
+from ladnn.errors import RegistryError, UnreachableError
 from ladnn.ledger import Kind
+from ladnn.locked_test import VERDICT, compare_versions
 from ladnn.registry import Registry
 from ladnn.runtime import Predictor, load_bundle
 from ladnn.service import about, migrations, models
@@ -348,6 +350,15 @@ def test_who_only_agrees_later_does_not_say_the_pcr_result_anew(site: Site):
     assert (found.right, found.wrong) == (1, 0)
 
 
+def study(moment: datetime, probability: float, scores: Sequence[float]) -> Case:
+    """A case with a slice for each score; all slices have the probability of the case."""
+    whole, *others = (case(moment, probability, "negative") for _ in scores)
+    whole.images += [other.images[0] for other in others]
+    for place, (image, score) in enumerate(zip(whole.images, scores, strict=True)):
+        image.position, image.score = place, score
+    return whole
+
+
 def drift(site: Site, watcher: Watcher | None = None) -> list[Week]:
     one = watcher or Watcher()
     return site.services.database.read(lambda session: one.drift(session, "tiny", "1"))
@@ -371,11 +382,46 @@ def test_a_week_unlike_the_first_four_is_marked_and_one_like_them_is_not(page: S
     assert [week.drifted for week in found[-2:]] == [False, True]
 
 
-def test_a_week_of_few_images_is_not_judged(page: Site):
+def test_a_week_of_few_cases_is_not_judged_however_many_images_they_have(page: Site):
     usual = [day(n % 28, 0.1) for n in range(100)]
-    found = weeks_of(page, usual + [day(30, 0.9) for _ in range(19)])
-    assert found[-1].p_probability is None
+    few = [study(NOON + timedelta(days=30), 0.9, [0.9] * 5) for _ in range(19)]
+    found = weeks_of(page, usual + few)
+    assert found[-1].images == 95
+    assert (found[-1].p_probability, found[-1].p_score) == (None, None)
     assert not found[-1].drifted
+
+
+def test_a_week_is_not_judged_beside_a_reference_of_few_cases(page: Site):
+    usual = [study(NOON + timedelta(days=n), 0.1, [0.9] * 5) for n in range(19)]
+    found = weeks_of(page, usual + [day(30, 0.9) for _ in range(40)])
+    assert found[-1].p_probability is None
+
+
+def test_many_slices_do_not_make_a_week_of_few_studies_unlike(page: Site):
+    drawn = np.random.default_rng(0)
+    chances, scores = drawn.random(80), drawn.random(80)  # of studies, from 0 to 1
+    days = [n % 28 for n in range(40)] + [29] * 20 + [36] * 20
+    rows = [
+        study(NOON + timedelta(days=number), chance, [score] * 40)
+        for number, chance, score in zip(days, chances.tolist(), scores.tolist(), strict=True)
+    ]
+    found = weeks_of(page, rows)
+    assert [week.images for week in found[-2:]] == [800, 800]
+    assert [week.drifted for week in found] == [False] * 6
+
+
+def test_a_study_has_the_mean_fitness_of_its_slices(page: Site):
+    usual = [study(NOON + timedelta(days=n % 28), 0.1, [0.6, 0.8]) for n in range(40)]
+    alike = [study(NOON + timedelta(days=29), 0.1, [0.8, 0.6]) for _ in range(40)]
+    other = [study(NOON + timedelta(days=36), 0.1, [0.6, 0.6]) for _ in range(40)]
+    found = weeks_of(page, usual + alike + other)
+    assert [week.drifted for week in found[-2:]] == [False, True]
+
+
+def test_each_case_counts_once_in_the_means_of_a_week(page: Site):
+    (found,) = weeks_of(page, [study(NOON, 0.9, [0.2] * 8), study(NOON, 0.1, [0.6])])
+    assert found.images == 9
+    assert (found.probability, found.score) == pytest.approx((0.5, 0.4))
 
 
 def test_a_week_tells_how_many_images_were_not_assessable(page: Site):
@@ -551,6 +597,33 @@ def test_what_speaks_against_a_promotion_is_told_to_who_may_promote(page: Site, 
     registry.add(tiny_bundle(tmp_path / "5", bias=5.0, version="5"), enough, **WHO)
     assert doubt(registry, "tiny-5") == ""
     assert "gate of updates" not in page.client.get("/models/tiny-2").text  # a visitor
+
+
+def test_versions_whose_gate_this_program_does_not_know_are_shown_unjudged(
+    page: Site, tmp_path: Path
+):
+    registry = fill(page, tmp_path)
+    said = {"gate": {"of_a_later_program": 1}, "verdict": {}}
+    later = {VERDICT: json.dumps(said).encode(), "evaluation.json": evidence()}
+    registry.add(tiny_bundle(tmp_path / "3", bias=3.0, version="3"), later, **WHO)
+    with pytest.raises(RegistryError, match="cannot be compared"):
+        compare_versions(registry, "tiny-1", "tiny-3")
+    assert doubt(registry, "tiny-3") == "models.unproven"
+    answer = page.client.get("/models/compare?first=tiny-1&second=tiny-3")
+    assert answer.status_code == 200
+
+
+def test_a_version_without_the_operating_point_of_the_site_does_not_become_champion(
+    page: Site, tmp_path: Path
+):
+    registry = fill(page, tmp_path)
+    cuts = OperatingPoint(threshold=0.5, low=0.5, high=0.5, rule="none")
+    other = tiny_bundle(tmp_path / "3", version="3", operating_points={"another": cuts})
+    registry.add(other, {}, **WHO)
+    browser = browser_of(page, make_account(page, Role.ADMINISTRATOR))
+    sent = {"why": "mine", "champion": "tiny-1"}
+    assert post(browser, "/models/tiny-3/promote", "/models", **sent).status_code == 422
+    assert registry.champion() == "tiny-1"
 
 
 @pytest.mark.parametrize("path", ["/models/rollback", "/models/tiny-2/promote"])
@@ -807,3 +880,4 @@ def test_the_command_makes_no_site_where_there_is_none(
 def test_a_version_tells_that_deleted_results_leave_its_reference(language: str):
     said = read_catalogues().say(language, "models.drift_how")
     assert ("that are kept" if language == "en" else "现存结果") in said
+    assert ("20 cases" if language == "en" else "20 个病例") in said

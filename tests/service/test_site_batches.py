@@ -262,6 +262,20 @@ def test_cancelled_items_are_not_tested_until_they_are_tried_again(site: Site):
     assert states(site, batch)["done"] == 2
 
 
+def test_a_picture_of_a_cancelled_item_that_is_answered_alone_leaves_no_bytes_that_wait(site: Site):
+    batch = begin(site)
+    scan = encode(thorax(0, size=(64, 72)), "PNG") + b"Jane Doe"
+    add(site, batch, ("all.zip", packed([("scan.png", scan)])))
+    site.client.post(f"{batch}/cancel")
+    came = hashlib.sha256(scan).hexdigest()
+    assert site.services.blobs.has(came)
+    assert add(site, batch, ("scan.png", scan)).status_code == 201
+    assert states(site, batch)["done"] == 1
+    waiting = select(BatchFile.blob).where(BatchFile.blob.is_not(None))
+    assert site.services.database.read(lambda session: session.scalars(waiting).all()) == []
+    assert not site.services.blobs.has(came)
+
+
 def test_what_cancels_or_tries_again_nothing_adds_no_line_to_the_audit_log(page: Site):
     batch = begin(page)
 

@@ -79,6 +79,11 @@ class _Ready(NamedTuple):
     series: str
     error: str
 
+    @property
+    def digest(self) -> str:
+        """Of the bytes to store: the store's name for them, and the order of locks for all."""
+        return hashlib.sha256(self.data).hexdigest()
+
 
 def receive(
     site: Services,
@@ -136,7 +141,7 @@ def _answer(site: Services, principal: Principal, batch: Batch, member: Member) 
     known = site.database.read(lambda session: _known(session, batch, upload.sha256))
     if known is not None and not known.void:
         return Received(items=[known], new=0, answered=known.state == DONE)
-    put: list[tuple[BatchItem, bool]] = []
+    put: list[_Settled] = []
 
     def settle(session: Session, case_id: int | None, error: str = "") -> None:
         put[:] = [_settle(session, site, batch, upload, case_id=case_id, error=error)]
@@ -147,9 +152,17 @@ def _answer(site: Services, principal: Principal, batch: Batch, member: Member) 
     except ImageError as error:
         sentence = str(error)
         site.database.write(lambda session: settle(session, None, sentence))
-    [(item, ours)] = put
-    answered = item.state not in (WAITING, ARRIVING)
-    return Received(items=[item], new=int(ours), answered=answered)
+    [(item, ours, freed)] = put
+    blobs.release(site.database, site.blobs, freed)
+    return Received(items=[item], new=int(ours), answered=item.state not in (WAITING, ARRIVING))
+
+
+class _Settled(NamedTuple):
+    """The item of one image, whether this request brought it, and the names of bytes it lets go."""
+
+    item: BatchItem
+    ours: bool
+    freed: list[str]
 
 
 def _settle(
@@ -160,8 +173,8 @@ def _settle(
     *,
     case_id: int | None,
     error: str,
-) -> tuple[BatchItem, bool]:
-    """Write what became of one image; False with the item of another request that brought it."""
+) -> _Settled:
+    """Write what became of one image, unless another request brought it meanwhile."""
     _hold(session, site, batch)
     item = _known(session, batch, upload.sha256)
     if item is None:
@@ -169,11 +182,12 @@ def _settle(
         item.files = [BatchFile(batch_id=batch.id, sha256=upload.sha256)]
         session.add(item)
     elif not item.void:
-        return item, False
+        return _Settled(item, False, [])
     item.case_id, item.error, item.created_at = case_id, error, site.clock()
     item.state = FAILED if error else DONE
+    freed = [] if error else leases.free(item)
     session.flush()
-    return item, True
+    return _Settled(item, True, freed)
 
 
 def _hold(session: Session, site: Services, batch: Batch) -> None:
@@ -242,7 +256,7 @@ class _Queue:
         def write(session: Session) -> tuple[list[int], int, int]:
             kept = {
                 one.sha256: blobs.keep(session, site.database, site.blobs, one.data)
-                for one in sorted(_unstored(session, batch, ready), key=lambda one: one.sha256)
+                for one in sorted(_unstored(session, batch, ready), key=lambda one: one.digest)
             }
             _hold(session, site, batch)
             desk = _Desk(session, batch, site.clock(), [one.sha256 for one in ready])
@@ -256,8 +270,7 @@ class _Queue:
         try:
             ids, new, changed = site.database.write(write)
         except NotFound:
-            digests = [hashlib.sha256(one.data).hexdigest() for one in unstored]
-            blobs.release(site.database, site.blobs, digests)
+            blobs.release(site.database, site.blobs, [one.digest for one in unstored])
             raise
         self._ids.update(dict.fromkeys(ids))
         self._new += new

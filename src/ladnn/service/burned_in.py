@@ -7,6 +7,7 @@ none.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ STEP = 50
 
 LETTERS = 4
 """So many in a row make a word."""
+
+MOST = 2000
+"""With more spots than this no picture is searched for rows: the reviewer is to look at it."""
 
 _HEIGHTS = (5, 40)
 _REACH = 1.6  # to the next letter of a word, in letter heights, from middle to middle
@@ -52,7 +56,9 @@ class _Letter:
 def has_letters(pixels: Grey) -> bool:
     """Whether a row of letters seems to stand near an edge of uint8 [H, W]."""
     letters = _letters(_reduced(pixels))
-    return any(_row_length(letters, first) >= LETTERS for first in letters)
+    if len(letters) > MOST:
+        return True
+    return any(_row_length(letters, start) >= LETTERS for start in range(len(letters)))
 
 
 def _reduced(pixels: Grey) -> Grey:
@@ -103,10 +109,12 @@ def _near_edge(spot: _Letter, height: int, width: int) -> bool:
     return not (inside_rows and MARGIN * width < spot.middle < (1 - MARGIN) * width)
 
 
-def _row_length(letters: list[_Letter], first: _Letter) -> int:
-    """How many letters stand in a row from `first` on, to the right."""
-    last, count = first, 1
-    for spot in letters:
+def _row_length(letters: list[_Letter], start: int) -> int:
+    """How many letters stand in a row to the right of that one of `letters`, itself included."""
+    last, count = letters[start], 1
+    for spot in islice(letters, start + 1, None):
+        if spot.left - last.right > _REACH * last.height:
+            break  # they come from left to right
         gap = spot.middle - last.middle
         level = abs(spot.bottom - last.bottom) <= max(1, 0.15 * last.height)
         alike = abs(spot.height - last.height) <= max(1, 0.2 * last.height)

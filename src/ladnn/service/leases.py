@@ -129,8 +129,11 @@ def settle(
     item.lease_holder = item.lease_until = None
     item.case_id, item.error = case_id, error
     item.state = FAILED if error else DONE
-    if error:  # its bytes stay, so that it can be tried again
-        return []
+    return [] if error else free(item)  # else its bytes stay, so that it can be tried again
+
+
+def free(item: BatchItem) -> list[str]:
+    """The names of the bytes that waited with an item, which has them no more."""
     digests = [file.blob for file in item.files if file.blob]
     for file in item.files:
         file.blob = None

@@ -20,12 +20,13 @@ def promote(
     `champion` is the one that was looked at, "" where there was none; None is not asked.
 
     Raises NotFound for an unknown version, BadRequest for the champion itself, another champion by
-    now, a version that cannot be opened, or without a reason, StorageAway where its files cannot be
-    reached.
+    now, a version that cannot answer here, or without a reason, StorageAway where its files cannot
+    be reached.
     """
 
     def step(registry: Registry) -> str:
         models.known(registry.versions(), label)
+        registry.open(label).card.operating_point(site.settings.operating_point)
         registry.promote(label, by=principal.owner, why=why, instead_of=champion)
         return label
 

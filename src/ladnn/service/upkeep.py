@@ -27,7 +27,7 @@ def opened_site(settings: Settings) -> Iterator[Services]:
     Raises ConfigError where there is none.
     """
     require_site(settings)
-    site = make_services(settings, _no_predictor)
+    site = make_services(settings, _no_predictor, _NoDecoder())
     try:
         yield site
     finally:
@@ -88,3 +88,16 @@ def require_site(settings: Settings, otherwise: str = "give --config") -> None:
 
 def _no_predictor() -> NoReturn:
     raise NotImplementedError("nothing is predicted here")
+
+
+class _NoDecoder:
+    """In the place of processes that would decode."""
+
+    def decode(self, *_: object, **__: object) -> NoReturn:
+        """Nothing is decoded here."""
+        raise NotImplementedError("nothing is decoded here")
+
+    look = decode
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
@@ -20,7 +21,7 @@ from ladnn.service.context import Services, services
 from ladnn.service.errors import NotAllowed, SignInNeeded, StorageFull
 from ladnn.service.limits import address_of
 from ladnn.service.settings import Settings
-from ladnn.service.tables import Account
+from ladnn.service.tables import Account, SignIn
 
 SESSION_COOKIE = "ladnn_session"
 VISITOR_COOKIE = "ladnn_visitor"
@@ -197,6 +198,26 @@ def of_account(account: Account) -> Principal:
         account_id=account.id,
         name=account.name,
     )
+
+
+def own_account(session: Session, principal: Principal) -> Account:
+    """The account; SignInNeeded where it was deleted meanwhile, as by a button pressed twice."""
+    found = session.get(Account, principal.account_id)
+    if found is None:
+        raise SignInNeeded("error.session_over")
+    return found
+
+
+def hold_account(session: Session, principal: Principal) -> Account:
+    """`own_account` until the transaction ends; SignInNeeded where the session ended meanwhile.
+
+    So a change on its way, whose password may be the former one, comes to nothing after a reset.
+    """
+    mine = select(Account.id).where(Account.id == principal.account_id).with_for_update()
+    session.execute(mine)
+    if principal.session_id is not None and session.get(SignIn, principal.session_id) is None:
+        raise SignInNeeded("error.session_over")
+    return own_account(session, principal)
 
 
 def owner_of(account: Account) -> str:

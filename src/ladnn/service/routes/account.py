@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -20,7 +19,13 @@ from ladnn.service.accounts import (
     totp,
 )
 from ladnn.service.accounts.permissions import Permission, Role
-from ladnn.service.accounts.principals import Principal, requires, session_cookie
+from ladnn.service.accounts.principals import (
+    Principal,
+    hold_account,
+    own_account,
+    requires,
+    session_cookie,
+)
 from ladnn.service.accounts.signing_in import (
     count_guess,
     forgive,
@@ -29,10 +34,10 @@ from ladnn.service.accounts.signing_in import (
     refuse,
 )
 from ladnn.service.context import services
-from ladnn.service.errors import BadRequest, NotFound, SignInNeeded
+from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.pages import render, say
 from ladnn.service.routes.sign_in import chosen
-from ladnn.service.tables import Account, SignIn
+from ladnn.service.tables import Account
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 
@@ -131,7 +136,7 @@ def make_key(
     site = services(request)
 
     def write(session: Session) -> str:
-        account = _held(session, principal)
+        account = hold_account(session, principal)
         key, text = api_keys.make(session, account, name, scope, days, site.clock())
         detail = {"scopes": key.scopes, "days": days}
         audit_log.record(session, principal, "api_key.create", key.public_id, detail)
@@ -201,7 +206,9 @@ def delete(request: Request, principal: Self, proof: Text = "") -> Response:
     try:
         prove(request, account, proof)
         site.database.write(
-            lambda session: people.keep_one(session, site.database, _held(session, principal))
+            lambda session: people.keep_one(
+                session, site.database, hold_account(session, principal)
+            )
         )
         retention.delete_cases_of(site, principal.owner)
         site.database.write(lambda session: _remove(session, request, principal))
@@ -213,34 +220,14 @@ def delete(request: Request, principal: Self, proof: Text = "") -> Response:
 
 
 def _remove(session: Session, request: Request, principal: Principal) -> None:
-    account = _held(session, principal)
+    account = hold_account(session, principal)
     public_id = account.public_id
     people.remove(session, services(request).database, account)
     audit_log.record(session, principal, "account.delete", public_id, {})
 
 
 def _account(request: Request, principal: Principal) -> Account:
-    return services(request).database.read(lambda session: _own(session, principal))
-
-
-def _own(session: Session, principal: Principal) -> Account:
-    """The account; SignInNeeded where it was deleted meanwhile, as by a button pressed twice."""
-    found = session.get(Account, principal.account_id)
-    if found is None:
-        raise SignInNeeded("error.session_over")
-    return found
-
-
-def _held(session: Session, principal: Principal) -> Account:
-    """`_own`, held until the transaction ends; SignInNeeded where the session ended meanwhile.
-
-    So a change on its way, whose password may be the former one, comes to nothing after a reset.
-    """
-    mine = select(Account.id).where(Account.id == principal.account_id).with_for_update()
-    session.execute(mine)
-    if principal.session_id is not None and session.get(SignIn, principal.session_id) is None:
-        raise SignInNeeded("error.session_over")
-    return _own(session, principal)
+    return services(request).database.read(lambda session: own_account(session, principal))
 
 
 def _change(
@@ -258,7 +245,7 @@ def _change(
     """
 
     def write(session: Session) -> None:
-        account = _held(session, principal)
+        account = hold_account(session, principal)
         work(session, account)
         audit_log.record(session, principal, action, object or account.public_id, {})
 
@@ -281,7 +268,7 @@ def _codes(
     count_guess(request, _account(request, principal).email)
 
     def write(session: Session) -> list[str] | None:
-        account = _held(session, principal)
+        account = hold_account(session, principal)
         codes = work(session, account, code, site.secret, site.clock())
         if codes is not None:
             audit_log.record(session, principal, action, account.public_id, {})
@@ -335,7 +322,7 @@ def _page(
     site = services(request)
 
     def read(session: Session) -> dict[str, Any]:
-        account = _own(session, principal)
+        account = own_account(session, principal)
         return {
             "account": account,
             "factor": second_factor.state(session, account),

@@ -12,7 +12,13 @@ from ladnn.service import audit_log
 from ladnn.service.accounts import providers, second_factor
 from ladnn.service.accounts.oidc import Journey, Person, Provider
 from ladnn.service.accounts.permissions import Permission, Role
-from ladnn.service.accounts.principals import Principal, of_account, requires
+from ladnn.service.accounts.principals import (
+    Principal,
+    hold_account,
+    of_account,
+    own_account,
+    requires,
+)
 from ladnn.service.accounts.signing_in import (
     drop_cookie,
     opened_cookie,
@@ -119,7 +125,7 @@ def link(request: Request, principal: Self, proof: Field = "", code: Field = "")
         return _link_page(request, principal, found, say(request, error.key))
 
     def write(session: Session) -> None:
-        account = session.get_one(Account, principal.account_id)
+        account = hold_account(session, principal)
         providers.link(session, account, found.person(), site.clock())
         audit_log.record(session, principal, "provider.link", account.public_id, {})
 
@@ -240,9 +246,7 @@ def _link_page(request: Request, principal: Principal, found: Found, error: str 
 
 
 def _account(request: Request, principal: Principal) -> Account:
-    return services(request).database.read(
-        lambda session: session.get_one(Account, principal.account_id)
-    )
+    return services(request).database.read(lambda session: own_account(session, principal))
 
 
 def _provider(request: Request) -> Provider:
