@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR
 
 import pytest
 from typer.testing import CliRunner
@@ -233,6 +235,18 @@ def test_an_event_cannot_be_written_over(registry: Registry, store: Store):
     with pytest.raises(Taken):
         store.create(f"{EVENTS}/000001.json", b"other")
     assert FileLedger(store).events()[0].label == "tiny-1"
+
+
+@pytest.mark.parametrize("write", ["write", "create"])
+def test_a_file_and_its_name_are_on_the_disk_once_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+):
+    brought: list[bool] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: brought.append(S_ISDIR(os.fstat(handle).st_mode))
+    )
+    getattr(Store(str(tmp_path)), write)("events/1.json", b"{}")
+    assert brought == [False, True]
 
 
 def test_of_many_promotions_at_once_each_is_one_event_and_none_is_lost(registry: Registry):

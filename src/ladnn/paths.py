@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,6 +53,38 @@ def put(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `path`, for its owner alone, which is then moved or linked there.
+
+    Content and name last then, also after the power fails. Raises OSError; whatever happens, the
+    file beside is gone afterwards.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield part
+        _keep_names(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _keep_names(folder: Path) -> None:
+    """Bring the names of the files in a folder onto the disk."""
+    if os.name != "posix":  # where a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str = "") -> None:

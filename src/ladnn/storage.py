@@ -1,7 +1,6 @@
 """Files by name in a folder or in S3, written whole, and created only where there was none."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Any
 
 from ladnn.certificates import fault
 from ladnn.errors import ConfigError, DamagedError, UnreachableError
+from ladnn.paths import staged
 
 AUTHORITIES = "AWS_CA_BUNDLE"
 """The variable that names the file of further authorities to S3's library."""
 
+_MODE = 0o644  # no secret is in a registry, and more than its owner may look at it
 _SILENCE = 15  # seconds that S3 may say nothing
 
 
@@ -63,8 +64,10 @@ class Store:
         """Write a file, whole or not at all, over an older one of that name."""
         with _told(self.url):
             if self._local:
-                with _staged(Path(f"{self.url}/{name}"), data) as part:
-                    part.replace(f"{self.url}/{name}")
+                path = Path(f"{self.url}/{name}")
+                with staged(path, data) as part:
+                    part.chmod(_MODE)
+                    part.replace(path)
             else:
                 self._files.pipe_file(f"{self.url}/{name}", data)
 
@@ -74,7 +77,8 @@ class Store:
         with _told(self.url):
             try:
                 if self._local:
-                    with _staged(Path(path), data) as part:
+                    with staged(Path(path), data) as part:
+                        part.chmod(_MODE)
                         os.link(part, path)
                 else:
                     self._files.pipe_file(path, data, mode="create")
@@ -108,23 +112,6 @@ def open_s3(endpoint: str) -> Any:  # noqa: ANN401  # fsspec has no types
 def is_of_s3(error: Exception) -> bool:
     """Whether an error is one that s3fs does not translate: no connection, no credentials."""
     return type(error).__module__.startswith(("botocore", "aiobotocore"))
-
-
-@contextmanager
-def _staged(path: Path, data: bytes) -> Iterator[Path]:
-    """A file with the bytes, on disk, beside the place that it is for; gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

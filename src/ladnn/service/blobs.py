@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from ladnn.certificates import fault
 from ladnn.errors import ConfigError, LadnnError
+from ladnn.paths import staged
 from ladnn.service.database import Database
 from ladnn.service.errors import NotFound, StorageAway, StorageFull
 from ladnn.service.schema import METADATA
@@ -166,7 +167,9 @@ class Blobs:
 
     def _write(self, digest: str, data: bytes) -> None:
         if self._local:
-            _write_whole(Path(self._path(digest)), data)
+            path = Path(self._path(digest))
+            with staged(path, data) as part:
+                part.replace(path)
         else:
             self._file_system.pipe_file(self._path(digest), data)
 
@@ -298,23 +301,3 @@ def _make_folder(folder: Path) -> None:
         raise ConfigError(
             f"the storage {folder} cannot be made ({error.strerror}): give another folder"
         ) from error
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, also after the power fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105  # atomic, on the names themselves
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
