@@ -107,7 +107,7 @@ def blend(picture: Image.Image, heatmap: NDArray[np.float32], box: Box) -> Image
         heatmap: [h, w] in [0, 1], in the frame of `box`.
         box: x0, y0, x1, y1 as fractions of the image: the part that the network saw.
     """
-    colours, alpha, corner = _placed(picture.size, heatmap, box)
+    colours, alpha, corner = placed(picture.size, heatmap, box)
     result = picture.copy()
     result.paste(colours, corner, alpha)
     return result
@@ -118,16 +118,19 @@ def alone(size: tuple[int, int], heatmap: NDArray[np.float32], box: Box) -> Imag
 
     Arguments as of `blend`.
     """
-    colours, _, corner = _placed(size, heatmap, box)
+    colours, _, corner = placed(size, heatmap, box)
     result = Image.new("RGB", size, _UNSEEN)
     result.paste(colours, corner)
     return result
 
 
-def _placed(
+def placed(
     size: tuple[int, int], heatmap: NDArray[np.float32], box: Box
 ) -> tuple[Image.Image, Image.Image, tuple[int, int]]:
-    """The colours of a map and their opacity at their size in a picture, and where they go."""
+    """The colours of a map and their opacity at their size in a picture, and where they go.
+
+    Arguments as of `blend`; the place has at least one pixel.
+    """
     width, height = size
     x0, y0 = round(box[0] * width), round(box[1] * height)
     x1, y1 = max(round(box[2] * width), x0 + 1), max(round(box[3] * height), y0 + 1)

@@ -35,7 +35,12 @@ def image_png(
     site: Services, image: CaseImage, window: Window | None = None, *, small: bool = False
 ) -> bytes:
     """The image as PNG, through another window where one is given; `small` for a list."""
-    picture = Image.fromarray(pixels_of(site, image, window))
+    return as_png(pixels_of(site, image, window), small=small)
+
+
+def as_png(pixels: NDArray[np.uint8], *, small: bool = False) -> bytes:
+    """8-bit grey [H, W] as PNG; `small` for a list."""
+    picture = Image.fromarray(pixels)
     if small:
         picture.thumbnail((_SMALL_SIDE, _SMALL_SIDE))
     return _png(picture)
@@ -49,27 +54,23 @@ def map_png(image: CaseImage, name: str) -> bytes:
     heatmap = read_maps(image)[_index(image, name)]
     scale = min(1.0, _MAP_SIDE / max(image.width, image.height))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    x0, y0, x1, y1 = _area(image.box, size)
-    small = Image.fromarray((np.clip(heatmap, 0, 1) * 255).round().astype(np.uint8))
-    large = small.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC)
-    colours, alpha = overlay.colour(np.asarray(large))
+    colours, alpha, (left, top) = overlay.placed(size, heatmap, _box(image))
     whole = Image.new("RGBA", size)
     colours.putalpha(alpha)
-    whole.paste(colours, (x0, y0))
-    ImageDraw.Draw(whole).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_FRAME)
+    whole.paste(colours, (left, top))
+    edge = left, top, left + colours.width - 1, top + colours.height - 1
+    ImageDraw.Draw(whole).rectangle(edge, outline=_FRAME)
     return _png(whole)
+
+
+def _box(image: CaseImage) -> overlay.Box:
+    return image.box[0], image.box[1], image.box[2], image.box[3]
 
 
 def _index(image: CaseImage, name: str) -> int:
     if name not in OUTPUTS[: image.maps_shape[0]]:
         raise NotFound
     return OUTPUTS.index(name)
-
-
-def _area(box: list[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box, four fractions, in pixels; at least one pixel wide and high."""
-    x0, y0 = round(box[0] * size[0]), round(box[1] * size[1])
-    return x0, y0, max(round(box[2] * size[0]), x0 + 1), max(round(box[3] * size[1]), y0 + 1)
 
 
 def overlay_sheet(site: Services, case: Case, image: CaseImage) -> Image.Image:
@@ -79,7 +80,7 @@ def overlay_sheet(site: Services, case: Case, image: CaseImage) -> Image.Image:
         pixels_of(site, image),
         read_maps(image),
         prediction_of(image),
-        box=(image.box[0], image.box[1], image.box[2], image.box[3]),
+        box=_box(image),
         calibrated=[calibrated[lesion] for lesion in LESIONS if lesion in calibrated],
         cuts=(point["low"], point["high"]),
         study=_study(case, image),

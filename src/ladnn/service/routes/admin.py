@@ -16,6 +16,7 @@ from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotFound
 from ladnn.service.pages import render, say
 from ladnn.service.tables import Account, ApiKey
+from ladnn.service.views import public_link
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
@@ -201,12 +202,11 @@ def _show_link(
         token = site.database.write(write)
     except BadRequest as error:
         return _page(request, error, asked)
-    public = site.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
     return render(
         request,
         "shown_once.html",
         kind=kind,
-        text=f"{public}/setup/{token}",
+        text=public_link(request, f"/setup/{token}"),
         back="/admin/accounts",
     )
 

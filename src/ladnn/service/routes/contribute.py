@@ -1,10 +1,8 @@
 """Contribute: the form, its proposals from a report, and what became of what one gave."""
 
-import io
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
-from PIL import Image
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -16,6 +14,7 @@ from ladnn.service.accounts.principals import Admitted, Principal, requires
 from ladnn.service.context import Drawing, services
 from ladnn.service.contributions import LICENCES, MAX_REPORT, Proposal
 from ladnn.service.errors import BadRequest
+from ladnn.service.maps import as_png
 from ladnn.service.pages import render, say, say_again
 from ladnn.service.paging import Offset
 from ladnn.service.predictions import read_upload
@@ -195,13 +194,8 @@ def image(
     site = services(request)
     found = contributions.look(site, principal, id, picture=True)
     pixels = site.decoder.decode(site.blobs.get(found.blob)).image.pixels
-    picture = Image.fromarray(pixels)
-    if small:
-        picture.thumbnail((128, 128))
-    target = io.BytesIO()
-    picture.save(target, "PNG", compress_level=1)
     headers = {"cache-control": "private, max-age=3600"}
-    return Response(target.getvalue(), media_type="image/png", headers=headers)
+    return Response(as_png(pixels, small=small), media_type="image/png", headers=headers)
 
 
 @router.post("/contributions/{id}/withdraw")

@@ -33,6 +33,7 @@ from ladnn.service.context import services
 from ladnn.service.errors import BadRequest, NotAllowed, NotFound, ProviderRefused
 from ladnn.service.pages import render, say
 from ladnn.service.tables import Account
+from ladnn.service.views import public_link
 
 router = APIRouter(include_in_schema=False)
 
@@ -257,5 +258,4 @@ def _provider(request: Request) -> Provider:
 
 
 def _address(request: Request) -> str:
-    public = services(request).settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
-    return f"{public}{BACK}"
+    return public_link(request, BACK)
