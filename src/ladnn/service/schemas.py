@@ -233,14 +233,19 @@ def short_json(case: Case) -> dict[str, Any]:
         "created_at": case.created_at,
         "state": case.state,
         "slices": 1 if case.study is None else case.study["slices"],
-        "covid": {
-            "probability": case.probability,
-            "decision": case.decision,
-            "operating_point": case.operating_point,
-        },
+        "covid": covid_json(case),
         "model": {"name": case.model_name, "version": case.model_version},
         "research_use_only": True,
         "links": {"self": case_link(case), "page": _page(case)},
+    }
+
+
+def covid_json(case: Case) -> dict[str, Any]:
+    """What a case says of COVID-19, of a study the whole."""
+    return {
+        "probability": case.probability,
+        "decision": case.decision,
+        "operating_point": case.operating_point,
     }
 
 

@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ladnn.findings import Decision
 from ladnn.service.batches import Progress
-from ladnn.service.schemas import Asked, case_link
+from ladnn.service.schemas import Asked, Covid, case_link, covid_json
 from ladnn.service.tables_batches import Batch, BatchItem
 
 State = Literal["arriving", "waiting", "done", "failed", "cancelled"]
@@ -38,14 +37,6 @@ class BatchesOut(BaseModel):
     next: str | None
 
 
-class ItemCovid(BaseModel):
-    """The calibrated probability of COVID-19 in [0, 1], and the decision."""
-
-    probability: float
-    decision: Decision
-    operating_point: str
-
-
 class ItemOut(BaseModel):
     """One item: `prediction` is the id of its result, None while and where there is none.
 
@@ -58,7 +49,7 @@ class ItemOut(BaseModel):
     sha256: list[str]
     state: State
     error: str
-    covid: ItemCovid | None
+    covid: Covid | None
     prediction: str | None
     links: dict[str, str]
 
@@ -120,13 +111,7 @@ def item_json(item: BatchItem, number: int) -> dict[str, Any]:
         "sha256": [file.sha256 for file in item.files],
         "state": item.state,
         "error": item.error,
-        "covid": None
-        if case is None
-        else {
-            "probability": case.probability,
-            "decision": case.decision,
-            "operating_point": case.operating_point,
-        },
+        "covid": None if case is None else covid_json(case),
         "prediction": None if case is None else case.public_id,
         "links": links,
     }
