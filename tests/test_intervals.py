@@ -1,6 +1,7 @@
 """Bootstrap by patient, DeLong, Student."""
 
 import time
+from functools import partial
 
 import confidenceinterval as other
 import numpy as np
@@ -24,7 +25,7 @@ from ladnn.intervals import (
     paired_bootstrap,
     student_interval,
 )
-from ladnn.statistics import at_threshold, roc_auc
+from ladnn.statistics import at_threshold, roc_auc, sensitivity_at
 
 
 def sample(seed=0, size=200, patients=60):
@@ -152,6 +153,13 @@ class TestBands:
         labels, scores, _, _ = sample()
         low, high = bands(columns, labels, scores, ["p"] * labels.size, replicates=40)
         assert np.isnan([low, high]).all()
+
+    def test_without_rows_are_not_numbers(self):
+        curve = partial(sensitivity_at, false_positive_rates=[0.1, 0.5, 0.9])
+        for heights, places in ((columns, 2), (curve, 3)):
+            low, high = bands(heights, [], [], [], replicates=40)
+            assert low.shape == high.shape == (places,)
+            assert np.isnan([low, high]).all()
 
     def test_are_not_numbers_where_the_curve_is_defined_too_rarely(self):
         def sometimes(labels, scores, weights):

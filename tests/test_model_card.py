@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bundles import tiny_bundle, tiny_card
-from ladnn.audit import examination
+from ladnn.audit import examination, labels
 from ladnn.augmentation import Augmentation
 from ladnn.bundle import find_bundle, read_card
 from ladnn.cli import app
@@ -351,11 +351,25 @@ class TestCommand:
         assert isinstance(done.exception, DataError)
         assert said in str(done.exception)
 
-    def test_leaves_open_what_an_audit_left_open(self):
+    @pytest.mark.parametrize(
+        ("key", "fact", "findings"),
+        [
+            ("outside", "outside", ["Not answered: every image is of a source."]),
+            ("outside", "outside", ["Not answered: none is known.", "Nothing is concluded."]),
+            ("labels", "label_errors", ["Not asked: fewer than 5 images of a class."]),
+        ],
+    )
+    def test_leaves_open_what_an_audit_left_open(self, key, fact, findings):
         card = tiny_card(b"")
-        outside = {"key": "outside", "findings": ["Not answered: every image is of a source."]}
-        found = facts(card, audit={**audit(card), "answers": [outside]})
-        assert "outside" not in found
+        left = {"key": key, "findings": findings}
+        found = facts(card, audit={**audit(card), "answers": [left]})
+        assert fact not in found
+
+    def test_leaves_open_what_an_audit_says_of_labels_of_one_class(self):
+        card = tiny_card(b"")
+        asked = labels.answer([], held_out=True)
+        found = facts(card, audit={**audit(card), "answers": [asked.to_json()]})
+        assert "label_errors" not in found
 
     def test_says_that_an_interval_of_one_value_is_none(self):
         flat = {**ESTIMATE, "low": 0.8, "high": 0.8}

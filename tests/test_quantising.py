@@ -270,6 +270,20 @@ def test_the_command_says_what_changed(quick, bundle, manifest, tmp_path, monkey
     assert json.loads(read.stdout)["version"] == "5"
 
 
+def test_the_command_says_that_one_runtime_was_compared_with_none(
+    quick, bundle, manifest, tmp_path, monkeypatch
+):
+    said = {**quick.card.training[EIGHT_BITS], "runtimes": {}}
+    alone = replace(quick.card, training={**quick.card.training, EIGHT_BITS: said})
+    monkeypatch.setattr(quantising, "quantise", lambda *given, **more: alone)
+    write_manifest(manifest, tmp_path / "m.csv")
+    given = (bundle.path, "--manifest", tmp_path / "m.csv", "-o", tmp_path / "x", "--version", "5")
+    done = CliRunner().invoke(app, ["quantise", *map(str, given)])
+    assert done.exit_code == 0
+    assert "one runtime is installed" in done.stdout
+    assert "agree" not in done.stdout
+
+
 def challenger(folder: Path, manifest, old):
     return updating._challenger(
         [],

@@ -232,7 +232,15 @@ class TestUndefined:
         assert statistics.why_undefined(name, labels) == words
 
     def test_a_curve_without_rows_is_one_undefined_point(self):
-        assert np.isnan(statistics.curve([], []).sensitivity).all()
+        found = statistics.curve([], [])
+        assert (found.thresholds.tolist(), found.precision.tolist()) == ([np.inf], [1.0])
+        assert np.isnan([found.sensitivity, found.false_positive_rate]).all()
+
+    @pytest.mark.parametrize("metric", [statistics.roc_auc, statistics.average_precision])
+    def test_without_rows_each_resample_is_undefined(self, metric):
+        found = metric([], [], np.ones((3, 0)))
+        assert found.shape == (3,)
+        assert np.isnan(found).all()
 
 
 class TestHeightsOfCurves:
@@ -276,6 +284,15 @@ class TestHeightsOfCurves:
     def test_of_an_absent_class_are_not_numbers(self, label):
         labels, scores = np.full(4, label), np.arange(4) / 4
         assert np.isnan(statistics.sensitivity_at(labels, scores, false_positive_rates=[0.5])).all()
+
+    @pytest.mark.parametrize("weights", [None, np.ones((3, 0))])
+    def test_without_rows_are_not_numbers(self, weights):
+        shape = (2,) if weights is None else (3, 2)
+        places = [0.1, 1.0]
+        roc = statistics.sensitivity_at([], [], weights, false_positive_rates=places)
+        recall = statistics.precision_at([], [], weights, sensitivities=places)
+        assert roc.shape == recall.shape == shape
+        assert np.isnan([roc, recall]).all()
 
     def test_of_precision_without_positives_are_not_numbers(self):
         found = statistics.precision_at(np.zeros(3, bool), [0.1, 0.2, 0.3], sensitivities=[0.5])

@@ -423,6 +423,12 @@ def test_subgroups_are_sources_flags_diagnoses_and_lesions():
     }
 
 
+def test_an_image_counts_once_in_a_subgroup_whose_name_its_source_and_diagnosis_share():
+    told = {"source": "COVID-19", "covid": True, "diagnosis": "COVID-19"}
+    records = [Record(path=Path(name), patient=name, **told) for name in "ab"]
+    assert subgroups(records)["COVID-19"] == [0, 1]
+
+
 def test_versions_that_were_never_judged_are_not_compared(tmp_path: Path):
     place = Registry(Store(str(tmp_path / "registry")))
     place.add(tiny_bundle(tmp_path), {}, by="ada", why="a test")

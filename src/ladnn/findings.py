@@ -9,6 +9,10 @@ from ladnn.errors import DataError
 
 RESEARCH_NOTICE = "For research use only. Not for diagnosis."
 
+NOT_ANSWERED, NOT_ASKED = "Not answered", "Not asked"
+UNANSWERED = (NOT_ANSWERED, NOT_ASKED)
+"""How an audit begins what it leaves open, by which a checklist leaves it open too."""
+
 
 class Lesion(StrEnum):
     """The five lesions of the paper, by the short names of its Figure 1."""

@@ -173,7 +173,7 @@ def bands(
 
     Returns:
         Lower and upper ends, float[G]; NaN where the curve is undefined in more than one of ten
-        resamples, and everywhere where all rows are of one cluster.
+        resamples, and everywhere where all rows are of one cluster or there are none.
 
     Raises:
         DataError: as `bootstrap`.
@@ -181,10 +181,12 @@ def bands(
     check_settings(replicates, level)
     truth = np.asarray(labels)
     codes = _codes(clusters, truth.size)
+    if codes.size == 0 or codes.max() == 0:
+        places = curve(truth, scores, np.ones((1, truth.size))).shape[-1]
+        return np.full(places, np.nan), np.full(places, np.nan)
     heights = [curve(truth, scores, weights) for weights in _blocks(codes, replicates, seed)]
     ends = [_percentiles(column, level) for column in np.concatenate(heights).T]
-    nothing = (np.nan, np.nan)
-    bounds = [nothing if end is None or codes.max() == 0 else end for end in ends]
+    bounds = [(np.nan, np.nan) if end is None else end for end in ends]
     low, high = np.array(bounds, dtype=np.float64).T
     return low, high
 

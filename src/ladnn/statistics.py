@@ -65,10 +65,14 @@ def mean(_: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> F
 def _by_score(
     labels: BoolArray, scores: FloatArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Distinct scores [K] descending, and the weight of positives and of negatives at each."""
+    """Distinct scores [K] descending, and the weight of positives and of negatives at each.
+
+    K is 0 without rows.
+    """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    new = np.concatenate([[True], ranked[1:] != ranked[:-1]])[: ranked.size]
+    starts = np.flatnonzero(new)
     heavy, positive = weights[..., order], labels[order]
     everyone, positives = heavy, heavy * positive
     if starts.size < scores.size:
@@ -83,13 +87,10 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = No
     Hanley and McNeil 1982; equal to the Mann-Whitney U over the number of pairs. In [0, 1]; NaN
     where a class is absent. Raises DataError as `checked`.
     """
-    truth, values, counts = checked(labels, scores, weights)
-    if not values.size:
-        return np.full(counts.shape[:-1], np.nan)
-    _, positives, negatives = _by_score(truth, values, counts)
+    _, positives, negatives = _by_score(*checked(labels, scores, weights))
     above = np.cumsum(positives, axis=-1)
     wins = ((above - positives / 2) * negatives).sum(axis=-1)
-    return ratio(wins, above[..., -1] * negatives.sum(axis=-1))
+    return ratio(wins, positives.sum(axis=-1) * negatives.sum(axis=-1))
 
 
 def average_precision(
@@ -99,14 +100,11 @@ def average_precision(
 
     In [0, 1]; NaN without positives. Raises DataError as `checked`.
     """
-    truth, values, counts = checked(labels, scores, weights)
-    if not values.size:
-        return np.full(counts.shape[:-1], np.nan)
-    _, positives, negatives = _by_score(truth, values, counts)
+    _, positives, negatives = _by_score(*checked(labels, scores, weights))
     hits = np.cumsum(positives, axis=-1)
     called = hits + np.cumsum(negatives, axis=-1)
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    return ratio((precision * positives).sum(axis=-1), hits[..., -1])
+    return ratio((precision * positives).sum(axis=-1), positives.sum(axis=-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +132,6 @@ def curve(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
     truth, values, counts = checked(labels, scores, weights)
     if counts.ndim != 1:
         raise DataError("a curve takes one weight per row: give weights of one axis")
-    if not values.size:
-        nothing = np.full(1, np.nan)
-        return Curve(
-            thresholds=np.full(1, np.inf),
-            sensitivity=nothing,
-            false_positive_rate=nothing,
-            precision=np.ones(1),
-        )
     cuts, positives, negatives = _by_score(truth, values, counts)
     hits = np.concatenate([[0.0], np.cumsum(positives)])
     alarms = np.concatenate([[0.0], np.cumsum(negatives)])
@@ -196,16 +186,17 @@ def precision_at(
     # The same hair of tolerance as in `threshold_at_sensitivity`.
     places = np.asarray(sensitivities, dtype=np.float64) - 1e-9
     found = [
-        row[np.searchsorted(reached, places)] if np.isfinite(reached[-1]) else places * np.nan
-        for row, reached in zip(precision, np.atleast_2d(_shares(positives)[..., 1:]), strict=True)
+        row[np.searchsorted(reached[1:], places)] if np.isfinite(reached[-1]) else places * np.nan
+        for row, reached in zip(precision, np.atleast_2d(_shares(positives)), strict=True)
     ]
     return np.reshape(found, (*counts.shape[:-1], places.size))
 
 
 def _shares(column: FloatArray) -> FloatArray:
     """Running sums over the last axis as shares of their end, from 0 on; NaN where that is 0."""
-    sums = np.cumsum(column, axis=-1)
-    return ratio(np.concatenate([np.zeros((*sums.shape[:-1], 1)), sums], axis=-1), sums[..., -1:])
+    nothing = np.zeros((*column.shape[:-1], 1))
+    sums = np.cumsum(np.concatenate([nothing, column], axis=-1), axis=-1)
+    return ratio(sums, sums[..., -1:])
 
 
 # ------------------------------------------------------------------ at a threshold

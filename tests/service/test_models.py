@@ -411,9 +411,9 @@ def test_many_slices_do_not_make_a_week_of_few_studies_unlike(page: Site):
 
 
 def test_a_study_has_the_mean_fitness_of_its_slices(page: Site):
-    usual = [study(NOON + timedelta(days=n % 28), 0.1, [0.6, 0.8]) for n in range(40)]
-    alike = [study(NOON + timedelta(days=29), 0.1, [0.8, 0.6]) for _ in range(40)]
-    other = [study(NOON + timedelta(days=36), 0.1, [0.6, 0.6]) for _ in range(40)]
+    usual = [study(NOON + timedelta(days=n % 28), 0.1, [0.5, 1.0]) for n in range(40)]
+    alike = [study(NOON + timedelta(days=29), 0.1, [0.75, 0.75]) for _ in range(40)]
+    other = [study(NOON + timedelta(days=36), 0.1, [0.5, 0.5]) for _ in range(40)]
     found = weeks_of(page, usual + alike + other)
     assert [week.drifted for week in found[-2:]] == [False, True]
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ladnn.audit.answers import Answer, Table, count, number
 from ladnn.audit.subjects import Subject
+from ladnn.findings import NOT_ASKED
 
 _LEAST = 5  # images of each class; confident learning estimates a threshold for each
 SHOWN = 30
@@ -24,7 +25,8 @@ def answer(subjects: Sequence[Subject], *, held_out: bool) -> Answer:
     )
     blank = Answer(key="labels", title="Suspected label errors", method=method, findings=())
     if min(labels.sum(), (1 - labels).sum()) < _LEAST:
-        return replace(blank, findings=(f"Not asked: fewer than {_LEAST} images of a class.",))
+        why = f"fewer than {_LEAST} images of a class"
+        return replace(blank, findings=(f"{NOT_ASKED}: {why}.",))
     order = suspected(labels, np.array([subject.case.probability for subject in subjects]))
     found = [subjects[place] for place in order]
     positives = sum(subject.case.label for subject in found)

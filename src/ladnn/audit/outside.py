@@ -11,6 +11,7 @@ from ladnn.bundle import Card, Learned, read_card
 from ladnn.dataset import Manifest, hash_records
 from ladnn.errors import BundleError, DataError
 from ladnn.evaluation import CONFIG, METRICS, SCHEMA_VERSION
+from ladnn.findings import NOT_ANSWERED
 from ladnn.intervals import Estimate
 from ladnn.scoring import Settings
 
@@ -103,7 +104,7 @@ def _findings(rows: Sequence[Judged]) -> tuple[str, ...]:
         if unknown:
             why = "no image examined is known to be of a source that the model did not learn from"
         sentences.append(
-            f"Not answered: {why}; give results of a bundle trained without one by --results."
+            f"{NOT_ANSWERED}: {why}; give results of a bundle trained without one by --results."
         )
     for name, learned, source, images, patients, found, remark in unseen:
         what = f"{name}, which learned from {learned}, has AUC {words(found)} on {source}"

@@ -11,6 +11,7 @@ from ladnn.audit.answers import Answer, Progress, Table, average, clustered_auc,
 from ladnn.audit.lungs import BORDER, Mask, Pixels, border_alone, without_lungs
 from ladnn.audit.subjects import Subject, View, run
 from ladnn.calibration import probability
+from ladnn.findings import NOT_ASKED
 from ladnn.intervals import Estimate
 from ladnn.runtime import Predictor
 from ladnn.scoring import CAUTION_BELOW, Settings, caution
@@ -48,7 +49,7 @@ def source_answer(subjects: Sequence[Subject], settings: Settings) -> Answer:
     if len(names) < 2 or min(people.values()) < FOLDS:
         held = ", ".join(f"{name} ({count(n, 'patient')})" for name, n in people.items())
         why = f"at least two sources of {FOLDS} patients are needed; the images are of {held}"
-        return replace(blank, findings=(f"Not asked: {why}.",))
+        return replace(blank, findings=(f"{NOT_ASKED}: {why}.",))
     chances = _told(subjects, names)
     patients = [subject.case.patient for subject in subjects]
     rows, found = [], []

@@ -10,7 +10,7 @@ from pathlib import Path
 from ladnn.bundle import CARD_FILE, Card
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
-from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE
+from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE, UNANSWERED
 from ladnn.lungfield import input_shape
 from ladnn.model_card.recipe import Facts, Json, chosen, configs, lesion_targets, training
 from ladnn.stored import EIGHT_BITS
@@ -314,18 +314,14 @@ _ANSWERS = {
 }
 """Which question of an audit answers which fact."""
 
-_UNANSWERED = "Not answered"
-"""How an audit begins what it leaves open."""
-
 
 def _examined(audit: Json | None) -> Facts:
-    """What an audit adds: its findings, as they stand."""
+    """What an audit adds: its findings, as they stand, of each question that it answered."""
     if audit is None:
         return {}
     return {
-        _ANSWERS[answer["key"]]: " ".join(
-            f for f in answer["findings"] if not f.startswith(_UNANSWERED)
-        )
+        _ANSWERS[answer["key"]]: " ".join(answer["findings"])
         for answer in audit["answers"]
         if answer["key"] in _ANSWERS
+        and not any(finding.startswith(UNANSWERED) for finding in answer["findings"])
     }

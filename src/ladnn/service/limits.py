@@ -28,23 +28,21 @@ from ladnn.service.settings import Settings
 from ladnn.service.tables_accounts import Allowance
 
 HEALTH, READY = "/healthz", "/readyz"
-_DAY = 86_400.0  # seconds
+_MINUTE, _DAY = 60.0, 86_400.0  # seconds
 MOST_BUCKETS = 50_000  # some 10 MB; the one that was quiet longest goes first
 BLOCKS = 50
 """Into how many blocks a limit is cut; so much of it may be left over in each process."""
 
 
 class Limiter:
-    """Allows `most` of something to each name within `seconds`, all at once, refilled evenly.
+    """Allows `most` of something to each name within a minute, all at once, refilled evenly.
 
     In this process alone.
     """
 
-    def __init__(
-        self, most: float, seconds: float = 60, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, most: float, clock: Callable[[], float] = time.monotonic) -> None:
         """`most` 0 allows everything; `clock` gives seconds."""
-        self._most, self._seconds, self._clock = float(most), seconds, clock
+        self._most, self._clock = float(most), clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
         self._lock = threading.Lock()
 
@@ -55,7 +53,7 @@ class Limiter:
         """
         if not self._most:
             return
-        rate, present = self._most / self._seconds, self._clock()
+        rate, present = self._most / _MINUTE, self._clock()
         with self._lock:
             tokens, then = self._buckets.pop(name, (self._most, present))
             tokens = min(self._most, tokens + (present - then) * rate)
@@ -84,7 +82,7 @@ class _Held:
 
 
 class SharedLimiter:
-    """Allows as much as a `Limiter`, to each name on all processes of the site together.
+    """Allows `most` of something to each name within `seconds`, on all processes of the site.
 
     What one process took and did not give out another cannot: up to a block (`BLOCKS`) of each.
     """
@@ -193,7 +191,7 @@ class Limits:
     def __init__(
         self, settings: Settings, database: Database, clock: Callable[[], datetime]
     ) -> None:
-        def shared(kind: str, most: float, seconds: float = 60) -> SharedLimiter:
+        def shared(kind: str, most: float, seconds: float = _MINUTE) -> SharedLimiter:
             return SharedLimiter(kind, most, seconds, database, clock)
 
         self._requests = Limiter(settings.requests_per_minute)

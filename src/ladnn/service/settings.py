@@ -241,8 +241,6 @@ def _all() -> tuple[Any, ...]:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -274,10 +272,6 @@ def _parse(variable: str, text: str, hint: object) -> object:
             return int(text)
         except ValueError:
             raise ConfigError(f"{variable} is {text!r}: expected a whole number") from None
-    if hint is bool:
-        if text.lower() not in ("true", "false"):
-            raise ConfigError(f"{variable} is {text!r}: expected true or false")
-        return text.lower() == "true"
     if hint is str:
         return text
     return [item.strip() for item in text.split(",") if item.strip()]

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from ladnn.service.tables import Case, CaseImage, Feedback
 REFERENCE_DAYS = 28
 WEEKS = 26
 FEWEST = 20
-"""Images of a week, and of the reference, from which on they are compared."""
+"""Cases of a week, and of the reference, from which on they are compared."""
 
 ALARM = 0.01
 """From this p-value down a week is marked."""
@@ -28,8 +29,8 @@ MOST = 20_000
 
 _REMEMBERED = 32  # versions
 
-Tested = tuple[datetime, float, float, str]
-"""When an image was tested, its probability, its score and its decision."""
+Tested = tuple[datetime, int, float, float, str]
+"""When an image was tested, its case and that one's probability, its score and its decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,10 @@ class Week:
     Attributes:
         start: a Monday.
         images: number.
-        probability, score: means in [0, 1].
+        probability, score: means over cases in [0, 1]; a case has the mean score of its images.
         refused: share of images that were not assessable.
-        p_probability, p_score: of the two-sample Kolmogorov-Smirnov test against the reference;
-            None in the reference, and where either has fewer than `FEWEST` images.
+        p_probability, p_score: of the two-sample Kolmogorov-Smirnov test against the reference,
+            over cases; None in the reference, and where either has fewer than `FEWEST` of them.
         reference: whether the week belongs to the reference period.
     """
 
@@ -111,17 +112,30 @@ def _by_pcr(*of_version: ColumnElement[bool]) -> Select[str, str, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Sample:
+    """What is compared, one value for each of N cases: the slices of a study resemble each other.
+
+    Attributes:
+        probability: of the case, float64 [N].
+        score: mean over its images, float64 [N].
+    """
+
+    probability: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Past:
     """The weeks before the newest one.
 
     Attributes:
         key: changes with every case that comes to these weeks or is deleted from them.
-        rows: of the reference.
+        usual: the cases of the reference.
     """
 
     key: tuple[object, ...]
     weeks: list[Week]
-    rows: list[Tested]
+    usual: _Sample
 
 
 class Watcher:
@@ -153,7 +167,7 @@ class Watcher:
         rows = _tested(session.execute(newest.order_by(Case.created_at.desc())))[::-1]
         found = [*past.weeks]
         if rows:  # unless they were deleted just now
-            found.append(_week(monday, rows, past.rows, monday < end))
+            found.append(_week(monday, rows, past.usual, monday < end))
         return _shown(found)
 
     def _past(self, session: Session, of: tuple[str, str], end: date, monday: date) -> _Past:
@@ -170,8 +184,8 @@ class Watcher:
             past = self._known.get(of)
         if past is None or past.key != key:
             rows = _read(session, of, end, monday)
-            usual = [row for row in rows if _monday(row[0]) < end]
-            past = _Past(key=key, weeks=_by_week(rows, usual, end), rows=usual)
+            usual = _by_case([row for row in rows if _monday(row[0]) < end])
+            past = _Past(key=key, weeks=_by_week(rows, usual, end), usual=usual)
         with self._lock:
             self._known[of] = past
             self._known.move_to_end(of)
@@ -192,18 +206,31 @@ def _read(session: Session, of: tuple[str, str], end: date, monday: date) -> lis
     return _tested(session.execute(usual)) + later
 
 
-def _images(name: str, version: str) -> Select[datetime, float, float, str]:
+def _images(name: str, version: str) -> Select[datetime, int, float, float, str]:
     """`MOST` images of a version."""
-    columns = (Case.created_at, CaseImage.probability, CaseImage.score, CaseImage.decision)
-    query = select(*columns).join(Case, Case.id == CaseImage.case_id)
+    of_case = Case.created_at, Case.id, Case.probability
+    query = select(*of_case, CaseImage.score, CaseImage.decision)
+    query = query.join(Case, Case.id == CaseImage.case_id)
     return query.where(Case.model_name == name, Case.model_version == version).limit(MOST)
 
 
 def _tested(rows: Iterable[Any]) -> list[Tested]:
-    return [(moment, probability, score, said) for moment, probability, score, said in rows]
+    return [(moment, case, chance, score, said) for moment, case, chance, score, said in rows]
 
 
-def _by_week(rows: Sequence[Tested], reference: Sequence[Tested], end: date) -> list[Week]:
+def _by_case(rows: Iterable[Tested]) -> _Sample:
+    chances: dict[int, float] = {}
+    scores: dict[int, list[float]] = {}
+    for _, case, chance, score, _ in rows:
+        chances[case] = chance
+        scores.setdefault(case, []).append(score)
+    return _Sample(
+        probability=np.array(list(chances.values()), dtype=np.float64),
+        score=np.array([np.mean(some) for some in scores.values()], dtype=np.float64),
+    )
+
+
+def _by_week(rows: Sequence[Tested], reference: _Sample, end: date) -> list[Week]:
     by_week: dict[date, list[Tested]] = {}
     for row in rows:
         by_week.setdefault(_monday(row[0]), []).append(row)
@@ -216,33 +243,25 @@ def _shown(found: Sequence[Week]) -> list[Week]:
     return [one for one in found if one.reference] + later[-WEEKS:]
 
 
-def _week(
-    start: date,
-    rows: Sequence[Tested],
-    reference: Sequence[Tested],
-    is_reference: bool,
-) -> Week:
-    def p_value(column: int) -> float | None:
-        if is_reference or min(len(rows), len(reference)) < FEWEST:
-            return None
-        mine, theirs = (_column(some, column) for some in (rows, reference))
-        return float(ks_2samp(mine, theirs).pvalue)
+def _week(start: date, rows: Sequence[Tested], reference: _Sample, is_reference: bool) -> Week:
+    found = _by_case(rows)
 
-    refused = sum(row[3] == Decision.NOT_ASSESSABLE for row in rows)
+    def p_value(mine: NDArray[np.float64], usual: NDArray[np.float64]) -> float | None:
+        if is_reference or min(mine.size, usual.size) < FEWEST:
+            return None
+        return float(ks_2samp(mine, usual).pvalue)
+
+    refused = sum(said == Decision.NOT_ASSESSABLE for *_, said in rows)
     return Week(
         start=start,
         images=len(rows),
-        probability=float(np.mean(_column(rows, 1))),
-        score=float(np.mean(_column(rows, 2))),
+        probability=float(found.probability.mean()),
+        score=float(found.score.mean()),
         refused=refused / len(rows),
-        p_probability=p_value(1),
-        p_score=p_value(2),
+        p_probability=p_value(found.probability, reference.probability),
+        p_score=p_value(found.score, reference.score),
         reference=is_reference,
     )
-
-
-def _column(rows: Iterable[Tested], number: int) -> list[float]:
-    return [float(row[number]) for row in rows]  # type: ignore[arg-type]  # 1 and 2 are numbers
 
 
 def _reference_end(first: datetime) -> date:
