@@ -6,7 +6,7 @@ rescale (HU on CT) -> window or VOI LUT -> inversion for MONOCHROME1.
 
 import math
 from collections.abc import Iterator, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -142,37 +142,40 @@ def display(
     if photometric == "PALETTE COLOR":
         return Display(hounsfield=False, palette=_palette(dataset, signed))
     groups = [*_functional_groups(dataset, frame, limits), dataset]
-    settings: dict[str, Any] = {
-        "shift": max(0, values.dtype.itemsize * 8 - stored),
-        "inverted": photometric == "MONOCHROME1",
-        "padding": _padding(dataset, np.iinfo(values.dtype)),
-        **_modality(groups, signed, limits),
-    }
-    settings["hounsfield"] = _is_hounsfield(groups, Display(**settings), stored, signed)
+    plain = Display(
+        shift=max(0, values.dtype.itemsize * 8 - stored),
+        inverted=photometric == "MONOCHROME1",
+        padding=_padding(dataset, np.iinfo(values.dtype)),
+    )
+    shown = _with_modality(plain, groups, signed, limits)
+    shown = replace(shown, hounsfield=_is_hounsfield(groups, shown, stored, signed))
     wanted = window or LUNG_WINDOW
-    if settings["hounsfield"] and not _reaches_tissue(Display(**settings), values):
-        # grey levels, with rescale and window left over from the HU that they were made of
-        settings |= {"slope": 1.0, "intercept": 0.0, "hounsfield": False}
-        grey = Display(**settings)
-        bits = int(_seen(grey, sample(values)).max()).bit_length()
-        return Display(**(settings | _guessed(grey, values, bits, wanted)))
-    if settings["hounsfield"] and window is not None:
-        return Display(**(settings | {"window": window}))
-    own = _own_voi(groups, signed and "modality" not in settings, limits)
-    if own or settings["hounsfield"]:
-        return Display(**(settings | own))
-    return Display(**(settings | _guessed(Display(**settings), values, stored, wanted)))
+    if shown.hounsfield and not _reaches_tissue(shown, values):
+        return _as_grey_levels(shown, values, wanted)
+    if shown.hounsfield and window is not None:
+        return replace(shown, window=window)
+    own = _with_own_voi(shown, groups, signed and shown.modality is None, limits)
+    if own is not None:
+        return own
+    return shown if shown.hounsfield else _guessed(shown, values, stored, wanted)
 
 
-def _guessed(shown: Display, values: NDArray[Any], stored: int, wanted: Window) -> dict[str, Any]:
+def _as_grey_levels(shown: Display, values: NDArray[Any], wanted: Window) -> Display:
+    """Show grey levels whose rescale and window are left over from the HU that they were."""
+    grey = replace(shown, slope=1.0, intercept=0.0, hounsfield=False)
+    bits = int(_seen(grey, sample(values)).max()).bit_length()
+    return _guessed(grey, values, bits, wanted)
+
+
+def _guessed(shown: Display, values: NDArray[Any], stored: int, wanted: Window) -> Display:
     """Choose a window for values that are neither HU by their header nor have a window."""
     if stored <= 8 and not shown.modality:  # a picture, shown as it is
-        return {"slope": 1.0, "intercept": 0.0, "window": _EIGHT_BITS}
+        return replace(shown, slope=1.0, intercept=0.0, window=_EIGHT_BITS)
     guessed, known = guess_window(_seen(shown, sample(values)), wanted)
     if not known or shown.modality:
-        return {"window": guessed}
+        return replace(shown, window=guessed)
     offset = guessed.level - wanted.level  # belongs into the rescale
-    return {"intercept": shown.intercept - offset, "window": wanted, "hounsfield": True}
+    return replace(shown, intercept=shown.intercept - offset, window=wanted, hounsfield=True)
 
 
 def _seen(shown: Display, values: NDArray[Any]) -> Plane:
@@ -204,30 +207,32 @@ def _reaches_tissue(shown: Display, values: NDArray[Any]) -> bool:
     return not real.size or bool(real.max() > _TISSUE_REACH or real.max() == real.min())
 
 
-def _modality(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, Any]:
+def _with_modality(shown: Display, groups: list[Dataset], signed: bool, limits: Limits) -> Display:
     """Read the modality LUT, or slope and intercept (1 and 0 when missing)."""
     for group in groups:
         for item in _sequence(group, "ModalityLUTSequence", limits):
-            return {"modality": _table(item, signed, scaled=False)}
+            return replace(shown, modality=_table(item, signed, scaled=False))
     slope = _first(_find(groups, "RescaleSlope")) or 1.0
     intercept = _first(_find(groups, "RescaleIntercept")) or 0.0
     if not (math.isfinite(slope) and math.isfinite(intercept)):
         raise ImageError("has a rescale slope or intercept that is no number: export it again")
-    return {"slope": slope, "intercept": intercept}
+    return replace(shown, slope=slope, intercept=intercept)
 
 
-def _own_voi(groups: list[Dataset], signed: bool, limits: Limits) -> dict[str, Any]:
-    """Read the file's own VOI LUT or window; empty when it has neither."""
+def _with_own_voi(
+    shown: Display, groups: list[Dataset], signed: bool, limits: Limits
+) -> Display | None:
+    """Read the file's own VOI LUT or window; None when it has neither."""
     for group in groups:
         for item in _sequence(group, "VOILUTSequence", limits):
-            return {"voi": _table(item, signed, scaled=True)}
+            return replace(shown, voi=_table(item, signed, scaled=True))
     level, width = _first(_find(groups, "WindowCenter")), _first(_find(groups, "WindowWidth"))
     if level is None or width is None or not math.isfinite(level) or not 1 <= width < math.inf:
-        return {}
+        return None
     shape = str(_find(groups, "VOILUTFunction") or "LINEAR").strip().upper()
     if shape == "LINEAR" and width > 1:  # C.11.2.1.2: half a step left, one step narrower
         level, width = level - 0.5, width - 1
-    return {"window": Window(level=level, width=width), "shape": shape}
+    return replace(shown, window=Window(level=level, width=width), shape=shape)
 
 
 def _table(item: Dataset, signed: bool, *, scaled: bool) -> Table:
