@@ -109,7 +109,7 @@ def test_somebody_sets_up_a_second_factor_uses_its_codes_and_does_without_again(
     account = enter(tab, page, Role.CLINICIAN, PASSWORD)
     tab.goto("/account/second-factor")
     shared = str(tab.locator("code.secret").text_content()).replace(" ", "")
-    fill_in(tab, code=code_of(shared, page))
+    fill_in(tab, code=code_of(shared, page), proof=PASSWORD)
     tab.get_by_role("button", name="Confirm").click()
     first, second = tab.locator(".codes code").all_inner_texts()[:2]
     tab.get_by_role("link", name="I have kept them").click()

@@ -582,6 +582,18 @@ def test_the_secret_that_was_scanned_stays_until_it_is_confirmed_and_for_its_ses
     assert shown not in browser.get(path).text.replace(" ", "")
 
 
+def test_a_session_alone_makes_neither_a_second_factor_nor_a_key(page: Site):
+    account = make_account(page, Role.CLINICIAN, "a@h.org", PASSWORD)
+    browser, path = browser_of(page, account), "/account/second-factor"
+    code = code_of(secret_on(browser.get(path).text), page)
+    key = {"name": "k", "scope": "test", "days": 7}
+    for proof, status in (("", 422), ("another", 422), (PASSWORD, 200)):
+        confirmed = post(browser, path, "/account", code=code, proof=proof)
+        made = post(browser, "/account/keys", "/account", **key, proof=proof)
+        assert (confirmed.status_code, made.status_code) == (status, status)
+        assert ("ladnn_" in made.text) is (status == 200)
+
+
 def test_a_secret_that_nobody_confirms_ends_and_a_mistyped_code_ends_none(
     page: Site, monkeypatch: pytest.MonkeyPatch
 ):

@@ -87,7 +87,7 @@ def make_key(tab: Page) -> None:
 
 def set_up_factor(tab: Page) -> None:
     shared = str(tab.locator("code.secret").text_content()).replace(" ", "")
-    fill_in(tab, code=totp.code_at(shared, datetime.now(UTC)))
+    fill_in(tab, code=totp.code_at(shared, datetime.now(UTC)), proof=PASSWORD)
     tab.locator("main button.primary").click()
     tab.locator(".codes li").first.wait_for()
 

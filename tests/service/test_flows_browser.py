@@ -155,6 +155,7 @@ def test_somebody_changes_their_password_and_makes_and_revokes_a_key(tab: Page, 
     expect(tab.get_by_role("alert")).to_have_count(0)
     tab.locator("[action='/account/keys'] [name=name]").fill("workstation")
     tab.locator("[action='/account/keys'] [name=scope]").first.check()
+    tab.locator("[action='/account/keys'] [name=proof]").fill("grey otter bay")
     tab.get_by_role("button", name="Make").click()
     expect(tab.locator("input.once")).to_have_value(re.compile("^ladnn"))
     tab.goto("/account")

@@ -131,6 +131,7 @@ def make_key(
     name: Text = "",
     scope: Annotated[list[str], Form(max_length=20)] = [],  # noqa: B006  # never changed
     days: Annotated[int, Form()] = 0,
+    proof: Text = "",
 ) -> Response:
     """Make a key and show it, this once."""
     site = services(request)
@@ -143,6 +144,7 @@ def make_key(
         return text
 
     try:
+        _prove_password(request, principal, proof)
         text = site.database.write(write)
     except BadRequest as error:
         return _page(
@@ -170,8 +172,14 @@ def second_factor_page(request: Request, principal: Self) -> Response:
 
 
 @router.post("/second-factor")
-def confirm_second_factor(request: Request, principal: Self, code: Text = "") -> Response:
+def confirm_second_factor(
+    request: Request, principal: Self, code: Text = "", proof: Text = ""
+) -> Response:
     """Check the first code and show the recovery codes, this once."""
+    try:
+        _prove_password(request, principal, proof)
+    except BadRequest as error:
+        return _second_factor(request, principal, error=say(request, error.key))
     return _codes(request, principal, code, second_factor.confirm, "second_factor.confirm")
 
 
@@ -228,6 +236,16 @@ def _remove(session: Session, request: Request, principal: Principal) -> None:
 
 def _account(request: Request, principal: Principal) -> Account:
     return services(request).database.read(lambda session: own_account(session, principal))
+
+
+def _prove_password(request: Request, principal: Principal, given: str) -> None:
+    """Ask for the password of an account that has one: a stolen session makes nothing that lasts.
+
+    Raises BadRequest for another one.
+    """
+    account = _account(request, principal)
+    if account.password_hash is not None:
+        prove(request, account, given)
 
 
 def _change(
@@ -306,6 +324,7 @@ def _second_factor(request: Request, principal: Principal, error: str = "") -> R
         status,
         error=error,
         address="/account/second-factor",
+        proof=account.password_hash is not None,
         shared=shared,
         qr=totp.qr_code(totp.enrolment_link(shared, account.email)),
     )

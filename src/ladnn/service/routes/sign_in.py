@@ -209,6 +209,7 @@ def _enrolment(request: Request, account: Account, error: str = "") -> Response:
         422 if error else 200,
         error=error,
         address="/sign-in/second-factor",
+        proof=False,  # who enrols here has just signed in
         shared=shared,
         qr=totp.qr_code(totp.enrolment_link(shared, account.email)),
     )
