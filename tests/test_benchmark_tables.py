@@ -152,10 +152,10 @@ def test_damaged_predictions_are_named_in_one_sentence(grid, tmp_path, damage):
     write_run(tmp_path, run, cases(0, lift=1.0), "val")
     path = tmp_path / run.name / "val" / "predictions.csv"
     path.write_text(damage)
-    with pytest.raises(DataError, match=r"predictions\.csv is (missing or )?damaged"):
+    with pytest.raises(DataError, match=r"predictions\.csv has no column .*: delete"):
         results.gather(grid[1], tmp_path)
     path.unlink()
-    with pytest.raises(DataError, match="missing or damaged"):
+    with pytest.raises(DataError, match=r"predictions\.csv cannot be read .*: delete"):
         results.gather(grid[1], tmp_path)
 
 

@@ -317,6 +317,10 @@ class TestDeLong:
         found = over_chance([0, 0, 1], [0.1, 0.2, 0.3])
         assert (found.value, found.low) == (0.5, None)
 
+    def test_refuses_lengths_that_differ(self):
+        with pytest.raises(DataError, match="do not fit"):
+            delong_test([0, 1, 1], [0.1, 0.2, 0.3], [0.1, 0.2])
+
     def test_refuses_scores_that_are_not_numbers(self):
         with pytest.raises(DataError):
             delong_test([0, 1], [0.1, np.nan], [0.1, 0.2])

@@ -12,11 +12,12 @@ from ladnn.audit import examination, labels
 from ladnn.augmentation import Augmentation
 from ladnn.bundle import find_bundle, read_card
 from ladnn.cli import app
+from ladnn.csvs import packaged
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import RESEARCH_NOTICE
 from ladnn.model_card.documents import OPEN, documents, markdown, write_documents
-from ladnn.model_card.facts import AUDIT_VERSION, collections, facts, packaged_rows
+from ladnn.model_card.facts import AUDIT_VERSION, collections, facts
 
 ESTIMATE = {"value": 0.8, "low": 0.7, "high": 0.9, "reason": None}
 COVID = {"auc": ESTIMATE, "at": {"0.5": {"sensitivity": ESTIMATE, "specificity": ESTIMATE}}}
@@ -110,7 +111,7 @@ def full_audit(card):
 def missing_names(every):
     names = set()
     for document in documents({}):
-        for row in packaged_rows(document.name):
+        for row in packaged(document.name):
             names |= {name for _, name, _, _ in string.Formatter().parse(row["answer"]) if name}
     return names - every.keys()
 

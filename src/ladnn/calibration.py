@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ladnn.errors import DataError
-
-FloatArray = NDArray[np.float64]
+from ladnn.statistics import BoolArray, FloatArray, checked, ratio
 
 BINS = 10
 """Bins of the expected calibration error, of equal width and closed on the right."""
@@ -21,29 +20,12 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 def _checked(
-    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    truth = np.asarray(labels, dtype=np.float64)
-    values = np.asarray(probabilities, dtype=np.float64)
-    counts = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != values.shape or counts.shape[-1:] != values.shape:
-        raise DataError(
-            f"labels {truth.shape}, probabilities {values.shape} and weights {counts.shape} do "
-            "not fit: give one of each per row"
-        )
-    if not np.isin(truth, (0, 1)).all():
-        raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[BoolArray, FloatArray, FloatArray]:
+    truth, values, counts = checked(labels, probabilities, weights)
     if not ((values >= 0) & (values <= 1)).all():
         raise DataError("a probability lies outside [0, 1]: give probabilities, not logits")
     return truth, values, counts
-
-
-def _per_row(sums: FloatArray, counts: FloatArray) -> FloatArray:
-    """Sums over the total weight; NaN where there are no rows."""
-    total = counts.sum(axis=-1)
-    out = np.full(total.shape, np.nan)
-    np.divide(sums, total, out=out, where=total > 0)
-    return out
 
 
 def brier(
@@ -55,7 +37,7 @@ def brier(
     probabilities outside [0, 1].
     """
     truth, values, counts = _checked(labels, probabilities, weights)
-    return _per_row(counts @ (values - truth) ** 2, counts)
+    return ratio(counts @ (values - truth) ** 2, counts.sum(axis=-1))
 
 
 def _members(values: FloatArray) -> NDArray[np.bool_]:
@@ -76,7 +58,7 @@ def expected_calibration_error(
     """
     truth, values, counts = _checked(labels, probabilities, weights)
     gaps = np.abs(counts @ (_members(values) * (truth - values)[:, None]))
-    return _per_row(gaps.sum(axis=-1), counts)
+    return ratio(gaps.sum(axis=-1), counts.sum(axis=-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +83,14 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Reliability:
 
     Raises DataError as it does.
     """
-    truth, values, _ = _checked(labels, probabilities, None)
+    truth, values, _ = _checked(labels, probabilities)
     member = _members(values).astype(np.float64)
+    rows = member.sum(axis=0)
     return Reliability(
         edges=np.linspace(0, 1, BINS + 1),
-        counts=member.sum(axis=0).astype(np.int64),
-        predicted=_per_row(member.T @ values, member.T),
-        observed=_per_row(member.T @ truth, member.T),
+        counts=rows.astype(np.int64),
+        predicted=ratio(member.T @ values, rows),
+        observed=ratio(member.T @ truth, rows),
     )
 
 
@@ -120,10 +103,7 @@ def observed_rates(
     """
     truth, values, counts = _checked(labels, probabilities, weights)
     member = _members(values).astype(np.float64)
-    rows = counts @ member
-    out = np.full(rows.shape, np.nan)
-    np.divide(counts @ (member * truth[:, None]), rows, out=out, where=rows > 0)
-    return out
+    return ratio(counts @ (member * truth[:, None]), counts @ member)
 
 
 # ------------------------------------------------------------------ temperature

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from ladnn.errors import DataError
@@ -49,6 +50,42 @@ def read_rows(text: str, between: str, what: str) -> list[tuple[int, list[str]]]
     finally:
         csv.field_size_limit(before)
     return rows
+
+
+def read_named(
+    path: Path, columns: Sequence[str], otherwise: str
+) -> list[tuple[int, dict[str, str]]]:
+    """Rows of UTF-8 CSV that a program wrote, by their columns, with the numbers of their lines.
+
+    Raises:
+        DataError: when it cannot be read, lacks one of `columns`, or has a ragged row; it ends
+            with `otherwise`, what to do instead.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        lines = [line for line in read_rows(text, separator(text), path.name) if any(line[1])]
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+        raise DataError(f"{path} cannot be read ({reason}): {otherwise}") from error
+    except (UnicodeDecodeError, DataError) as error:
+        raise DataError(f"{path} is not UTF-8 CSV or is cut off: {otherwise}") from error
+    head = lines[0][1] if lines else []
+    absent = [name for name in columns if name not in head]
+    if absent:
+        raise DataError(f"{path} has no column {absent[0]!r}: {otherwise}")
+    for number, cells in lines[1:]:
+        if len(cells) != len(head):
+            raise DataError(
+                f"{path} line {number} has {len(cells)} cells where the head has {len(head)}: "
+                f"{otherwise}"
+            )
+    return [(number, dict(zip(head, cells, strict=True))) for number, cells in lines[1:]]
+
+
+def packaged(name: str) -> list[dict[str, str]]:
+    """The rows of `name`.csv in the folder data, which comes with the package."""
+    text = (files("ladnn") / "data" / f"{name}.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def _reason(error: csv.Error) -> str:

@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ladnn.csvs import packaged
 from ladnn.errors import DataError, ImageError
 from ladnn.imaging import read_image
 from ladnn.similarity import pixel_hash
@@ -93,11 +93,9 @@ def fetch_covid_ct(
 
 def published_hashes() -> dict[str, dict[str, str]]:
     """Pixel hash of every published image: folder -> file name -> hash."""
-    table = read_table(Path(str(files("ladnn").joinpath("data", "covid_ct_pixels.csv"))))
-    folder, file, digest = (table.column(name) for name in ("folder", "file", "pixel_hash"))
     wanted: dict[str, dict[str, str]] = {name: {} for name in ARCHIVES}
-    for row in table.rows:
-        wanted[row.cells[folder]][row.cells[file]] = row.cells[digest]
+    for row in packaged("covid_ct_pixels"):
+        wanted[row["folder"]][row["file"]] = row["pixel_hash"]
     return wanted
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ladnn.errors import DataError
-
-FloatArray = NDArray[np.float64]
+from ladnn.statistics import BoolArray, FloatArray, checked
 
 Metric = Callable[[ArrayLike, ArrayLike, ArrayLike | None], FloatArray]
 """(labels [N], scores [N], weights [N] or [R, N] or None) -> a scalar, or float[R]."""
@@ -244,16 +243,9 @@ def _midranks(values: FloatArray) -> FloatArray:
     return ranks
 
 
-def _delong(labels: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def _delong(positive: BoolArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """AUC float[K] and covariance float[K, K] of K models' scores [K, N]; NaN if not defined."""
-    truth = np.asarray(labels, dtype=np.float64)
-    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     models = values.shape[0]
-    if truth.ndim != 1 or values.shape[1:] != truth.shape or np.isnan(values).any():
-        raise DataError("labels and scores do not fit: give one score per label and no NaN")
-    if not np.isin(truth, (0, 1)).all():
-        raise DataError("a label is neither 0 nor 1: leave out rows whose label is unknown")
-    positive = truth == 1
     cases, controls = int(positive.sum()), int((~positive).sum())
     if not cases or not controls:
         return np.full(models, np.nan), np.full((models, models), np.nan)
@@ -278,7 +270,8 @@ def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> Diffe
     Raises:
         DataError: shapes that differ, labels other than 0 and 1, scores that are not numbers.
     """
-    auc, covariance = _delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
+    (positive, one, _), (_, two, _) = checked(labels, first), checked(labels, second)
+    auc, covariance = _delong(positive, np.stack([one, two]))
     value = float(auc[0] - auc[1])
     if not np.isfinite(value):
         return Difference(value=None, reason="both classes are needed")

@@ -121,11 +121,16 @@ def _resolved(config: TrainConfig, data_hash: str) -> str:
     )
 
 
+def log_rows(path: Path) -> list[dict[str, str]]:
+    """The epochs of a log so far; the last may be half written. Raises OSError without a log."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def is_over(config: TrainConfig, folder: Path) -> bool:
     """Whether the log of a run tells that it ended: after all epochs, or when patience ran out."""
     try:
-        with (folder / LOG_FILE).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = log_rows(folder / LOG_FILE)
     except OSError:
         return False
     best = max((epoch for epoch, row in enumerate(rows) if row.get("best") == "True"), default=None)

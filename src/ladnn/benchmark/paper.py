@@ -1,7 +1,6 @@
 """The figures of the paper's Table 2, and its names for the backbones."""
 
-import csv
-from importlib.resources import files
+from ladnn.csvs import packaged
 
 LABELS = {
     "vgg16": "VGG-16",
@@ -23,10 +22,9 @@ DATASETS = ("d0", "d0d1")
 
 def table2() -> dict[tuple[str, str, str, str], float]:
     """(metric, backbone's label, dataset, mode) -> fraction of one, each of a single run."""
-    text = (files("ladnn") / "data" / "paper_table2.csv").read_text(encoding="utf-8")
     return {
         (row["metric"], row["backbone"], dataset, mode): float(row[f"{dataset}_{mode}"]) / 100
-        for row in csv.DictReader(text.splitlines())
+        for row in packaged("paper_table2")
         for dataset in DATASETS
         for mode in ("baseline", "ladnn")
     }

@@ -1,6 +1,5 @@
 """Shows how a grid is getting on: a table where a person looks at it, else a line for each run."""
 
-import csv
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from ladnn.benchmark.engines import Outcome
 from ladnn.benchmark.grid import Run
-from ladnn.training import LOG_FILE
+from ladnn.training import LOG_FILE, log_rows
 
 
 def watch(
@@ -52,8 +51,7 @@ def _table(title: str, waiting: Sequence[Run], output: Path, started: float) -> 
 
 
 def _state(log: Path, epochs: int) -> tuple[str, str, str]:
-    with log.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = log_rows(log)
     if not rows:
         return f"1 of {epochs}", "", ""
     last = rows[-1]

@@ -1,6 +1,5 @@
 """The result folders of a grid, read back: the runs of one network side by side."""
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ladnn.benchmark.grid import Run
+from ladnn.csvs import read_named
 from ladnn.errors import ConfigError, DataError
-from ladnn.evaluation import METRICS, PREDICTIONS
+from ladnn.evaluation import COLUMNS, METRICS, PREDICTIONS
 from ladnn.findings import LESIONS, Decision
 from ladnn.scoring import HALF, Case
 from ladnn.training import CONFIG_FILE, held
@@ -91,16 +91,13 @@ def read_cases(folder: Path) -> Cases:
         DataError: when the file is missing or damaged.
     """
     path = folder / PREDICTIONS
+    again = f"delete {folder} and give the command again to score the run again"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            found = tuple(_case(row) for row in csv.DictReader(file, strict=True))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise DataError(
-            f"{path} is missing or damaged ({type(error).__name__}): delete {folder} and give the "
-            "command again to score the run again"
-        ) from error
+        found = tuple(_case(row) for _, row in read_named(path, COLUMNS, again))
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__}): {again}") from error
     if not found:
-        raise DataError(f"{path} is damaged (it holds no image): delete {folder} to score it again")
+        raise DataError(f"{path} is damaged (it holds no image): {again}")
     return found
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ladnn.csvs import read_named
 from ladnn.errors import ConfigError, DataError
 from ladnn.figures import paper
-from ladnn.figures.runs import Run, read_table, same_images
+from ladnn.figures.runs import Run, same_images
 from ladnn.heatmaps import Heatmaps, read_heatmaps
 from ladnn.imaging import read_image
 from ladnn.overlay import alone, blend
@@ -67,7 +68,7 @@ def read_boxes(path: Path, run: Run) -> dict[str, list[Box]]:
     """
     otherwise = "give columns path, x0, y0, x1, y1, in pixels"
     boxes: dict[str, list[Box]] = {}
-    for line, row in read_table(path, _COLUMNS, otherwise):
+    for line, row in read_named(path, _COLUMNS, otherwise):
         image = find(run, row["path"])
         try:
             x0, y0, x1, y1 = (float(row[name]) for name in _COLUMNS[1:])

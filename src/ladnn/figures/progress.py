@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ladnn.csvs import read_named
 from ladnn.errors import DataError
 from ladnn.figures import paper
 from ladnn.figures.names import told_apart
-from ladnn.figures.runs import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def _read(folder: Path) -> Log:
     again = "give a folder that ladnn train wrote"
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}: {again}")
-    rows = [row for _, row in read_table(path, COLUMNS, again)]
+    rows = [row for _, row in read_named(path, COLUMNS, again)]
     if not rows:
         raise DataError(f"{path} has no epoch yet: wait for the first one, or train again")
     try:

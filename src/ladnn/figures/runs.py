@@ -1,7 +1,5 @@
 """Reads what `ladnn evaluate` and `ladnn train` wrote; half a result is refused in one sentence."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ladnn.csvs import separator
+from ladnn.csvs import read_named
 from ladnn.errors import DataError
 from ladnn.evaluation import CALIBRATED, COLUMNS, CONFIG, METRICS, PREDICTIONS, SCHEMA_VERSION
 from ladnn.figures.names import short, told_apart
@@ -320,7 +318,7 @@ def _read_json(folder: Path, name: str, otherwise: str) -> dict[str, Any]:
 
 
 def _read_cases(path: Path) -> Cases:
-    rows = read_table(path, COLUMNS, "evaluate again")
+    rows = read_named(path, COLUMNS, "evaluate again")
     if not rows:
         raise DataError(f"{path} holds no image: evaluate a part of a manifest that has some")
     chances = [[_chance(row[f"{x}_probability"], path, n) for x in LESIONS] for n, row in rows]
@@ -355,37 +353,6 @@ def _chance(cell: str, path: Path, line: int) -> float | None:
     if not 0 <= value <= 1:
         raise DataError(f"{path} line {line} has {cell!r} for a probability: evaluate again")
     return value
-
-
-def read_table(
-    path: Path, columns: Sequence[str], otherwise: str
-) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file that has these columns at least, each with the number of its line.
-
-    Raises:
-        DataError: when it cannot be read, lacks a column, or has a ragged row; it ends with
-            `otherwise`, what to do instead.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator(text))
-        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
-    except OSError as error:
-        reason = (error.strerror or "it cannot be read").lower()
-        raise DataError(f"{path} cannot be read ({reason}): {otherwise}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not UTF-8 CSV or is cut off: {otherwise}") from error
-    head = lines[0][1] if lines else []
-    absent = [name for name in columns if name not in head]
-    if absent:
-        raise DataError(f"{path} has no column {absent[0]!r}: {otherwise}")
-    for number, cells in lines[1:]:
-        if len(cells) != len(head):
-            raise DataError(
-                f"{path} line {number} has {len(cells)} cells where the head has {len(head)}: "
-                f"{otherwise}"
-            )
-    return [(number, dict(zip(head, cells, strict=True))) for number, cells in lines[1:]]
 
 
 def said(estimate: Estimate) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from ladnn.csvs import packaged
 from ladnn.errors import DataError
 from ladnn.findings import RESEARCH_NOTICE
-from ladnn.model_card.facts import packaged_rows
 
 OPEN = "Open: neither the card nor the result files say."
 
@@ -76,7 +76,7 @@ def _entries(name: str, facts: Mapping[str, str]) -> tuple[Entry, ...]:
             asks=row["asks"],
             answer=_answer(row["answer"], facts),
         )
-        for row in packaged_rows(name)
+        for row in packaged(name)
     )
 
 

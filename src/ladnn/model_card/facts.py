@@ -1,13 +1,12 @@
 """What can be said of a bundle, sentence by sentence, from its card and from result files."""
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 from ladnn.bundle import CARD_FILE, Card
+from ladnn.csvs import packaged
 from ladnn.errors import DataError
 from ladnn.evaluation import SCHEMA_VERSION
 from ladnn.findings import LESION_NAMES, LESIONS, RESEARCH_NOTICE, UNANSWERED
@@ -199,16 +198,9 @@ def _fitted(card: Card) -> Facts:
 # ------------------------------------------------------------------ collections
 
 
-def packaged_rows(name: str) -> list[dict[str, str]]:
-    """The rows of a table that is packaged in the folder data."""
-    path = Path(str(files("ladnn").joinpath("data", f"{name}.csv")))
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def collections() -> dict[str, dict[str, str]]:
     """What is known of the collections that an importer knows, by source."""
-    return {row["source"]: row for row in packaged_rows("collections")}
+    return {row["source"]: row for row in packaged("collections")}
 
 
 def _collections(sources: Sequence[str]) -> Facts:

@@ -1,6 +1,5 @@
 """What the pages About and API tell: measured results, how to cite, the operations."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ladnn.bundle import Card, read_card, shipped
+from ladnn.csvs import packaged
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -56,7 +56,6 @@ class Operation:
 
 def tested() -> list[Tested]:
     """The rows of data/tested.csv, whose numbers are those of docs/results.md."""
-    text = resources.files("ladnn").joinpath("data", "tested.csv").read_text(encoding="utf-8")
     return [
         Tested(
             bundle=row["bundle"],
@@ -70,7 +69,7 @@ def tested() -> list[Tested]:
             sensitivity=_number(row["sensitivity_balanced"]),
             specificity=_number(row["specificity_balanced"]),
         )
-        for row in csv.DictReader(text.splitlines())
+        for row in packaged("tested")
     ]
 
 

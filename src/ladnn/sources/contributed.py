@@ -1,11 +1,10 @@
 """The collection that the online system writes: a table of labels beside a folder of images."""
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ladnn.csvs import csv_text
+from ladnn.csvs import csv_text, read_named
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.sources.entry import Collection, Entry
@@ -61,15 +60,7 @@ def read(folder: Path, *, labels: str, extract_to: Path) -> Collection:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            head = tuple(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: export the version again") from error
-    if head != COLUMNS or any(None in row or None in row.values() for row in rows):
-        raise DataError(f"{path} has other columns than {', '.join(COLUMNS)}: export it again")
+    rows = [row for _, row in read_named(path, COLUMNS, "export the version again")]
     for row in rows:
         if Path(row["file"]).name != row["file"] or row["file"] in ("", ".", ".."):
             raise DataError(

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
-from pathlib import Path
 
+from ladnn.csvs import packaged
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS, LesionLabels
 from ladnn.sources.entry import Entry
-from ladnn.sources.tables import read_table
 
 LABEL_SETS = ("published", "paper", "audited")
 
@@ -35,24 +33,18 @@ class Correction:
 
 def corrections_for(labels: str) -> dict[tuple[str, str], Correction]:
     """The packaged corrections of the label set `labels`, by source and file name."""
-    table = read_table(Path(str(files("ladnn").joinpath("data", "corrections.csv"))))
-    source, file, sets, covid, diagnosis, lesions, reason = (
-        table.column(name)
-        for name in ("source", "file", "label_sets", "covid", "diagnosis", "lesions", "reason")
-    )
-    found = {}
-    for row in table.rows:
-        cells = row.cells
-        if labels in cells[sets].split():
-            found[cells[source], cells[file]] = Correction(
-                source=cells[source],
-                file=cells[file],
-                covid=cells[covid] == "1",
-                diagnosis=cells[diagnosis],
-                lesions_absent=cells[lesions] == "absent",
-                reason=cells[reason],
-            )
-    return found
+    return {
+        (row["source"], row["file"]): Correction(
+            source=row["source"],
+            file=row["file"],
+            covid=row["covid"] == "1",
+            diagnosis=row["diagnosis"],
+            lesions_absent=row["lesions"] == "absent",
+            reason=row["reason"],
+        )
+        for row in packaged("corrections")
+        if labels in row["label_sets"].split()
+    }
 
 
 def corrected(entry: Entry, corrections: Mapping[tuple[str, str], Correction]) -> Entry:
