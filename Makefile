@@ -22,8 +22,10 @@ SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 # nothing beside its sources, as in many containers. What cannot be compiled, such as a package's
 # template of a module, is nothing that is imported.
 BYTECODE := $(BIN)/python -m compileall -qq -j 0 .venv/lib src || :
-# Every test process keeps to one thread; pytest runs as many processes as there are processors.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+# Every test process keeps to one thread. There is one more of them than processors, for tests of the
+# site wait for it, and at most 8.
+PROCESSES = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n + 1 : 8)))
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 # The text of IMAGES as it was given: no $ or % in a file's name means anything to make.
 unexport IMAGES

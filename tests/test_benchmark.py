@@ -214,7 +214,7 @@ def test_a_score_that_is_no_number_is_told_with_its_file(runs, done, tmp_path):
     cells = first.split(",")
     cells[head.split(",").index("covid_probability")] = "nan"
     path.write_text("\n".join([head, ",".join(cells), *others]) + "\n")
-    with pytest.raises(DataError, match=r"predictions\.csv is missing or damaged"):
+    with pytest.raises(DataError, match=r"predictions\.csv is damaged .*: delete"):
         read_cases(tmp_path / "test")
 
 

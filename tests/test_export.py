@@ -52,7 +52,6 @@ SAMPLED = (
     ("efficientnet_lite0", "ladnn"),
     ("resnet18", "ladnn"),
     ("resnet18", "baseline"),
-    ("densenet121", "ladnn"),
     ("resnet_ct", "ladnn"),
 )
 MODES = ("ladnn", "baseline")

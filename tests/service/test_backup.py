@@ -100,7 +100,10 @@ def plain(value: object) -> object:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=KINDS)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """The settings of a site that is not there yet, of either kind."""
     url = f"sqlite:///{tmp_path}/restored.db"
@@ -190,6 +193,15 @@ def run_command(settings: Settings, *words: str, code: int = 0) -> str:
     return done.stderr
 
 
+SAME, OTHER = [(name, name) for name in KINDS], [KINDS, KINDS[::-1]]
+FROM_ONE_KIND_TO_THE_OTHER = pytest.mark.parametrize(
+    ("database_url", "empty"),
+    [*OTHER, *(pytest.param(*pair, marks=pytest.mark.soak) for pair in SAME)],
+    indirect=True,
+)
+
+
+@FROM_ONE_KIND_TO_THE_OTHER
 def test_the_command_by_itself_takes_every_table_and_brings_it_back(
     filled: Site, empty: Settings, tmp_path: Path
 ):
@@ -203,6 +215,7 @@ def test_the_command_by_itself_takes_every_table_and_brings_it_back(
     assert content(empty)["audit_chain"]
 
 
+@FROM_ONE_KIND_TO_THE_OTHER
 def test_what_is_lost_keeps_nothing_else_from_being_copied(
     filled: Site, empty: Settings, tmp_path: Path
 ):
