@@ -187,10 +187,11 @@ def test_a_shipped_name_is_found_inside_the_package():
         assert find_bundle(name).parent.name == "bundles"
 
 
-def test_a_folder_of_that_name_comes_before_the_shipped_one(tmp_path, monkeypatch):
+def test_a_folder_of_that_name_is_meant_by_its_path_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "default").mkdir()
-    assert not find_bundle("default").is_absolute()
+    assert find_bundle("default").parent.name == "bundles"
+    assert find_bundle("./default").resolve() == tmp_path / "default"
 
 
 def test_a_card_is_frozen():

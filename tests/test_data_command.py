@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 import albums
 from forbidden import forbid
-from ladnn import fetching
+from ladnn import fetching, inspection, intake
 from ladnn.commands.data import app
 from ladnn.dataset import Manifest, Record, leaks, read_manifest
 from ladnn.errors import DataError
 from ladnn.imaging import read_image
 from ladnn.similarity import pixel_hash
 from ladnn.summary import summarise
+from synthetic import dicom_bytes
 
 
 def run(*args, code=0):
@@ -217,6 +218,42 @@ def test_unknown_patients_become_clusters_that_the_split_keeps_together(tmp_path
         sides[record.patient].add(record.split)
     assert len(sides) == 12
     assert all(len(found) == 1 for found in sides.values())
+
+
+def test_slices_of_one_dicom_study_are_of_one_patient_however_little_alike(tmp_path):
+    for number in range(18):
+        folder = tmp_path / "h" / ("COVID", "NonCOVID")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        study = f"1.2.3.{number % 6}"  # three slices each, of chests that have nothing in common
+        values = albums.picture(number).astype("int16") * 4 - 1000
+        (folder / f"{chr(97 + number)}.dcm").write_bytes(
+            dicom_bytes(values, StudyInstanceUID=study)
+        )
+    of_study = {}
+    for record in read_manifest(imported(tmp_path, tmp_path / "h")):
+        of_study.setdefault(read_image(record.path).study, set()).add(
+            (record.patient, record.split)
+        )
+    assert len(of_study) == 6
+    assert {len(found) for found in of_study.values()} == {1}
+    assert len({patient for found in of_study.values() for patient, _ in found}) == 6
+
+
+def test_an_output_that_cannot_be_written_is_told_before_any_image_is_read(tmp_path, monkeypatch):
+    manifest = imported(tmp_path, albums.plain(tmp_path / "h"))
+    for module in (intake, inspection):
+        monkeypatch.setattr(module, "read_image", lambda _: pytest.fail("an image was read"))
+    (tmp_path / "file").write_text("")
+    for words in (("import", tmp_path / "h"), ("split", manifest)):
+        with pytest.raises(DataError):
+            run(*words, "-o", tmp_path / "file" / "new.csv")
+
+
+def test_an_image_that_was_replaced_is_not_split(tmp_path):
+    manifest = imported(tmp_path, albums.plain(tmp_path / "h"))
+    albums.save(tmp_path / "h" / "COVID" / "scan (5).png", 999)
+    with pytest.raises(DataError, match=r"scan \(5\)\.png is not the file"):
+        run("split", manifest, "-o", tmp_path / "new.csv")
 
 
 def test_a_sound_manifest_passes_the_check(tmp_path):
@@ -595,6 +632,19 @@ def test_a_second_fetch_asks_for_nothing(server, tmp_path):
     server.asked.clear()
     assert "6 images were there, 0 came" in fetch(server, tmp_path / "d").stdout
     assert server.asked == []
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("page", ["<html>sign in</html>", "<p>one, two\nthree, four, five"])
+def test_the_page_of_a_proxy_is_no_table_and_is_not_kept(server, tmp_path, page):
+    (remote,) = fetching.IMAGE_TABLES.values()
+    whole = (server.root / remote).read_bytes()
+    (server.root / remote).write_text(page)
+    with pytest.raises(DataError):
+        fetch(server, tmp_path / "d")
+    (server.root / remote).write_bytes(whole)
+    fetch(server, tmp_path / "d")
+    assert len(read_manifest(imported(tmp_path, tmp_path / "d"))) == 6
 
 
 @pytest.mark.usefixtures("published")

@@ -1,9 +1,12 @@
 """Pictures: every format and mode becomes upright 8-bit grey."""
 
 import hashlib
+import os
+import struct
 import subprocess
 import sys
 from functools import cache, partial
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from PIL import Image, PngImagePlugin
 from ladnn.errors import ConfigError, ImageError
 from ladnn.greyscale import guess_window
 from ladnn.imaging import LONGER_SIDE, LUNG_WINDOW, Window, decode, read_image
+from ladnn.quiet import quiet_stderr, say
 from synthetic import encode, hounsfield, thorax
 
 GREY = thorax(1, size=(64, 80))
@@ -25,6 +29,14 @@ phantom = cache(partial(hounsfield, size=(64, 80)))
 
 def close(first: np.ndarray, second: np.ndarray, within: float) -> bool:
     return first.shape == second.shape and np.abs(first.astype(int) - second).max() <= within
+
+
+def test_what_is_said_while_another_thread_decodes_in_silence_is_heard(capfd):
+    with quiet_stderr:
+        os.write(2, b"of a library\n")
+        say("of a file\n")
+    say("of another\n")
+    assert capfd.readouterr().err == "of a file\nof another\n"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
@@ -105,6 +117,31 @@ def test_signed_hounsfield_in_a_tiff_goes_through_the_lung_window():
     image = decode(encode(HU.astype(np.int32), "TIFF"))
     assert image.window == LUNG_WINDOW
     assert close(image.pixels, GREY, 1)
+
+
+def in_16_bits(values: np.ndarray, kind: int) -> bytes:
+    """A PNG of one grey plane, uint16 [H, W], in a colour type of several channels, by hand."""
+    channels = {2: 3, 4: 2, 6: 4}[kind]
+    planes = np.repeat(values[..., None], channels, axis=-1)
+    if kind != 2:
+        planes[..., -1] = 65535
+    height, width = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in planes)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])
+def test_colour_of_16_bits_is_read_by_its_upper_half_or_refused_where_that_is_black(kind):
+    whole = in_16_bits(GREY.astype(np.uint16) * 257, kind)
+    assert np.abs(decode(whole).pixels.astype(int) - GREY).max() <= 1
+    with pytest.raises(ImageError, match="nearly black: save it as 16-bit grey"):
+        decode(in_16_bits(GREY.astype(np.uint16) * 16, kind))
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

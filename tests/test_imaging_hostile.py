@@ -266,6 +266,15 @@ def test_a_limit_on_memory_is_kept():
     assert "MiB of memory" in sentence(encode(GREY, "PNG"), limits=Limits(memory=1000))
 
 
+@pytest.mark.parametrize(("syntax", "is_read"), [("explicit", True), ("jpeg-lossless-sv1", False)])
+def test_the_sums_of_jpeg_lossless_count_towards_the_memory(syntax, is_read):
+    data, limits = dicom_bytes(HU, syntax=syntax), Limits(memory=16 * HU.size)
+    if is_read:
+        assert decode(data, limits=limits).pixels.shape == HU.shape
+    else:
+        assert "MiB of memory" in sentence(data, limits=limits)
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

@@ -118,6 +118,15 @@ def test_a_folder_of_overlays_below_the_images_is_not_read(bundle, tmp_path):
         assert len(lines(run(*call, "--heatmaps", tmp_path / "in" / "overlays"))) == 1
 
 
+def test_images_are_not_left_out_with_the_folder_of_overlays(bundle, tmp_path):
+    draw(tmp_path / "in" / "a.png")
+    image = draw(tmp_path / "in" / "b" / "b.png")
+    result = run(tmp_path / "in", "--bundle", bundle, "--heatmaps", image.parent)
+    assert result.exit_code == 2
+    assert "holds b.png" in result.output
+    assert list(image.parent.iterdir()) == [image]
+
+
 def test_an_overlay_is_no_image_to_a_later_call(bundle, tmp_path):
     image = draw(tmp_path / "in" / "a.png")
     run(image, "--bundle", bundle, "--heatmaps", tmp_path / "in" / "overlays")
@@ -342,6 +351,13 @@ def test_a_study_adds_one_line_for_each_folder(bundle, tmp_path):
     said = lines(run(tmp_path / "s", "--bundle", bundle, "--json", "--study"))
     studies = [(Path(line["study"]).name, line["slices"]) for line in said[3:]]
     assert studies == [("one", 2), ("two", 1)]
+
+
+def test_a_folder_that_is_spelled_in_two_ways_is_one_study(bundle, tmp_path, monkeypatch):
+    image = draw(tmp_path / "s" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    said = lines(run("s/1.png", image, "--bundle", bundle, "--json", "--study"))
+    assert [(line["study"], line["slices"]) for line in said[2:]] == [("s", 1)]
 
 
 def test_a_slice_that_is_given_twice_counts_once_in_its_study(bundle, tmp_path):

@@ -22,7 +22,7 @@ from ladnn.dataset import Manifest, Record, write_manifest
 from ladnn.errors import ConfigError, DataError, ImageError
 from ladnn.findings import LesionLabels
 from ladnn.learner import Learner, TrainConfig
-from ladnn.paths import alone
+from ladnn.paths import LOCK_FILE, alone
 from ladnn.phantom import thorax
 
 SETTINGS = {
@@ -320,6 +320,24 @@ def test_the_configuration_of_other_results_is_not_replaced(manifest, tmp_path):
     with pytest.raises(ConfigError, match="of other results than a run's"):
         run(manifest, tmp_path)
     assert "default" in (tmp_path / "config.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "resume.pt"])
+def test_a_checkpoint_without_the_configuration_of_its_run_is_not_replaced(
+    manifest, tmp_path, name
+):
+    (tmp_path / name).write_text("copied here")
+    with pytest.raises(ConfigError, match=r"checkpoint without the config\.json of its run"):
+        run(manifest, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {name, LOCK_FILE}
+
+
+def test_an_image_that_was_replaced_since_the_import_is_not_learned_from(manifest, tmp_path):
+    first, *others = manifest.records
+    first = replace(first, sha256="of another file")
+    changed = Manifest(records=(first, *others), labels="paper")
+    with pytest.raises(DataError, match=r"is not the file .*: import the data again"):
+        run(changed, tmp_path)
 
 
 def test_a_log_that_no_run_wrote_is_not_replaced(manifest, tmp_path):

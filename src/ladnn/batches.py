@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ladnn.augmentation import Augmentation, augment
-from ladnn.dataset import Record
+from ladnn.dataset import Record, require_listed
 from ladnn.errors import DataError
 from ladnn.findings import LESIONS
 from ladnn.imaging import CtImage
@@ -65,13 +65,16 @@ def load(
     """Decode the images of `records`, reduced to what training needs, and find their lungs.
 
     Raises:
-        DataError: no records. ImageError: an image that cannot be read.
+        DataError: no records, and a file that is not the one of its record.
+        ImageError: an image that cannot be read.
     """
     if not records:
         raise DataError("no image is left to train on: check the manifest's splits and sources")
     examples = []
     for record in records:
-        examples.append(_example(record, read(record.path).pixels, frame))
+        image = read(record.path)
+        require_listed(record, image.sha256)
+        examples.append(_example(record, image.pixels, frame))
         advance()
     return examples
 
@@ -91,7 +94,11 @@ def _example(record: Record, pixels: Pixels, frame: str) -> Example:
 
 
 def as_seen(examples: Sequence[Example], size: int) -> Batch:
-    """The examples as serving would see them, without augmentation, in one batch."""
+    """The examples without augmentation, in one batch: nearly what serving sees.
+
+    Serving reduces an image once, and these were reduced to what training keeps before: of images
+    larger than that, grey levels differ by one or two.
+    """
     return Batch(
         images=np.stack([squares(item.planes, size) for item in examples]),
         covid=np.array([item.covid for item in examples], dtype=np.float32),
@@ -107,8 +114,9 @@ class Sampler:
         images: per epoch; 0 is as many as there are.
         balanced: draw every class of every source equally often within the source, so that
             neither class nor prevalence tells the source.
-        source_power: a source's weight is its number of images to this power: 1 leaves the
-            sources as they are, 0 shows each equally often.
+        source_power: the weight of each class of a source is the source's number of images to
+            this power: 1 leaves sources as they are, 0 shows each equally often. A source of one
+            class alone so weighs half of one that has both.
     """
 
     images: int = 0

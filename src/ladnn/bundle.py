@@ -371,10 +371,9 @@ def shipped() -> tuple[str, ...]:
 
 
 def find_bundle(name: str) -> Path:
-    """The folder of a shipped bundle's name, or the folder itself that `name` is the path of."""
-    packaged = Path(str(resources.files("ladnn"))) / "bundles" / name
-    if Path(name).name == name and not Path(name).is_dir() and packaged.is_dir():
-        return packaged
+    """The folder of a shipped bundle's name, though one here is so called; else `name`'s own."""
+    if name in shipped():
+        return Path(str(resources.files("ladnn"))) / "bundles" / name
     return Path(name)
 
 

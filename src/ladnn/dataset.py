@@ -86,6 +86,18 @@ class Record:
             )
 
 
+def require_listed(record: Record, sha256: str) -> None:
+    """Raise DataError where the file of a record, of this hash, is not the one that was imported.
+
+    What a run learned from and what a card vouches for would else be another picture.
+    """
+    if record.sha256 and sha256 != record.sha256:
+        raise DataError(
+            f"{record.path} is not the file that the manifest was made from (the sha256 differs): "
+            "import the data again"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Images in a fixed order and the name of the label set that they carry."""

@@ -273,8 +273,10 @@ def _layout(dataset: Dataset, limits: Limits, file_bytes: int) -> _Layout:
         )
     if layout.samples not in (1, 3):
         raise ImageError(f"has {layout.samples} samples per pixel, not 1 or 3: export it as CT")
-    # The file, its pixel data and the decoded frame are held at once; JPEG 2000 works in int32.
+    # The file, its pixel data and the decoded frame are held at once; JPEG 2000 works in int32,
+    # JPEG Lossless sums in int64.
     wide = 12 if _PLUGINS.get(layout.syntax) == "pylibjpeg" else 2
+    wide = 24 if layout.syntax in _LOSSLESS else wide
     pixels = layout.rows * layout.columns * layout.samples
     limits.check_memory(3 * file_bytes + pixels * (layout.allocated // 4 + wide))
     if (

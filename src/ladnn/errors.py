@@ -49,5 +49,11 @@ class UnreachableError(RegistryError):
     """A registry whose files cannot be reached just now; the same may well succeed later."""
 
 
+def shown_name(name: str) -> str:
+    """A file's name as a sentence shows it: printable, and the end of a long one."""
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    return f"...{shown[-200:]}" if len(shown) > 200 else shown
+
+
 class RemoteError(LadnnError):
     """A site that cannot be reached, or that refuses what it was asked."""

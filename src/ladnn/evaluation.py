@@ -10,7 +10,7 @@ import numpy as np
 
 from ladnn.bundle import Card, StudyRule
 from ladnn.csvs import csv_text
-from ladnn.dataset import Manifest, Record
+from ladnn.dataset import Manifest, Record, require_listed
 from ladnn.errors import DataError, LadnnError
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Decision, Prediction
 from ladnn.heatmaps import MAPS, Heatmaps
@@ -249,11 +249,7 @@ def part_of(manifest: Manifest, split: str) -> tuple[Record, ...]:
 def read_listed(record: Record) -> CtImage:
     """The image of a record; raises DataError where its file is not the one that was imported."""
     image = read_image(record.path)
-    if record.sha256 and image.sha256 != record.sha256:
-        raise DataError(
-            f"{record.path} is not the file that the manifest was made from (the sha256 differs): "
-            "import the data again"
-        )
+    require_listed(record, image.sha256)
     return image
 
 

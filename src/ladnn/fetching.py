@@ -84,11 +84,21 @@ def fetch_covid_ct(
         for place, remote in places.items():
             if not (folder / place).is_file():
                 table = download(_url(base, remote), staging, notify=notify)
-                read_table(table)
+                with _forgotten(table):
+                    _require_columns(table)
                 write_atomically(folder / place, table.read_bytes())
                 tables += 1
     shutil.rmtree(staging, ignore_errors=True)
     return Fetched(present=present, added=added, tables=tables)
+
+
+def _require_columns(path: Path) -> None:
+    """Raise DataError for what is no table of several columns, as the page of a proxy is none."""
+    if len(read_table(path).heads) < 2:
+        raise DataError(
+            f"{path.name} came as something else than a table of the collection: give --base-url "
+            "or --labels-url another home, or ask who runs the network why"
+        )
 
 
 def published_hashes() -> dict[str, dict[str, str]]:
@@ -229,12 +239,12 @@ def _install(archive: Path, staging: Path, folder: Path, wanted: dict[str, str])
 
 
 @contextmanager
-def _forgotten(archive: Path) -> Iterator[None]:
-    """Remove an archive that did not hold what it should, so that the next call fetches it anew."""
+def _forgotten(file: Path) -> Iterator[None]:
+    """Remove a file that did not hold what it should, so that the next call fetches it anew."""
     try:
         yield
     except DataError:
-        archive.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         raise
 
 

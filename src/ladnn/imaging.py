@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ladnn.codestream import jpeg_size, webp_size
-from ladnn.errors import ImageError
+from ladnn.errors import ImageError, shown_name
 from ladnn.formats import kind_of
 from ladnn.greyscale import (
     LIMITS,
@@ -75,6 +75,9 @@ _TURNS = {
 }
 """What each EXIF orientation asks for."""
 
+_UPPER_BITS = 32
+"""The least that the upper 8 of 16 bits reach where they hold a picture; 12 bits reach 15."""
+
 _SIDEWAYS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 _SAMPLE_SIDE = 512
@@ -95,7 +98,8 @@ class CtImage:
         instance: DICOM instance number, by which the slices of a series are ordered.
         frame, frames: which frame this is, counted from 0, and of how many.
         window: in HU, as used; None where the values were not known to be HU.
-        orientation: EXIF's number, by which `pixels` were turned; 1 where nothing was to be turned.
+        orientation: EXIF's number, by which `pixels` were turned; 1 where nothing was to be turned,
+            and of a TIFF, which is turned when it is opened.
     """
 
     pixels: Grey
@@ -189,8 +193,7 @@ def one_sentence(name: str) -> Iterator[None]:
 
     Decoding inside it gives the caller an image or one sentence, whatever a file does.
     """
-    shown = "".join(c if c.isprintable() else "?" for c in name)
-    shown = f"...{shown[-200:]}" if len(shown) > 200 else shown or "the image"
+    shown = shown_name(name) or "the image"
     try:
         yield
     except Exception as error:  # decoders raise anything on hostile input, not for the reader
@@ -239,6 +242,7 @@ def _decode_picture(
         with silence, Image.open(stream, formats=(kind,)) as picture:
             frames = _choose_frame(picture, kind, frame)
             _check_picture(picture, kind, data, limits)
+            deep = _is_deep_colour(picture)
             size, orientation = picture.size, _orientation(picture, kind)
             pixels, used = _grey(picture, window)
     except Image.DecompressionBombError:
@@ -247,6 +251,11 @@ def _decode_picture(
         if kind in _MANY_KINDS and isinstance(error, UnidentifiedImageError):
             error = ImageError(f"is damaged, or a {kind} of a kind not read: export it as PNG")
         raise stream.failure or error from error
+    if deep and np.asarray(pixels).max() < _UPPER_BITS:
+        raise ImageError(
+            "has 16 bits in colour, whose upper half, all that is read of them, is nearly black: "
+            "save it as 16-bit grey, or as 8 bits"
+        )
     if (turn := _TURNS.get(orientation)) is not None:
         pixels = pixels.transpose(turn)
     return CtImage(
@@ -289,6 +298,12 @@ def _orientation(picture: Image.Image, kind: str) -> int:
     """EXIF's number of how to turn a picture upright; 1 for a TIFF, which Pillow turns itself."""
     said = 1 if kind == "TIFF" else picture.getexif().get(ExifTags.Base.Orientation, 1)
     return said if said in _TURNS else 1
+
+
+def _is_deep_colour(picture: Image.Image) -> bool:
+    """Tell 16 bits in several channels, of which Pillow reads the upper 8; told before it loads."""
+    tiles = picture.tile  # type: ignore[attr-defined]  # of every picture that was opened
+    return picture.mode not in _DEEP_MODES and any(";16" in str(tile[-1]) for tile in tiles)
 
 
 def _grey(picture: Image.Image, window: Window) -> tuple[Image.Image, Window | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ladnn.dataset import Manifest, Record
 from ladnn.errors import DataError, ImageError
@@ -90,6 +91,7 @@ class _Decoded:
     entry: Entry
     sha256: str
     pixel_hash: str
+    study: str | None
     print: Floats | None
 
 
@@ -149,6 +151,7 @@ def _decode(
                 entry=entry,
                 sha256=image.sha256,
                 pixel_hash=pixel_hash(image.pixels),
+                study=image.study or image.series,
                 print=None if entry.patient else fingerprint(image.pixels),
             )
         )
@@ -167,15 +170,32 @@ def _grouped(decoded: Sequence[_Decoded]) -> list[_Decoded]:
     groups: dict[Path, str] = {}
     for source in {image.entry.source for image in decoded}:
         mine = [x for x in decoded if x.entry.source == source]
-        prints = {x.entry.path: x.print for x in mine if x.print is not None}
-        if prints:
-            found = clusters(np.stack(list(prints.values())), [place_of(path) for path in prints])
-            for path, cluster in zip(prints, found, strict=True):
-                groups[path] = f"{source}/cluster-{cluster:04d}"
+        unknown = [x for x in mine if x.print is not None]
+        if unknown:
+            prints = np.stack([x.print for x in unknown if x.print is not None])
+            alike = clusters(prints, [place_of(x.entry.path) for x in unknown])
+            joined = _studies_whole(alike, [x.study for x in unknown])
+            for image, cluster in zip(unknown, joined, strict=True):
+                groups[image.entry.path] = f"{source}/cluster-{cluster:04d}"
     return [
         replace(x, entry=replace(x.entry, patient=groups.get(x.entry.path, x.entry.patient)))
         for x in decoded
     ]
+
+
+def _studies_whole(alike: NDArray[np.intp], studies: Sequence[str | None]) -> NDArray[np.intp]:
+    """The clusters of N images, int[N], those joined that hold slices of one DICOM study.
+
+    The top and the bottom of a lung are not alike, and of one patient nevertheless.
+    """
+    places: dict[str, list[int]] = {}
+    for place, study in enumerate(studies):
+        if study is not None:
+            places.setdefault(study, []).append(place)
+    joined = alike.copy()
+    for slices in places.values():
+        joined[np.isin(joined, joined[slices])] = joined[slices].min()
+    return joined
 
 
 def _split(decoded: Sequence[_Decoded], seed: int) -> list[_Decoded]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ladnn.bundle import OperatingPoint
 from ladnn.calibration import probability
-from ladnn.dataset import Record
+from ladnn.dataset import Record, require_listed
 from ladnn.engines import Engine
 from ladnn.errors import DataError
 from ladnn.fitting import Fitted, Scored
@@ -37,7 +37,8 @@ def read_all(
     """The pixels of each record's file; an image that cannot be read is an error.
 
     Raises:
-        DataError: no record. ImageError: as `read` says.
+        DataError: no record, and a file that is not the one of its record.
+        ImageError: as `read` says.
     """
     if not records:
         raise DataError(
@@ -46,7 +47,9 @@ def read_all(
         )
     found = []
     for record in records:
-        found.append(read(record.path).pixels)
+        image = read(record.path)
+        require_listed(record, image.sha256)
+        found.append(image.pixels)
         advance()
     return found
 

@@ -359,6 +359,11 @@ def file_name(path: Path | str, frame: int | None = None) -> str:
     return f"{stem or 'image'}-{digest}.jpg"
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a file may be an overlay by its name, as `file_name` gives it."""
+    return re.fullmatch(r".+-[0-9a-f]{8}\.jpg", name) is not None
+
+
 def save(sheet: Image.Image, path: Path) -> None:
     """Write the sheet as JPEG, whole or not at all; raise ImageError when that cannot be done.
 

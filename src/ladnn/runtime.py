@@ -155,7 +155,8 @@ class Predictor:
         not name, and for a graph that answers with what is no number.
         """
         outputs = self.run(look.square[np.newaxis])
-        if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.heatmaps).all()):
+        given = (outputs.logits, outputs.heatmaps, outputs.embedding)
+        if not all(np.isfinite(values).all() for values in given):
             raise BundleError(
                 f"the model.onnx of {self.card.name} {self.card.version} answers with what is no "
                 "number: export the bundle again"

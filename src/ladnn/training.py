@@ -149,7 +149,12 @@ def _refuse_other(folder: Path, config: TrainConfig, data_hash: str) -> None:
         if (folder / LOG_FILE).exists() and not path.exists():
             raise ConfigError(f"{folder / LOG_FILE} is of no run's: give another folder")
         return
-    if path.exists() and held(path) != json.loads(_resolved(config, data_hash)):
+    if not path.exists():
+        raise ConfigError(
+            f"{folder} holds a checkpoint without the {CONFIG_FILE} of its run, which nothing can "
+            "be compared with: give another folder"
+        )
+    if held(path) != json.loads(_resolved(config, data_hash)):
         raise ConfigError(
             f"{folder} holds a run with other settings or other data: give another folder"
         )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ladnn.errors import LadnnError
+from ladnn.errors import LadnnError, shown_name
 from ladnn.findings import LESIONS, RESEARCH_NOTICE, Prediction
+from ladnn.quiet import say
 
 if TYPE_CHECKING:
     from ladnn.study import StudyPrediction
@@ -53,11 +54,11 @@ def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def tell(path: Path, error: LadnnError) -> None:
+def tell(path: Path, error: LadnnError | str) -> None:
     """Say on stderr, where errors are read, which file something failed of, and why."""
     said = str(error)
-    named = said if said.startswith(str(path)) else f"{path}: {said}"
-    sys.stderr.write(f"{plain(named, 1000)}\n")
+    named = said if said.startswith((str(path), shown_name(str(path)))) else f"{path}: {said}"
+    say(f"{plain(named, 1000)}\n")
 
 
 class JsonPrinter:

@@ -81,6 +81,7 @@ def import_(
     for place, path in enumerate(files):
         if path.resolve() in (other.resolve() for other in files[:place]):
             raise DataError(f"{path} is given twice, for two files: give another name for one")
+    require_writable(output.parent)
     if missing is not None:
         refuse_existing(missing, overwrite)
         require_writable(missing.parent)
@@ -172,16 +173,19 @@ def split(
 
     Example: ladnn data split manifest.csv --source covid-ct --seed 1 -o resplit.csv
     """
-    from ladnn.dataset import read_manifest, write_manifest
+    from ladnn.dataset import read_manifest, require_listed, write_manifest
     from ladnn.inspection import acknowledged_leaks, view
     from ladnn.intake import resplit
 
     keep_apart(manifest, output)
     refuse_existing(output, overwrite)
+    require_writable(output.parent)
     whole = read_manifest(manifest)
     viewed = view(whole, progress=bar("Comparing"))
     if viewed.failures:
         raise DataError(f"{viewed.failures[0][1]} ({len(viewed.failures)} such images)")
+    for record, sha256 in zip(viewed.records, viewed.sha256, strict=True):
+        require_listed(record, sha256)
     known = acknowledged_leaks().pairs(whole.records)
     result = resplit(whole, viewed.prints, known, sources=source or whole.sources, seed=seed)
     write_manifest(result, output)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ladnn.commands.answers import tell
 from ladnn.commands.inputs import given, one_of
 from ladnn.commands.opening import interval_settings, open_predictor
 from ladnn.commands.outputs import tell_leaks
@@ -142,7 +143,7 @@ def _trained_on(card: "Card") -> list[str]:
 
 def _report(found: "Evaluation", folder: Path, *, as_json: bool) -> None:
     for failure in found.failures:
-        sys.stderr.write(f"{failure.path}: {failure.error}\n")
+        tell(Path(failure.path), failure.error)
     if as_json:
         # ASCII, so that any file name survives any terminal or pipe.
         sys.stdout.write(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n")

@@ -120,7 +120,10 @@ def _unfilled(path: Path) -> ImageError | None:
 
 
 def _nothing(path: Path) -> ImageError:
-    return ImageError(f"the folder {path} holds no file that is not hidden: give one with images")
+    return ImageError(
+        f"the folder {path} holds no file that is neither hidden nor in a linked folder: give one "
+        "with images"
+    )
 
 
 def _walk(folder: Path, skip: Path | None) -> Iterator[Item]:
@@ -168,13 +171,32 @@ def _warm(overlays: bool) -> None:
 
 
 def _refuse_among_images(paths: Iterable[Path], heatmaps: Path) -> None:
-    """Overlays beside images that are read would be read as images by the next call."""
+    """Refuse a folder of images for the overlays.
+
+    Beside images that are read, they would be read as images by the next call; and their own
+    folder, below one that is read, is left out with all that is in it.
+    """
+    place = heatmaps.resolve()
     for folder in dict.fromkeys(path if is_folder(path) else path.parent for path in paths):
-        if folder.resolve() == heatmaps.resolve():
+        if folder.resolve() == place:
             raise typer.BadParameter(
                 f"the overlays would lie among the images of the folder {folder} and be read as "
                 "images by the next call: give --heatmaps another folder"
             )
+    if any(is_folder(path) and place.is_relative_to(path.resolve()) for path in paths):
+        _refuse_left_out(heatmaps)
+
+
+def _refuse_left_out(heatmaps: Path) -> None:
+    from ladnn.overlay import is_file_name
+
+    for _, _, files in os.walk(heatmaps):
+        for name in files:
+            if name[0] != "." and not is_file_name(name):
+                raise typer.BadParameter(
+                    f"the folder {heatmaps} holds {name}, which would be left out with the "
+                    "overlays: give --heatmaps a folder of its own"
+                )
 
 
 def _make_folder(folder: Path) -> None:
@@ -231,10 +253,13 @@ class _Studies:
 
     def __init__(self) -> None:
         self._slices: dict[str, dict[str, Prediction]] = {}
+        self._names: dict[str, str] = {}
 
     def add(self, line: Line) -> None:
         """Take one in; a file that was given twice, or a copy of one, counts once."""
-        self._slices.setdefault(line.study, {})[line.prediction.sha256] = line.prediction
+        # a folder is one however it is spelled; resolve() would take linked files out of theirs
+        name = self._names.setdefault(os.path.abspath(line.study), line.study)  # noqa: PTH100
+        self._slices.setdefault(name, {})[line.prediction.sha256] = line.prediction
 
     def results(self, card: "Card", operating_point: str) -> "Iterator[StudyPrediction]":
         from ladnn.study import aggregate
