@@ -37,6 +37,7 @@ _REFUSALS = tuple(
         ("memory", r"needs (about \d+ MiB of|too much) memory to decode|unpacks to more than "),
         ("time", r"takes more than .{1,40} to decode: |would take more than .{1,20} to decode: "),
         ("scans", r"is a JPEG of too many scans "),
+        ("deep_colour", r"has 16 bits in colour, "),
         ("truncated", r"is truncated: "),
         ("no_files", r"holds no files: "),
         ("encrypted", r"is encrypted: "),
