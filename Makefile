@@ -25,7 +25,8 @@ BYTECODE := $(BIN)/python -m compileall -qq -j 0 .venv/lib src || :
 # Every test process keeps to one thread. There is one more of them than processors, for tests of the
 # site wait for it, and at most 8.
 PROCESSES = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n + 1 : 8)))
-TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile \
+	--no-loadscope-reorder
 
 # The text of IMAGES as it was given: no $ or % in a file's name means anything to make.
 unexport IMAGES

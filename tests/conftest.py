@@ -11,6 +11,27 @@ from hypothesis import settings
 settings.register_profile("ladnn", deadline=None)
 settings.load_profile("ladnn")
 
+LONG = (
+    "test_update_cycle",
+    "test_updating",
+    "test_guard_shipped",
+    "test_batch_crash",
+    "test_export",
+    "test_quantising",
+    "test_site_server",
+    "test_dataset_real",
+    "test_benchmark",
+    "test_site_memory",
+)
+"""Files that take longest for one or few tests, the first to begin so that none is left for the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; `--no-loadscope-reorder` keeps it so on several processes."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -106,6 +106,11 @@ class _Body:
             wobble=_smooth(rng, size, 6) * 0.02,
         )
 
+    def box(self, x: tuple[float, float], y: tuple[float, float]) -> tuple[slice, slice]:
+        """The rows and columns between two places, so that small things are drawn there alone."""
+        columns, rows = np.searchsorted(self.x[0], x), np.searchsorted(self.y[:, 0], y)
+        return slice(rows[0], rows[1]), slice(columns[0], columns[1])
+
     def inner(self, margin: float) -> Mask:
         """Fill the body outline shrunk by `margin`."""
         return self.rim(margin) < 1
@@ -145,8 +150,9 @@ def _chest_wall(body: _Body, rng: np.random.Generator) -> Plane:
     plane[body.inner(0.012)] = FAT
     plane[body.inner(rng.uniform(0.035, 0.07))] = SOFT
     plane[body.inner(body.wall - 0.02) & ~body.inner(body.wall - 0.006)] = FAT * 0.5
+    beneath = body.inner(0.03)
     for bone in _bones(body, rng):
-        _draw_bone(plane, body, bone)
+        _draw_bone(plane, body, beneath, bone)
     spine = body.depth - 0.25
     plane[body.disc(0, spine, 0.135, 0.115)] = 420
     plane[body.disc(0, spine, 0.115, 0.097)] = 190 + 40 * rng.standard_normal()
@@ -179,14 +185,16 @@ def _bones(body: _Body, rng: np.random.Generator) -> Iterator[_Bone]:
     yield _Bone(x=0, y=depth - 0.05, along=0.02, across=0.06)
 
 
-def _draw_bone(plane: Plane, body: _Body, bone: _Bone) -> None:
-    """Draw a bone, dense outside and spongy inside, where the body is."""
-    x, y = body.x - bone.x, body.y - bone.y
+def _draw_bone(plane: Plane, body: _Body, beneath: Mask, bone: _Bone) -> None:
+    """Draw a bone, dense outside and spongy inside, where `beneath` the skin it lies."""
+    reach = bone.along + bone.across
+    box = body.box((bone.x - reach, bone.x + reach), (bone.y - reach, bone.y + reach))
+    x, y = body.x[box] - bone.x, body.y[box] - bone.y
     u = (x * np.cos(bone.turn) + y * np.sin(bone.turn)) / bone.along
     v = (y * np.cos(bone.turn) - x * np.sin(bone.turn)) / bone.across
     radius = u**2 + v**2
-    plane[(radius < 1) & body.inner(0.03)] = 750
-    plane[(radius < 0.35) & body.inner(0.03)] = 220
+    plane[box][(radius < 1) & beneath[box]] = 750
+    plane[box][(radius < 0.35) & beneath[box]] = 220
 
 
 def _mediastinum(plane: Plane, body: _Body) -> Plane:
@@ -252,13 +260,10 @@ def _tube(
 ) -> None:
     """Raise `planes` towards 1 along one segment, computed in the segment's own small box only."""
     margin = 3 * radius + 0.01
-    columns = np.searchsorted(
-        body.x[0], (min(start[0], end[0]) - margin, max(start[0], end[0]) + margin)
+    box = body.box(
+        (min(start[0], end[0]) - margin, max(start[0], end[0]) + margin),
+        (min(start[1], end[1]) - margin, max(start[1], end[1]) + margin),
     )
-    rows = np.searchsorted(
-        body.y[:, 0], (min(start[1], end[1]) - margin, max(start[1], end[1]) + margin)
-    )
-    box = (slice(rows[0], rows[1]), slice(columns[0], columns[1]))
     dx, dy = end[0] - start[0], end[1] - start[1]
     x, y = body.x[box] - start[0], body.y[box] - start[1]
     along = np.clip((x * dx + y * dy) / max(dx * dx + dy * dy, 1e-9), 0, 1)
