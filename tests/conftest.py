@@ -23,7 +23,7 @@ LONG = (
     "test_benchmark",
     "test_site_memory",
 )
-"""Files that take longest for one or few tests, the first to begin so that none is left for the end."""
+"""Files of long tests, which are the first to begin so that none is left for the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -64,7 +64,7 @@ def manifest(tmp_path_factory):
         source = "one" if index < 16 else "two"
         records.append(
             Record(path=path, source=source, patient=str(index), covid=covid, lesions=labels,
-                   split=split)
+                   split=split, pixel_hash=f"{index:064x}")
         )  # fmt: skip
     return Manifest(records=tuple(records), labels="paper")
 
@@ -125,6 +125,16 @@ evaluate = ["val"]
         ('recipe = "recipe.toml"', "", "the setting 'recipe' is missing"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "seeds of the grid has 0 twice"),
         ('["baseline", "ladnn"]', '["ladnn", "ladnn"]', "modes of the grid has 'ladnn' twice"),
+        (
+            "[datasets]",
+            "settings.seed = 5\n[datasets]",
+            "grid cannot have seed: give the grid's seeds",
+        ),
+        (
+            "[datasets]",
+            "[variants.x.settings]\nthreads = 2\n[datasets]",
+            "the variant x cannot have threads: every run has one",
+        ),
         ("[datasets]", 'paper = { d0 = "d9" }\n[datasets]', "one of the paper .d0, d0d1."),
         ("[datasets]", 'paper = { other = "d0" }\n[datasets]', "a dataset of the grid .d0."),
     ],
@@ -177,6 +187,22 @@ def test_a_trained_run_without_its_scores_only_scores(runs, manifest, done, tmp_
     assert (folder / name).stat().st_mtime_ns == trained
     again, before = (path / runs[1].name / "test/predictions.csv" for path in (tmp_path, done))
     assert again.read_bytes() == before.read_bytes()
+
+
+def test_images_that_moved_are_scored_again_where_they_are(
+    runs, manifest, done, tmp_path, monkeypatch
+):
+    shutil.copytree(done, tmp_path / "out")
+    moved = [
+        replace(r, path=shutil.copy(r.path, tmp_path / f"moved-{r.path.name}")) for r in manifest
+    ]
+    there = Manifest(records=tuple(moved), labels="paper")
+    assert perform.waiting(runs[1], there, tmp_path / "out") == ("val", "test")
+    monkeypatch.setattr(perform, "fit", lambda *_, **__: pytest.fail("it trained"))
+    perform.perform(runs[1], there, tmp_path / "out")
+    cases = read_cases(tmp_path / "out" / runs[1].name / "val")
+    assert {Path(case.path).parent for case in cases} == {tmp_path}
+    assert perform.waiting(runs[1], there, tmp_path / "out") == ()
 
 
 def test_a_run_killed_before_its_first_epoch_was_kept_is_trained(runs, manifest, done, tmp_path):
@@ -243,6 +269,8 @@ def test_images_that_are_gone_are_counted_before_anything_trains(runs, manifest,
 def test_a_failure_is_one_sentence_and_the_others_go_on(runs, manifest, done, tmp_path):
     reason = attempt(replace(runs[1], judged=("nowhere",)), manifest, tmp_path)
     assert reason.startswith("the manifest has no image of nowhere in val: change the grid's")
+    misspelt = replace(runs[1], judged=(*runs[1].judged, "nowhere"))
+    assert attempt(misspelt, manifest, tmp_path) == reason
     assert list(tmp_path.iterdir()) == []  # which the corrected grid would be refused for
     assert attempt(runs[1], manifest, done) is None
 
@@ -318,6 +346,24 @@ def test_a_grid_whose_runs_all_fail_says_why_and_writes_no_table(manifest, tmp_p
     assert found.exit_code == 1
     assert found.output.count("it did not train") == 4
     assert not list((tmp_path / "o").rglob("*.csv"))
+
+
+def test_why_runs_failed_is_told_though_no_table_can_be_made(
+    runs, manifest, done, tmp_path, monkeypatch
+):
+    write_manifest(manifest, tmp_path / "m.csv")
+    shutil.copytree(done, tmp_path / "o")
+    predictions = tmp_path / "o" / runs[1].name / "val" / "predictions.csv"
+
+    def fail(todo, *_, **__):
+        predictions.write_text("")
+        yield from ((run, "it did not train") for run in todo)
+
+    monkeypatch.setattr(engines, "local", fail)
+    folders = ["--manifest", tmp_path / "m.csv", "--output", tmp_path / "o"]
+    found = CliRunner().invoke(app, list(map(str, ["benchmark", write_grid(tmp_path), *folders])))
+    assert isinstance(found.exception, DataError)
+    assert found.output.count("it did not train") == 3
 
 
 def test_without_ray_the_extra_is_named(runs, manifest, tmp_path, monkeypatch):

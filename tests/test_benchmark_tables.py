@@ -71,7 +71,7 @@ def write_run(output, run, found, split):
         cases=found, failures=(), overall=overall, sources={"one": overall}, calibrated={},
     )  # fmt: skip
     prepare_folder(folder / split, force=True)
-    write_results(evaluation, folder / split, {"data_hash": ""})
+    write_results(evaluation, folder / split, {"data_hash": "", "judged": list(run.judged)})
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,13 @@ def test_results_of_other_settings_are_no_part_of_the_tables(grid, tmp_path):
     other = replace(run, config=replace(run.config, epochs=7))
     with pytest.raises(ConfigError, match="other settings than the grid's"):
         results.gather([other], tmp_path)
+
+
+def test_results_of_other_sources_are_no_part_of_the_tables(grid, tmp_path):
+    run = grid[1][0]
+    write_run(tmp_path, run, cases(0, lift=1.0), "val")
+    with pytest.raises(ConfigError, match="other sources than the grid's judged"):
+        results.gather([replace(run, judged=("another",))], tmp_path)
 
 
 def test_cells_come_split_by_split_in_the_order_of_the_grid(grid, output):

@@ -340,6 +340,13 @@ class TestComposition:
         assert (cells[0, 0], cells[0, 2], cells[2, 2]) == ("2", "1", "1")
         assert (2, 0) not in cells
 
+    @pytest.mark.parametrize("name", ["肺" * 60, "x" * 60, "interstitial " * 6])
+    def test_shortens_a_long_diagnosis_and_keeps_its_beginning(self, name):
+        summary = replace(composition.choose(listing(), None), negatives={name: 3})
+        label = composition.draw(summary, "paper").axes[2].get_yticklabels()[0].get_text()
+        assert label.startswith(name[:11])
+        assert label.endswith("…")
+
     def test_joins_the_rarest_diagnoses_into_one_bar(self, axes):
         assert len(axes[2].patches) == composition.MOST
         assert sum(bar.get_width() for bar in axes[2].patches) == 15
@@ -347,6 +354,12 @@ class TestComposition:
     def test_of_an_unknown_source_is_refused_with_those_there_are(self):
         with pytest.raises(DataError, match="choose of a"):
             composition.choose(listing(), "b")
+
+
+def test_more_operating_points_than_there_are_marks_are_refused():
+    assert len(paper.marks(["abc", "abcdef"])) == 6
+    with pytest.raises(ConfigError, match="7 operating points are more than can be told apart"):
+        paper.marks(["abc", "defg"])
 
 
 def per_image(metrics):

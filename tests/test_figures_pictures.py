@@ -91,6 +91,7 @@ class TestMaps:
         [
             ({}, False, "COVID-19 positive images, one a patient, at even steps"),
             ({"any.png": []}, False, "Images with boxes"),
+            ({f"{n}.png": [] for n in range(12)}, False, "The first 10 of 12 images with boxes"),
             ({}, True, "Images named by hand"),
         ],
     )
@@ -227,6 +228,19 @@ class TestHeatmapFile:
         (tmp_path / MAPS).write_bytes(data[: len(data) // 2])
         with pytest.raises(DataError, match="cut off"):
             read_heatmaps(tmp_path, pair[0].run.cases.paths)
+
+    def test_with_a_byte_that_changed_is_read_or_refused(self, pair, tmp_path):
+        data, paths = pair[0].maps.to_bytes(), pair[0].run.cases.paths
+        refused = 0
+        for place in range(0, len(data), 97):
+            (tmp_path / MAPS).write_bytes(
+                data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
+            )
+            try:
+                read_heatmaps(tmp_path, paths)
+            except DataError:
+                refused += 1
+        assert refused > len(data) / 97 / 2
 
     def test_of_other_images_is_refused(self, pair):
         with pytest.raises(DataError, match="not of the images"):

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,18 @@ class Heatmaps:
         return buffer.getvalue()
 
 
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,  # a way to pack that zipfile does not know
+    RuntimeError,  # it asks for a password
+)
+
+
 def read_heatmaps(folder: Path, paths: tuple[str, ...]) -> Heatmaps:
     """The maps in a result's folder.
 
@@ -56,7 +69,7 @@ def read_heatmaps(folder: Path, paths: tuple[str, ...]) -> Heatmaps:
             found = Heatmaps(paths=tuple(held["paths"].tolist()), values=values, boxes=boxes)
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no maps: {_AGAIN}") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DataError(f"{file} is cut off or holds no maps: {_AGAIN}") from error
     if found.paths != paths or values.ndim != 4 or boxes.shape != (len(paths), 4):
         raise DataError(f"{file} is not of the images in the predictions beside it: {_AGAIN}")

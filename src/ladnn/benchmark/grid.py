@@ -73,6 +73,9 @@ class Grid:
             if not getattr(self, axis):
                 raise ConfigError(f"the grid's {axis} are empty: give at least one")
         _refuse_repeats(self)
+        _refuse_axes(self.settings, "the grid")
+        for name, variant in self.variants.items():
+            _refuse_axes(variant.settings, f"the variant {name}")
         for name, dataset in self.paper.items():
             if name not in self.datasets or dataset not in DATASETS:
                 raise ConfigError(
@@ -82,6 +85,20 @@ class Grid:
         for split in (*self.evaluate, *(s for v in self.variants.values() for s in v.evaluate)):
             if split not in PARTS[1:]:
                 raise ConfigError(f"{split!r} cannot be evaluated: choose of val, test")
+
+
+def _refuse_axes(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse a setting that the grid itself decides, which would be passed over unseen."""
+    axes = {
+        "backbone": "backbones",
+        "mode": "modes",
+        "seed": "seeds",
+        "sources": "datasets",
+        "threads": None,
+    }
+    for name in settings.keys() & axes.keys():
+        instead = f"give the grid's {axes[name]}" if axes[name] else "every run has one thread"
+        raise ConfigError(f"the settings of {where} cannot have {name}: {instead}")
 
 
 def _refuse_repeats(grid: Grid) -> None:

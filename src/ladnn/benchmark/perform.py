@@ -3,7 +3,6 @@
 A split's `metrics.json` is written last, so a split that has it is done.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from ladnn import evaluation
 from ladnn.batches import as_seen, load
 from ladnn.benchmark.grid import Run
+from ladnn.benchmark.results import made_with, read_cases
 from ladnn.checkpoint import Checkpoint, read_checkpoint, weights_sha256
 from ladnn.dataset import Manifest, Record, hash_records
 from ladnn.errors import ConfigError, DataError
@@ -67,31 +67,25 @@ def judged(run: Run, manifest: Manifest, split: str) -> list[Record]:
     """The images of one split that every run of the grid is scored on.
 
     Raises:
-        DataError: when there is none.
+        DataError: when there is none of one of the sources.
     """
     found = [r for r in manifest.part(split) if r.source in run.judged]
-    if not found:
+    without = [source for source in run.judged if all(r.source != source for r in found)]
+    if without:
         raise DataError(
-            f"the manifest has no image of {', '.join(run.judged)} in {split}: "
+            f"the manifest has no image of {', '.join(without)} in {split}: "
             "change the grid's judged or evaluate"
         )
     return found
 
 
 def _is_scored(folder: Path, records: Sequence[Record]) -> bool:
+    """Whether a split's results are of these images; those that moved since are scored again."""
     if not (folder / evaluation.METRICS).exists():
         return False
-    try:
-        config = json.loads((folder / evaluation.CONFIG).read_text(encoding="utf-8"))
-        same = config["data_hash"] == hash_records([*records])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"the results in {folder} are damaged ({type(error).__name__}): delete that folder "
-            "to score the run again"
-        ) from error
-    if not same:
+    if made_with(folder)["data_hash"] != hash_records([*records]):
         raise ConfigError(f"{folder} holds results on other images: give another output folder")
-    return True
+    return [case.path for case in read_cases(folder)] == [r.path.as_posix() for r in records]
 
 
 def _judge(run: Run, manifest: Manifest, split: str, folder: Path) -> None:

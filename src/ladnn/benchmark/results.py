@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ladnn.benchmark.grid import Run
 from ladnn.csvs import read_named
 from ladnn.errors import ConfigError, DataError
-from ladnn.evaluation import COLUMNS, METRICS, PREDICTIONS
+from ladnn.evaluation import COLUMNS, CONFIG, METRICS, PREDICTIONS
 from ladnn.findings import LESIONS, Decision
 from ladnn.scoring import HALF, Case
 from ladnn.training import CONFIG_FILE, held
@@ -54,7 +55,7 @@ def gather(runs: Sequence[Run], output: Path) -> list[Cell]:
     """The cells of a grid that have a finished run, in the grid's order, split by split.
 
     Raises:
-        ConfigError: a run that was made with other settings.
+        ConfigError: a run that was made with other settings, or judged on other sources.
         DataError: results that are damaged, or on other images than the others'.
     """
     cells = []
@@ -81,7 +82,28 @@ def _finished(run: Run, folder: Path, split: str) -> Cases:
         raise ConfigError(
             f"{folder} holds a run with other settings than the grid's: give another folder"
         )
+    if made_with(folder / split)["judged"] != list(run.judged):
+        raise ConfigError(
+            f"{folder / split} holds results on other sources than the grid's judged: give "
+            "another folder"
+        )
     return read_cases(folder / split)
+
+
+def made_with(folder: Path) -> dict[str, Any]:
+    """The sources and the hash of the images that a result folder is of: `judged`, `data_hash`.
+
+    Raises:
+        DataError: when the file is missing or damaged.
+    """
+    try:
+        held = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return {name: held[name] for name in ("judged", "data_hash")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"the results in {folder} are damaged ({type(error).__name__}): delete that folder "
+            "to score the run again"
+        ) from error
 
 
 def read_cases(folder: Path) -> Cases:

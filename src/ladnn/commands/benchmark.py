@@ -70,6 +70,7 @@ def benchmark(
             else:
                 outcomes = engines.local(todo, listed, output, jobs=jobs)
             failed = watch(outcomes, runs, todo, output)
+    _report(failed)
     results = collect(asked, runs, output)
     if results.cells:
         for path in write_tables(results, output):
@@ -77,11 +78,10 @@ def benchmark(
         typer.echo(asked.note or RESEARCH_NOTICE)
     elif tables:
         raise DataError(f"no run of the grid is done in {output}: give its folder")
-    _report(failed)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _report(failed: "list[tuple[Run, str]]") -> None:
     for run, reason in failed:
         typer.echo(f"{run.name}: {reason}", err=True)
-    if failed:
-        raise typer.Exit(1)

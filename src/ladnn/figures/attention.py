@@ -154,14 +154,14 @@ def draw(
         paper.panel(axes, letter, paper.fold(head, _LETTERS))
         axes.title.set_fontsize(6.5)
     _scale(figure.add_subplot(places[-1, 3:]))
-    paper.foot(figure, *_how(first.run, second.run, boxed=bool(boxes), picked=picked), pad=0.02)
+    paper.foot(figure, *_how(first.run, second.run, boxed=len(boxes), picked=picked), pad=0.02)
     return figure
 
 
 _WHAT = ("map", "overlay")
 
 
-def _how(first: Run, second: Run, *, boxed: bool, picked: bool) -> list[str]:
+def _how(first: Run, second: Run, *, boxed: int, picked: bool) -> list[str]:
     boxes = "; green boxes: given with the images" if boxed else ""
     modes = ", ".join(f"{run.label}: {run.mode}" for run in (first, second))
     return [
@@ -171,14 +171,17 @@ def _how(first: Run, second: Run, *, boxed: bool, picked: bool) -> list[str]:
     ]
 
 
-def _which(run: Run, *, boxed: bool, picked: bool) -> str:
+def _which(run: Run, *, boxed: int, picked: bool) -> str:
     """Which images are shown, as `choose` chose them."""
     if picked:
         return "Images named by hand"
+    if boxed > ROWS:
+        return f"The first {ROWS} of {boxed} images with boxes"
     if boxed:
         return "Images with boxes"
     return (
-        f"COVID-19 positive images, one a patient, at even steps of the probability of {run.label}"
+        "COVID-19 positive images, one a patient, at even steps from the most to the least "
+        f"certain of {run.label}"
     )
 
 

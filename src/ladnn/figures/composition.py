@@ -1,6 +1,5 @@
 """Figure 3: lesions per image, lesions that appear together, what the negatives are."""
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,8 @@ from ladnn.summary import UNKNOWN, Summary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_LONGEST = 44  # letters of a diagnosis, in two lines
 
 MOST = 12
 """Diagnoses that have a bar of their own; the rarer ones share the last."""
@@ -89,12 +90,16 @@ def _concordance(axes: "Axes", summary: Summary) -> None:
     paper.panel(axes, "b", "Lesions together")
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip()}…"
+
+
 def _negatives(axes: "Axes", summary: Summary) -> None:
     counts = [item for item in summary.negatives.items() if item[0] != UNKNOWN]
     if len(counts) > MOST:
         rest = counts[MOST - 1 :]
         counts = [*counts[: MOST - 1], (f"{len(rest)} others", sum(n for _, n in rest))]
-    names = [textwrap.fill(textwrap.shorten(name, 44), 22) for name, _ in counts]
+    names = [paper.fold(_short(name), 22) for name, _ in counts]
     bars = axes.barh(range(len(counts)), [n for _, n in counts], color=paper.NEGATIVE, height=0.72)
     axes.bar_label(bars, fontsize=6.5, padding=2)
     axes.set_yticks(range(len(counts)), names)

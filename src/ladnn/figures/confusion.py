@@ -1,5 +1,6 @@
 """Confusion matrices of one run: the counts at each threshold, with rates and their intervals."""
 
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ def draw(run: Run) -> "Figure":
     points = run.scores.at
     figure = paper.sheet(max(paper.COLUMN, paper.PAGE * len(points) / 3), 3.5)
     grid = figure.subplots(2, len(points), squeeze=False, height_ratios=(2, 0.6))
-    parts = zip(grid[0], grid[1], "abcdefgh", points.items(), strict=False)
+    parts = zip(grid[0], grid[1], ascii_lowercase, points.items(), strict=False)
     for axes, below, letter, (name, at) in parts:
         _matrix(axes, at)
         _rates(below, at)

@@ -145,8 +145,17 @@ def panel(axes: "Axes", letter: str, title: str) -> None:
 
 
 def marks(points: Iterable[Iterable[str]]) -> dict[str, str]:
-    """A marker for each operating point that any of several models has, the same in all of them."""
+    """A marker for each operating point that any of several models has, the same in all of them.
+
+    Raises:
+        ConfigError: for more points than can be told apart.
+    """
     names = dict.fromkeys(name for of_one in points for name in of_one)
+    if len(names) > len(MARKERS):
+        raise ConfigError(
+            f"{len(names)} operating points are more than can be told apart in one figure: give "
+            f"results of at most {len(MARKERS)}"
+        )
     return dict(zip(names, MARKERS, strict=False))
 
 
