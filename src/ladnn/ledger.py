@@ -140,21 +140,26 @@ class FileLedger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[str, Event] = {}  # by file: one that was read never changes
 
     def events(self) -> list[Event]:
         """All events by number; raises RegistryError for a file that is none, or a gap."""
         found = []
         for number, name in enumerate(sorted(self._store.names(EVENTS)), start=1):
-            try:
-                event = Event.from_json(json.loads(self._store.read(f"{EVENTS}/{name}")))
-            except (ValueError, TypeError, KeyError) as error:
-                raise RegistryError(
-                    f"the event {name} of the registry is damaged: restore it"
-                ) from error
+            event = self._known.get(name) or self._read(name)
+            self._known[name] = event
             if event.number != number:
                 raise RegistryError(f"the event {number} of the registry is missing: restore it")
             found.append(event)
         return found
+
+    def _read(self, name: str) -> Event:
+        try:
+            return Event.from_json(json.loads(self._store.read(f"{EVENTS}/{name}")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise RegistryError(
+                f"the event {name} of the registry is damaged: restore it"
+            ) from error
 
     def append(self, event: Event) -> None:
         """Write the event as a file that was not there; raises Taken when it was."""
