@@ -51,6 +51,11 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def told(result):
+    """What a result says, without the box and the lines into which it is folded."""
+    return " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
+
+
 def lines(result):
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -108,7 +113,7 @@ def test_overlays_do_not_go_beside_an_image_that_was_named(bundle, image, monkey
     monkeypatch.chdir(image.parent)
     for path, folder in ((image, image.parent), (image.name, "."), (image, "x/..")):
         result = run(path, "--bundle", bundle, "--heatmaps", folder)
-        assert (result.exit_code, "give --heatmaps" in result.output) == (2, True)
+        assert (result.exit_code, "give --heatmaps" in told(result)) == (2, True)
     assert list(image.parent.glob("*.jpg")) == []
 
 
@@ -123,7 +128,7 @@ def test_images_are_not_left_out_with_the_folder_of_overlays(bundle, tmp_path):
     image = draw(tmp_path / "in" / "b" / "b.png")
     result = run(tmp_path / "in", "--bundle", bundle, "--heatmaps", image.parent)
     assert result.exit_code == 2
-    assert "holds b.png" in result.output
+    assert "holds b.png" in told(result)
     assert list(image.parent.iterdir()) == [image]
 
 
@@ -242,6 +247,7 @@ def test_frames_are_counted_from_1(bundle, tmp_path):
     first.save(path, save_all=True, append_images=[second])
     said = [run(path, "--bundle", bundle, "--json", "--frame", frame) for frame in (0, 1, 2, 3)]
     assert [one.exit_code for one in said] == [2, 0, 0, 1]
+    assert [json.loads(one.stdout)["frame"] for one in said[1:3]] == [1, 2]
     assert "choose frame 1 to 2" in said[3].output
 
 

@@ -29,6 +29,7 @@ class Line:
 
     Attributes:
         heatmap: a file, or an address on a site.
+        frame: from 1, of a file of several.
         lost: why there is no overlay, though one was asked for.
         calibrated: for each lesion of `prediction`; None where the table knows it for all lines.
     """
@@ -38,12 +39,15 @@ class Line:
     heatmap: Path | str | None
     study: str
     calibrated: tuple[bool, ...] | None = None
+    frame: int | None = None
     lost: LadnnError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The image's line, with the keys of the design in their order."""
+        """The image's line, with the keys of the design in their order, and `frame`."""
         said = self.prediction.to_json()
-        head = {"path": str(self.path)}
+        head: dict[str, Any] = {"path": str(self.path)}
+        if self.frame is not None:
+            head["frame"] = self.frame
         heatmap = None if self.heatmap is None else str(self.heatmap)
         order = ("sha256", "covid", "lesions", "in_distribution", "heatmap", "model")
         body = said | {"heatmap": heatmap}

@@ -236,7 +236,12 @@ def _finisher(
                 target, lost = None, error
         study = image.study or image.series or str(item.path.parent)
         return Line(
-            path=item.path, prediction=said.prediction, heatmap=target, study=study, lost=lost
+            path=item.path,
+            prediction=said.prediction,
+            heatmap=target,
+            study=study,
+            frame=image.frame + 1 if image.frames > 1 else None,
+            lost=lost,
         )
 
     return finish

@@ -77,7 +77,7 @@ def _answers(client: "Client", items: list[Item], frame: int | None) -> Iterator
         try:
             if item.error is not None:
                 raise item.error
-            return item, _line(client, item.path, client.predict(item.path, frame=frame))
+            return item, _line(client, item.path, frame, client.predict(item.path, frame=frame))
         except LadnnError as error:
             return item, error
 
@@ -115,7 +115,7 @@ def _require_shares(*values: float) -> None:
         raise ValueError
 
 
-def _line(client: "Client", path: Path, said: dict[str, object]) -> Line:
+def _line(client: "Client", path: Path, frame: int | None, said: dict[str, object]) -> Line:
     try:
         prediction = Prediction.from_json(said)
         _require_shares(prediction.probability, prediction.score, *(prediction.lesions or ()))
@@ -123,4 +123,11 @@ def _line(client: "Client", path: Path, said: dict[str, object]) -> Line:
         calibrated = _calibrated(said["calibrated"]) if prediction.lesions else ()
     except (KeyError, TypeError, ValueError) as error:
         raise RemoteError(f"{client.url} answers in another form: check its version") from error
-    return Line(path=path, prediction=prediction, heatmap=heatmap, study="", calibrated=calibrated)
+    return Line(
+        path=path,
+        prediction=prediction,
+        heatmap=heatmap,
+        study="",
+        calibrated=calibrated,
+        frame=frame,
+    )
